@@ -1,0 +1,288 @@
+"""The contract that a protocol fulfils: bytes in, actions out; no socket, no clock, no await.
+
+A protocol package has an `Adapter` under the entry point group `gatepost.protocols`. The relay makes one
+`ProtocolSession` for each connection and performs the actions that its methods return, in order.
+
+The rules of the exchange:
+
+- At most one question (`Ask`, `Authenticate`, `Connect`, or `StartTls`) is open at a time for each side, and it is the
+  last action of a list. Until the relay has answered it, it calls `receive(CLIENT, …)` no more (upstream bytes
+  still come); what the session had already taken from the client stays in the session and is parsed
+  when the answer arrives.
+- Splitting the same bytes differently gives the same bytes out and the same questions.
+- Methods raise nothing but `Fault`; the relay answers one with `fault()`, whose actions end in `Close`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+from gatepost.errors import Fault
+from gatepost.values import (
+    CredentialKind,
+    Credentials,
+    Deny,
+    EndCode,
+    Identity,
+    Interest,
+    Notice,
+    Outcome,
+    Reason,
+    Result,
+    RowBatch,
+    Shown,
+    Statement,
+    UpstreamCredentials,
+    Verdict,
+    Verifier,
+)
+
+
+class Side(IntEnum):
+    CLIENT = 0
+    UPSTREAM = 1
+
+
+CLIENT = Side.CLIENT
+UPSTREAM = Side.UPSTREAM
+
+
+class SendClient(Struct, frozen=True):
+    """Bytes for the client. Once `Serving` was said, plugins see them in `on_output`."""
+
+    data: bytes
+
+
+class SendUpstream(Struct, frozen=True):
+    """Bytes for the database."""
+
+    data: bytes
+
+
+class Ask(Struct, frozen=True):
+    """May this run? Answered by `resolve`."""
+
+    statement: Statement
+
+
+class Authenticate(Struct, frozen=True, kw_only=True):
+    """Who is this? Answered by `authenticated`.
+
+    Asked with a `Credentials` each kind in turn; a session stops asking when one of them is accepted.
+    """
+
+    credentials: Credentials
+    database: str = ""
+    application: str = ""
+
+
+class Connect(Struct, frozen=True):
+    """The client is proven to be `identity`: open the upstream. Answered by `connected`, or by `fault`."""
+
+    identity: Identity
+
+
+class StartTls(Struct, frozen=True):
+    """Speak TLS on this side from the next byte on. Answered by `tls_started`.
+
+    Bytes of that side that the session had received but not taken are in `early`; only a direct
+    TLS hello is ever there (anything else is a smuggled request, and a fault).
+    """
+
+    side: Side
+    early: bytes = b""
+
+
+class Serving(Struct, frozen=True):
+    """The handshakes are over; statements may come. Said once."""
+
+
+class Ended(Struct, frozen=True):
+    """The server has answered. The relay adds the duration."""
+
+    statement: Statement
+    outcome: Outcome
+
+
+class Cancel(Struct, frozen=True):
+    """This connection asks to cancel what session `number` does; `secret` is its proof. Close follows."""
+
+    number: int
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"Cancel({self.number})"
+
+
+class Close(Struct, frozen=True):
+    """Flush what was sent, close both sides."""
+
+    reason: Reason
+
+
+Action: TypeAlias = (
+    SendClient | SendUpstream | Ask | Authenticate | Connect | StartTls | Serving | Ended | Cancel | Close
+)
+
+
+class TlsInfo(Struct, frozen=True, kw_only=True):
+    """A TLS connection that was just established.
+
+    Attributes:
+        version, cipher: as OpenSSL names them.
+        peer_certificate: the other side's certificate in DER, verified, or b"".
+        own_certificate: ours in DER, or b"".
+        alpn: the application protocol agreed on, or "".
+    """
+
+    version: str
+    cipher: str
+    peer_certificate: bytes = b""
+    own_certificate: bytes = b""
+    alpn: str = ""
+
+
+class TlsPolicy(IntEnum):
+    """What a side demands. Verification is the business of the relay's TLS context, not of the session."""
+
+    OFF = 0
+    OPTIONAL = 1
+    REQUIRED = 2
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Bounds that a session checks before it buffers.
+
+    Attributes:
+        startup_bytes: one message of a client that is not yet proven.
+        message_bytes: one message of a proven client, or a row that a plugin wants to see.
+        prepared: prepared statements and portals, each, that a session may hold.
+        pipeline: messages that may be under way to the server without an answer.
+    """
+
+    startup_bytes: int = 16 * 1024
+    message_bytes: int = 64 * 1024 * 1024
+    prepared: int = 4096
+    pipeline: int = 65536
+
+
+class Hooks(Protocol):
+    """The plugins, as far as a session calls them itself: in the middle of a chunk, and synchronously.
+
+    Each raises `PluginFault`, which the session lets pass: the relay ends the session.
+    """
+
+    @property
+    def wants_rows(self) -> bool:
+        """A plugin has on_row or on_rows. If not, `columns` and `rows` need not be called."""
+
+    @property
+    def wants_notices(self) -> bool:
+        """A plugin has on_notice. If not, `notice` need not be called."""
+
+    def columns(self, result: Result) -> Interest:
+        """The union of what the plugins want of this result's rows.
+
+        A session may keep the answer for the same statement text and the same description.
+        """
+
+    def rows(self, batch: RowBatch) -> None:
+        """Show a batch to the plugins; they change it in place."""
+
+    def notice(self, notice: Notice) -> None:
+        """Show a text to the plugins; they change it in place."""
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """What a session is told of the world when it begins.
+
+    Attributes:
+        number: the session's number, positive and below 2**31; shown to the client as its connection id.
+        cancel_secret: 32 random bytes; what a client must show to cancel this session's statements.
+        gate_secret: the same for all sessions of this gate; makes the answers for unknown users stable.
+        offers: the kinds of credentials that the enabled plugins judge.
+        hooks: the plugins.
+        limits: bounds.
+        client_tls, upstream_tls: what each side demands.
+        upstream_direct_tls: begin TLS towards the database without asking first.
+    """
+
+    number: int
+    cancel_secret: bytes
+    gate_secret: bytes
+    offers: frozenset[CredentialKind]
+    hooks: Hooks
+    limits: Limits = Limits()
+    client_tls: TlsPolicy = TlsPolicy.OFF
+    upstream_tls: TlsPolicy = TlsPolicy.OFF
+    upstream_direct_tls: bool = False
+
+    def __repr__(self) -> str:
+        return f"Environment(number={self.number})"
+
+
+class ProtocolSession(Protocol):
+    """One connection, seen from between its two sides."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Serving, nothing under way and no transaction open: may be closed without harm."""
+
+    def begin(self) -> list[Action]:
+        """The client has connected. A protocol in which the server speaks first speaks here."""
+
+    def receive(self, side: Side, data: bytes) -> list[Action]:
+        """Bytes have come from a side."""
+
+    def eof(self, side: Side) -> list[Action]:
+        """A side has closed. The actions end in `Close`; statements under way end incomplete."""
+
+    def tls_started(self, side: Side, info: TlsInfo) -> list[Action]:
+        """TLS is established on this side."""
+
+    def authenticated(self, answer: Identity | Verifier | Deny | None) -> list[Action]:
+        """The plugins' answer to `Authenticate`. None: nobody knows that user."""
+
+    def connected(self, credentials: UpstreamCredentials) -> list[Action]:
+        """The answer to `Connect`: the upstream's transport is open; log in as this."""
+
+    def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
+        """The answer to `Ask`. `statement` is what was judged at last (after rewrites); it runs, or is denied."""
+
+    def restate(self, statement: Statement, text: str) -> Statement:
+        """`statement` with another text, and that text's facts."""
+
+    def fault(self, fault: Fault, code: EndCode) -> list[Action]:
+        """Something ends this session: tell the client in the protocol's own form, and `Close`."""
+
+    def owns(self, secret: bytes) -> bool:
+        """Is this the proof that a cancel of this session needs? Constant time."""
+
+    def cancel_upstream(self) -> ProtocolSession | None:
+        """A session for a second upstream connection that cancels what this one runs, or None.
+
+        Only its upstream side is used: `connected` starts it, `Close` ends it.
+        """
+
+
+class Adapter(Protocol):
+    """A protocol."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def default_port(self) -> int: ...
+
+    @property
+    def alpn(self) -> tuple[str, ...]:
+        """Application protocols to agree on in TLS, or ()."""
+
+    def session(self, environment: Environment) -> ProtocolSession: ...
+
+    def shown(self, output: Iterable[bytes]) -> Iterator[Shown]:
+        """What a client was shown, from the bytes that `on_output` saw. Reads partial recordings up to their end."""
