@@ -190,8 +190,8 @@ class Hooks(Protocol):
         A session may keep the answer for the same statement text and the same description.
         """
 
-    def rows(self, batch: RowBatch) -> None:
-        """Show a batch to the plugins; they change it in place."""
+    def rows(self, batch: RowBatch, interest: Interest) -> None:
+        """Show a batch to the plugins; they change it in place. `interest` is what `columns` said of this result."""
 
     def notice(self, notice: Notice) -> None:
         """Show a text to the plugins; they change it in place."""
