@@ -6,6 +6,8 @@ This package's names are what a plugin needs; `gatepost.hookspecs` is the refere
 
 from gatepost.errors import ClientFault, ConfigFault, Fault, FaultCode, PluginFault, UpstreamFault
 from gatepost.hookspecs import Gateway, Service, hookimpl
+from gatepost.references import SecretReference, read_secret
+from gatepost.settings import FilePath, Seconds
 from gatepost.values import (
     ALLOW,
     Allow,
@@ -56,6 +58,7 @@ __all__ = [
     "Facts",
     "Fault",
     "FaultCode",
+    "FilePath",
     "Gateway",
     "Identity",
     "Interest",
@@ -71,7 +74,9 @@ __all__ = [
     "Row",
     "RowBatch",
     "Scalar",
+    "Seconds",
     "Secret",
+    "SecretReference",
     "Service",
     "Session",
     "Shown",
@@ -83,4 +88,5 @@ __all__ = [
     "Verdict",
     "Verifier",
     "hookimpl",
+    "read_secret",
 ]
