@@ -26,6 +26,7 @@ __all__ = [
     "TargetConfig",
     "UpstreamTls",
     "address",
+    "fault_at",
     "load",
     "section",
 ]
@@ -168,6 +169,17 @@ def section(config: Config, name: str, type: type[T]) -> T:  # noqa: A002 - the 
     return _decode(config.plugins.get(name, {}), type, ("plugins", name), config.file)
 
 
+def fault_at(message: str, key: Key, file: Path | None, hint: str = "") -> ConfigFault:
+    """A fault at a key; its line is that of the innermost table around the key that the file has."""
+    try:
+        text = file.read_bytes().decode() if file else ""
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    line = next((line for end in range(len(key), 0, -1) if (line := line_of(text, key[:end]))), None)
+    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
+    return ConfigFault(message, file=str(file or ""), line=line, key=dotted, hint=hint)
+
+
 def line_of(text: str, key: Key) -> int | None:
     """The line, from 1, on which the statement begins that brings a key into a TOML text.
 
@@ -215,19 +227,19 @@ def _toml_error(message: str, text: str) -> tuple[str, int]:
 def _check_targets(targets: dict[str, TargetConfig], file: Path) -> None:
     """What concerns more than one key."""
     if not targets:
-        raise _fault("expected at least one [targets.NAME] table", ("targets",), file)
+        raise fault_at("expected at least one [targets.NAME] table", ("targets",), file)
     listeners: dict[tuple[str, int], str] = {}
     for name, target in targets.items():
         key = ("targets", name)
         if not _TARGET_NAME.fullmatch(name):
-            raise _fault("expected a target's name to be letters, digits, - and _, at most 63", key, file)
+            raise fault_at("expected a target's name to be letters, digits, - and _, at most 63", key, file)
         if target.tls.mode != "off" and not (target.tls.certificate and target.tls.key):
-            raise _fault(f'mode "{target.tls.mode}" needs `certificate` and `key`', (*key, "tls"), file)
+            raise fault_at(f'mode "{target.tls.mode}" needs `certificate` and `key`', (*key, "tls"), file)
         if bool(target.upstream_tls.certificate) != bool(target.upstream_tls.key):
-            raise _fault("`certificate` and `key` go together", (*key, "upstream_tls"), file)
+            raise fault_at("`certificate` and `key` go together", (*key, "upstream_tls"), file)
         listener = address(target.listen, 0)
         if listener[1] and listener in listeners:
-            raise _fault(f"target {listeners[listener]} listens there already", (*key, "listen"), file)
+            raise fault_at(f"target {listeners[listener]} listens there already", (*key, "listen"), file)
         listeners[listener] = name
 
 
@@ -248,7 +260,7 @@ def _decode(data: Any, type_: type[T], key: Key, file: Path | None) -> T:
         if is_struct := _is_struct(type_) and isinstance(data, dict):
             for name in data:
                 if name not in children:
-                    return _fault(_unknown(str(name), list(_fields(type_))), (*key, name), file)
+                    return fault_at(_unknown(str(name), list(_fields(type_))), (*key, name), file)
         for name, (child, child_type) in children.items():
             if fault := blame(child, child_type, (*key, name)):
                 return fault
@@ -258,7 +270,7 @@ def _decode(data: Any, type_: type[T], key: Key, file: Path | None) -> T:
             missing = [name for name, field in _fields(type_).items() if field.required] if is_struct else []
             absent = [name for name in missing if name not in data]
             expected = f"expected a key `{absent[0]}`" if absent else _expected(type_, str(error))
-            return _fault(expected, key, file)
+            return fault_at(expected, key, file)
         return None
 
     if fault := blame(data, type_, key):
@@ -310,14 +322,3 @@ def _expected(type_: Any, message: str) -> str:
     for word, plain in words.items():
         reason = reason.replace(word, plain)
     return reason[:1].lower() + reason[1:]
-
-
-def _fault(message: str, key: Key, file: Path | None) -> ConfigFault:
-    """A fault at a key, or where that key's table is when the key is not there."""
-    try:
-        text = file.read_bytes().decode() if file else ""
-    except (OSError, UnicodeDecodeError):
-        text = ""
-    line = next((line for end in range(len(key), 0, -1) if (line := line_of(text, key[:end]))), None)
-    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
-    return ConfigFault(message, file=str(file or ""), line=line, key=dotted)

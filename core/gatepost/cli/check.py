@@ -1,0 +1,120 @@
+"""What is wrong with a configuration, beyond what decoding it tells."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from msgspec import Struct, structs
+
+from gatepost import tls
+from gatepost.cli.group import Invocation
+from gatepost.config import Config, TargetConfig, address, fault_at
+from gatepost.errors import ConfigFault
+from gatepost.gateway import find_adapter
+from gatepost.plugins import Plugins
+
+IDLE_AT_MOST = 900  # PCI DSS 8.2.8
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """One thing that is wrong, or (a warning) that its owner may not have meant."""
+
+    severity: Literal["error", "warning"]
+    message: str
+    file: str = ""
+    line: int | None = None
+    key: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = self.file + (f":{self.line}" if self.line else "")
+        text = ": ".join(part for part in (place, self.key, self.message) if part)
+        return f"{self.severity}: {text}" + (f"\n  {self.hint}" if self.hint else "")
+
+    def as_dict(self) -> dict[str, Any]:
+        return structs.asdict(self)
+
+
+def problems(told: Invocation) -> list[Problem]:
+    """Everything that is found; of a file that cannot be decoded, the first error."""
+    try:
+        config = told.config
+    except ConfigFault as fault:
+        return [_problem("error", fault)]
+    found = [_problem("error", fault) for name in config.targets for fault in _target_errors(config, name)]
+    try:
+        plugins = told.plugins
+    except ConfigFault as fault:
+        return [*found, _problem("error", fault)]
+    return found + [_problem("warning", fault) for fault in _warnings(config, plugins)]
+
+
+def _problem(severity: Literal["error", "warning"], fault: ConfigFault) -> Problem:
+    return Problem(
+        severity=severity,
+        message=fault.message,
+        file=fault.file,
+        line=fault.line,
+        key=fault.key,
+        hint=fault.hint,
+    )
+
+
+def _target_errors(config: Config, name: str) -> Iterator[ConfigFault]:
+    """A target's protocol must be installed, and its certificates, keys and authorities usable."""
+    target = config.targets[name]
+    key = ("targets", name)
+    try:
+        alpn = find_adapter(target.protocol).alpn
+    except ConfigFault as fault:
+        yield fault_at(fault.message, (*key, "protocol"), config.file)
+        return
+    listen, upstream = target.tls, target.upstream_tls
+    try:
+        if listen.mode != "off":
+            tls.server_context(listen.certificate, listen.key, listen.client_ca, alpn)
+    except ConfigFault as fault:
+        yield fault_at(fault.message, (*key, "tls"), config.file)
+    try:
+        if upstream.mode != "disable":
+            mode = tls.UpstreamMode(upstream.mode)
+            tls.client_context(mode, upstream.ca, upstream.certificate, upstream.key, alpn)
+    except ConfigFault as fault:
+        yield fault_at(fault.message, (*key, "upstream_tls"), config.file)
+
+
+def _warnings(config: Config, plugins: Plugins) -> Iterator[ConfigFault]:
+    if not plugins.offers:
+        yield fault_at(
+            "no plugin judges credentials: every client will be refused",
+            ("plugins",),
+            config.file,
+            hint="[plugins.agents] issues credentials.",
+        )
+    if not plugins.implementations("on_connect"):
+        yield fault_at(
+            "no plugin has credentials for the databases: every session will end at once",
+            ("plugins",),
+            config.file,
+            hint="[plugins.secrets] reads them from the environment or from files.",
+        )
+    if config.limits.idle > IDLE_AT_MOST:
+        yield fault_at("PCI DSS 8.2.8 asks for 15 minutes at most", ("limits", "idle"), config.file)
+    for name, target in config.targets.items():
+        if target.tls.mode != "required" and not _is_loopback(target):
+            yield fault_at(
+                "clients on other machines may connect without TLS",
+                ("targets", name, "tls"),
+                config.file,
+                hint='Set mode = "required", with a certificate and its key.',
+            )
+
+
+def _is_loopback(target: TargetConfig) -> bool:
+    host, _ = address(target.listen, 0)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
