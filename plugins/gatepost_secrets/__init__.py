@@ -1,0 +1,121 @@
+"""Upstream credentials from the environment and from files.
+
+    [plugins.secrets.targets.shop]
+    user = "app"
+    password = "env:SHOP_PASSWORD"
+
+    [plugins.secrets.targets.shop.roles.reporting]
+    user = "app_reporting"
+    password = "file:/run/secrets/reporting"
+
+The passwords are references and read at each connection, so that they can be rotated without a restart.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from gatepost import (
+    ConfigFault,
+    Gateway,
+    PluginFault,
+    SecretReference,
+    Session,
+    Target,
+    UpstreamCredentials,
+    hookimpl,
+    read_secret,
+)
+
+logger = logging.getLogger("gatepost.secrets")
+
+
+class Login(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A database login.
+
+    Attributes:
+        user: the database's user.
+        password: where its password is kept, or None for a server that asks for none.
+        database: the database to use whatever the client asks for, or "".
+    """
+
+    user: str
+    password: SecretReference | None = None
+    database: str = ""
+
+
+class TargetLogins(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A target's logins: its own (`user` "" if it has none), and others by role."""
+
+    user: str = ""
+    password: SecretReference | None = None
+    database: str = ""
+    roles: dict[str, Login] = {}
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[plugins.secrets]: logins by target."""
+
+    targets: dict[str, TargetLogins]
+
+
+class Secrets:
+    """Logs sessions in to the databases with credentials that clients never see."""
+
+    Config = Config
+
+    def __init__(self, config: Config) -> None:
+        self._targets = config.targets
+
+    @hookimpl
+    def on_start(self, gateway: Gateway) -> None:
+        """Raises ConfigFault for a target that is not configured and, in a worker, a password that cannot be read."""
+        known = [target.name for target in gateway.targets]
+        for name in self._targets:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+                raise ConfigFault(
+                    f"there is no such target; {advice}",
+                    file=str(gateway.config_file or ""),
+                    key=f"plugins.secrets.targets.{name}",
+                )
+        if gateway.worker < 0:
+            return  # the command line needs no passwords
+        for key, login in self._logins():
+            try:
+                if login.password is not None:
+                    read_secret(login.password)
+            except ConfigFault as fault:
+                file = str(gateway.config_file or "")
+                raise ConfigFault(fault.message, file=file, key=f"{key}.password", hint=fault.hint) from None
+
+    @hookimpl
+    def on_connect(self, session: Session, target: Target) -> UpstreamCredentials | None:
+        """The login of the identity's first role that has one, else the target's own."""
+        logins = self._targets.get(target.name)
+        if logins is None:
+            return None
+        roles = session.identity.roles if session.identity else ()
+        login = next((logins.roles[role] for role in roles if role in logins.roles), logins)
+        if not login.user:
+            return None
+        try:
+            password = read_secret(login.password) if login.password is not None else None
+        except ConfigFault as fault:
+            logger.error("target %s: %s", target.name, fault.message)
+            raise PluginFault(
+                f"the gateway cannot read its password for target {target.name}",
+                hint="The gateway's operator finds the cause in its log.",
+            ) from None
+        return UpstreamCredentials(user=login.user, password=password, database=login.database)
+
+    def _logins(self) -> Iterator[tuple[str, TargetLogins | Login]]:
+        for name, logins in self._targets.items():
+            yield f"plugins.secrets.targets.{name}", logins
+            for role, login in logins.roles.items():
+                yield f"plugins.secrets.targets.{name}.roles.{role}", login
