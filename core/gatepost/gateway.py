@@ -1,0 +1,53 @@
+"""What plugins may know of, and ask from, the gate: the implementation of `gatepost.hookspecs.Gateway`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gatepost.adapter import Adapter
+from gatepost.config import Config, address
+from gatepost.errors import ConfigFault
+from gatepost.plugins import Plugins, installed
+from gatepost.values import Target
+
+PROTOCOLS = "gatepost.protocols"
+
+
+def find_adapter(protocol: str) -> Adapter:
+    """The installed adapter of this name. Raises: ConfigFault."""
+    available = installed(PROTOCOLS)
+    if protocol not in available:
+        names = ", ".join(sorted(available))
+        raise ConfigFault(f"no protocol {protocol!r} is installed; installed are {names}", key="protocol")
+    adapter: Adapter = available[protocol].load()
+    return adapter
+
+
+class LocalGateway:
+    """The gate as seen from one of its processes.
+
+    Args:
+        config: the whole configuration.
+        plugins: the enabled plugins.
+        worker: this worker's slot, or -1 elsewhere.
+    """
+
+    def __init__(self, config: Config, plugins: Plugins, worker: int = -1) -> None:
+        self._plugins = plugins
+        self.state: Path = config.state
+        self.config_file: Path | None = config.file
+        self.worker = worker
+        self.targets = tuple(
+            _target(name, each.protocol, each.upstream, each.database) for name, each in config.targets.items()
+        )
+
+    def redact(self, text: str) -> str:
+        return self._plugins.redact(text)
+
+    def adapter(self, protocol: str) -> Adapter:
+        return find_adapter(protocol)
+
+
+def _target(name: str, protocol: str, upstream: str, database: str) -> Target:
+    host, port = address(upstream, find_adapter(protocol).default_port)
+    return Target(name=name, protocol=protocol, host=host, port=port, database=database)

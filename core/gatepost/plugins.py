@@ -1,0 +1,482 @@
+"""Discovery, order and calling of plugins: the one place where a hook is called or awaited.
+
+pluggy registers, validates and lists the implementations; it does not call them. Its results are not threaded from one
+plugin to the next, a coroutine counts as an answer for it, and it costs eight times this loop.
+
+A chain of hooks that may be async is a generator that yields each awaitable and returns the answer. Whoever drives it
+(the relay, from callbacks; `finish`, from a coroutine) decides how to wait; when no plugin waits, nothing is scheduled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import inspect
+import runpy
+import types
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+import pluggy
+
+from gatepost import hookspecs
+from gatepost.config import Config, section
+from gatepost.errors import ConfigFault, Fault, PluginFault
+from gatepost.hookspecs import Gateway, Service
+from gatepost.values import (
+    ALLOW,
+    Allow,
+    CredentialKind,
+    Credentials,
+    Deny,
+    DenyCode,
+    Identity,
+    Interest,
+    Notice,
+    Outcome,
+    Reason,
+    Result,
+    Rewrite,
+    RowBatch,
+    Session,
+    Statement,
+    Target,
+    UpstreamCredentials,
+    Verdict,
+    Verifier,
+)
+
+if TYPE_CHECKING:
+    import click
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[Awaitable[Any], Any, T]
+
+GROUP = "gatepost.plugins"
+ROW_HOOKS = ("on_row", "on_rows")
+
+
+class Hook(NamedTuple):
+    """One plugin's implementation of a hook, taking all of the hook's parameters."""
+
+    plugin: str
+    call: Callable[..., Any]
+
+
+class Decision(NamedTuple):
+    """The statement that was judged at last, and the verdict on it."""
+
+    statement: Statement
+    verdict: Verdict
+
+
+class _NoConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The configuration of a plugin that has none."""
+
+
+class _Union(Interest, frozen=True):
+    """What all row plugins want of a result, and what each of them does."""
+
+    parts: tuple[Interest, ...] = ()
+
+
+async def finish(steps: Steps[T], waiting: Awaitable[Any] | None = None) -> T:
+    """Drive a chain of hooks to its answer from a coroutine. `waiting`: what it has already yielded."""
+    try:
+        if waiting is None:
+            waiting = next(steps)
+        while True:
+            try:
+                value = await waiting
+            except BaseException as error:
+                waiting = steps.throw(error)
+            else:
+                waiting = steps.send(value)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def failure(plugin: str, hook: str, error: BaseException) -> PluginFault:
+    """What may be said of a plugin's exception: its type and place, never its text, which may quote a cell."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
+    return PluginFault(
+        f"plugin {plugin} failed in {hook}: {type(error).__name__}{place}",
+        hint="This is an error on the gateway's side; ask its operator to look at the log.",
+    )
+
+
+def _denial(plugin: str, hook: str, error: BaseException) -> Deny:
+    if isinstance(error, asyncio.CancelledError):
+        reason = "the statement was cancelled before it ran"
+        return Deny(reason=reason, rule="cancel", code=DenyCode.CANCELLED, plugin=plugin)
+    fault = error if isinstance(error, Fault) else failure(plugin, hook, error)
+    return Deny(
+        reason=fault.message, rule=f"{plugin}: closed", hint=fault.hint, code=DenyCode.UNAVAILABLE, plugin=plugin
+    )
+
+
+class Plugins:
+    """The enabled plugins, in order.
+
+    Args:
+        enabled: (name, object) in the order in which hooks are called.
+
+    Raises:
+        ConfigFault: an implementation does not fit its hook, or no hook has its name.
+    """
+
+    def __init__(self, enabled: Sequence[tuple[str, object]]) -> None:
+        self.names = tuple(name for name, _ in enabled)
+        self._manager = pluggy.PluginManager("gatepost")
+        self._manager.add_hookspecs(hookspecs)
+        try:
+            for name, plugin in enabled:
+                self._manager.register(plugin, name)
+            self._manager.check_pending()
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise ConfigFault(str(error), hint="See gatepost.hookspecs for the hooks and their parameters.") from error
+        self._judges = {name: frozenset(getattr(plugin, "judges", ())) for name, plugin in enabled}
+        for name, plugin in enabled:
+            if all(hasattr(plugin, hook) for hook in ROW_HOOKS):
+                raise ConfigFault(f"plugin {name} has both on_row and on_rows; it may have one of them")
+        self._auth = self.implementations("on_auth")
+        self._connect = self.implementations("on_connect")
+        self._statement = self.implementations("on_statement")
+        self._verdict = self.implementations("on_verdict")
+        self._columns = {hook.plugin: hook.call for hook in self.implementations("on_columns")}
+        by_plugin = {hook.plugin: (kind, hook) for kind in ROW_HOOKS for hook in self.implementations(kind)}
+        self._rows = [by_plugin[name] for name in self.names if name in by_plugin]
+        self._notice = self.implementations("on_notice")
+        self._output = self.implementations("on_output")
+        self._statement_end = self.implementations("on_statement_end")
+        self._session_end = self.implementations("on_session_end")
+        self._store = self.implementations("on_store")
+
+    @property
+    def offers(self) -> frozenset[CredentialKind]:
+        """The kinds of credentials that some plugin judges."""
+        return frozenset().union(*self._judges.values())
+
+    @property
+    def watches_output(self) -> bool:
+        return bool(self._output)
+
+    def implementations(self, hook: str) -> tuple[Hook, ...]:
+        """A hook's implementations in the order in which they are called."""
+        caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
+        found = {item.plugin_name: item for item in caller.get_hookimpls()}
+        parameters = caller.spec.argnames if caller.spec else ()
+        return tuple(
+            Hook(name, _with_all_parameters(found[name].function, found[name].argnames, parameters))
+            for name in self.names
+            if name in found
+        )
+
+    def hooks_of(self, plugin: str) -> tuple[str, ...]:
+        """The names of the hooks that a plugin implements."""
+        callers = vars(self._manager.hook)
+        names = (name for name in vars(hookspecs) if isinstance(callers.get(name), pluggy.HookCaller))
+        return tuple(name for name in names if any(hook.plugin == plugin for hook in self.implementations(name)))
+
+    def authenticate(self, session: Session, credentials: Credentials) -> Steps[Identity | Verifier | Deny | None]:
+        """The first answer of a plugin that judges this kind of credentials."""
+        for plugin, call in self._auth:
+            if credentials.kind not in self._judges[plugin]:
+                continue
+            try:
+                answer = call(session, credentials)
+                if inspect.isawaitable(answer):
+                    answer = yield answer
+            except (Exception, asyncio.CancelledError) as error:
+                return _denial(plugin, "on_auth", error)
+            if isinstance(answer, Identity | Verifier | Deny):
+                return answer
+            if answer is not None:
+                return _denial(plugin, "on_auth", TypeError())
+        return None
+
+    def connect(self, session: Session, target: Target) -> Steps[UpstreamCredentials]:
+        """The upstream's credentials. Every plugin is called, since some only take note.
+
+        Raises:
+            Fault: a plugin refused or failed, or nobody has credentials for this target.
+        """
+        credentials: UpstreamCredentials | None = None
+        for plugin, call in self._connect:
+            try:
+                answer = call(session, target)
+                if inspect.isawaitable(answer):
+                    answer = yield answer
+            except Fault:
+                raise
+            except (Exception, asyncio.CancelledError) as error:
+                raise failure(plugin, "on_connect", error) from error
+            if answer is not None and not isinstance(answer, UpstreamCredentials):
+                raise failure(plugin, "on_connect", TypeError())
+            credentials = credentials or answer
+        if credentials is None:
+            raise PluginFault(
+                f"no plugin has credentials for target {target.name}",
+                hint="The gateway's operator can give them in [plugins.secrets].",
+            )
+        return credentials
+
+    def decide(
+        self, session: Session, statement: Statement, restate: Callable[[Statement, str], Statement]
+    ) -> Steps[Decision]:
+        """Judge a statement, and put the verdict on record. Never raises: a fault is a denial."""
+        verdict: Verdict = ALLOW
+        if self._statement:
+            statement, verdict = yield from self._judge(session, statement, restate)
+        for plugin, call in self._verdict:
+            try:
+                waiting = call(session, statement, verdict)
+                if waiting is not None:
+                    yield waiting
+            except (Exception, asyncio.CancelledError) as error:
+                return Decision(statement, _denial(plugin, "on_verdict", error))
+        return Decision(statement, verdict)
+
+    def _judge(
+        self, session: Session, statement: Statement, restate: Callable[[Statement, str], Statement]
+    ) -> Steps[Decision]:
+        rewrote: set[str] = set()
+        verdict: Verdict = ALLOW
+        index = 0
+        while index < len(self._statement):
+            plugin, call = self._statement[index]
+            index += 1
+            try:
+                answer = call(session, statement)
+                if answer is None:
+                    continue
+                if inspect.isawaitable(answer):
+                    answer = yield answer
+                if answer is None or isinstance(answer, Allow):
+                    continue
+                if isinstance(answer, Deny):
+                    return Decision(statement, msgspec.structs.replace(answer, plugin=plugin))
+                if not isinstance(answer, Rewrite):
+                    raise TypeError
+                if plugin in rewrote:
+                    raise PluginFault(f"plugin {plugin} rewrote its own output")
+                statement = restate(statement, answer.text)
+            except (Exception, asyncio.CancelledError) as error:
+                return Decision(statement, _denial(plugin, "on_statement", error))
+            verdict = msgspec.structs.replace(answer, plugin=plugin)
+            rewrote.add(plugin)
+            index = 0
+        return Decision(statement, verdict)
+
+    def statement_end(self, session: Session, statement: Statement, outcome: Outcome) -> Steps[None]:
+        """Raises: PluginFault."""
+        for plugin, call in self._statement_end:
+            try:
+                waiting = call(session, statement, outcome)
+                if waiting is not None:
+                    yield waiting
+            except Fault:
+                raise
+            except Exception as error:
+                raise failure(plugin, "on_statement_end", error) from error
+
+    def session_end(self, session: Session, reason: Reason) -> Steps[list[PluginFault]]:
+        """Every plugin learns of the end; those that failed are returned."""
+        faults = []
+        for plugin, call in self._session_end:
+            try:
+                waiting = call(session, reason)
+                if waiting is not None:
+                    yield waiting
+            except Exception as error:
+                faults.append(failure(plugin, "on_session_end", error))
+        return faults
+
+    def output(self, session: Session, chunk: bytes) -> Awaitable[Any] | None:
+        """What the chunk must wait for, if anything. Raises: PluginFault."""
+        waits: list[Awaitable[Any]] = []
+        for plugin, call in self._output:
+            try:
+                waiting = call(session, chunk)
+            except Fault:
+                raise
+            except Exception as error:
+                raise failure(plugin, "on_output", error) from error
+            if waiting is not None:
+                waits.append(waiting)
+        if not waits:
+            return None
+        return waits[0] if len(waits) == 1 else asyncio.gather(*waits)
+
+    def redact(self, text: str) -> str:
+        """The text as it may rest. Raises: PluginFault."""
+        for plugin, call in self._store:
+            try:
+                text = call(text) or text
+            except Exception as error:
+                raise failure(plugin, "on_store", error) from None
+        return text
+
+    def start(self, gateway: Gateway) -> Steps[None]:
+        """Raises: whatever a plugin's on_start raises."""
+        for _, call in self.implementations("on_start"):
+            waiting = call(gateway)
+            if waiting is not None:
+                yield waiting
+
+    def stop(self, gateway: Gateway) -> Steps[list[PluginFault]]:
+        faults = []
+        for plugin, call in reversed(self.implementations("on_stop")):
+            try:
+                waiting = call(gateway)
+                if waiting is not None:
+                    yield waiting
+            except Exception as error:
+                faults.append(failure(plugin, "on_stop", error))
+        return faults
+
+    def services(self, gateway: Gateway) -> list[Service]:
+        return [service for _, call in self.implementations("add_services") for service in call(gateway) or ()]
+
+    def add_commands(self, cli: click.Group, gateway: Gateway) -> None:
+        for _, call in self.implementations("add_commands"):
+            call(cli, gateway)
+
+    def for_session(self, session: Session) -> SessionHooks:
+        return SessionHooks(session, self._rows, self._columns, self._notice)
+
+
+class SessionHooks:
+    """The sync hooks, bound to one session: `gatepost.adapter.Hooks`. The relay keeps `session` up to date."""
+
+    __slots__ = ("_columns", "_notice", "_rows", "session", "wants_notices", "wants_rows")
+
+    def __init__(
+        self,
+        session: Session,
+        rows: list[tuple[str, Hook]],
+        columns: dict[str, Callable[..., Any]],
+        notice: tuple[Hook, ...],
+    ) -> None:
+        self.session = session
+        self._rows = rows
+        self._columns = columns
+        self._notice = notice
+        self.wants_rows = bool(rows)
+        self.wants_notices = bool(notice)
+
+    def columns(self, result: Result) -> Interest:
+        parts = tuple(self._interest(hook.plugin, result) for _, hook in self._rows)
+        if all(part is Interest.NOTHING for part in parts):
+            return Interest.NOTHING
+        if len(parts) == 1:
+            maybe = parts[0].maybe
+        else:
+            asked = [part.maybe for part in parts if part is not Interest.NOTHING]
+            some = [each for each in asked if each is not None]
+            maybe = (lambda data: any(each(data) for each in some)) if len(some) == len(asked) else None
+        return _Union(maybe=maybe, columns=frozenset().union(*(part.columns for part in parts)), parts=parts)
+
+    def _interest(self, plugin: str, result: Result) -> Interest:
+        call = self._columns.get(plugin)
+        if call is None:
+            return Interest.EVERYTHING
+        try:
+            answer = call(self.session, result)
+        except Fault:
+            raise
+        except Exception as error:
+            raise failure(plugin, "on_columns", error) from error
+        if answer is None:
+            return Interest.EVERYTHING
+        if not isinstance(answer, Interest):
+            raise failure(plugin, "on_columns", TypeError())
+        return answer
+
+    def rows(self, batch: RowBatch, interest: Interest) -> None:
+        assert isinstance(interest, _Union)
+        for (kind, hook), part in zip(self._rows, interest.parts, strict=True):
+            if part is Interest.NOTHING:
+                continue
+            try:
+                if kind == "on_rows":
+                    hook.call(self.session, batch)
+                else:
+                    self._each_row(hook, batch, part)
+            except Fault:
+                raise
+            except Exception as error:
+                raise failure(hook.plugin, kind, error) from error
+
+    def _each_row(self, hook: Hook, batch: RowBatch, interest: Interest) -> None:
+        for index in range(len(batch)):
+            row = batch.row(index)
+            if interest.maybe is not None:
+                cells = [row.raw(column) for column in range(len(row))]
+                tagged = any(cells[column] is not None for column in interest.columns)
+                if not tagged and not interest.maybe(b"\0".join(cell or b"" for cell in cells)):
+                    continue
+            hook.call(self.session, row)
+
+    def notice(self, notice: Notice) -> None:
+        for plugin, call in self._notice:
+            try:
+                call(self.session, notice)
+            except Exception as error:
+                raise failure(plugin, "on_notice", error) from error
+
+
+def _with_all_parameters(
+    function: Callable[..., Any], accepted: Sequence[str], parameters: Sequence[str]
+) -> Callable[..., Any]:
+    """`function` as called by position with all of a hook's parameters."""
+    if tuple(accepted) == tuple(parameters):
+        return function
+    positions = [parameters.index(name) for name in accepted]
+    return lambda *values: function(*(values[position] for position in positions))
+
+
+def installed(group: str = GROUP) -> dict[str, importlib.metadata.EntryPoint]:
+    """The entry points of a group by name."""
+    return {point.name: point for point in importlib.metadata.entry_points(group=group)}
+
+
+def load(config: Config, scripts: Sequence[Path] = ()) -> Plugins:
+    """The plugins that a configuration enables, then the scripts.
+
+    Raises:
+        ConfigFault: a plugin is not installed, its configuration is wrong, or a script cannot be run.
+    """
+    available = installed()
+    enabled: list[tuple[str, object]] = []
+    for name in config.plugins:
+        point = available.get(name)
+        if point is None:
+            raise ConfigFault(
+                f"no plugin of this name is installed; installed are {', '.join(sorted(available))}",
+                file=str(config.file or ""),
+                key=f"plugins.{name}",
+            )
+        factory = point.load()
+        settings = section(config, name, getattr(factory, "Config", _NoConfig))
+        enabled.append((name, factory(settings) if hasattr(factory, "Config") else factory()))
+    enabled += [(script.stem, _script(script)) for script in scripts]
+    return Plugins(enabled)
+
+
+def _script(path: Path) -> object:
+    """A script's names as a module-like object."""
+    try:
+        names = runpy.run_path(str(path), run_name=f"gatepost_script_{path.stem}")
+    except OSError as error:
+        raise ConfigFault(f"the script cannot be read: {error.strerror}", file=str(path)) from error
+    except Exception as error:
+        raise ConfigFault(f"the script failed: {type(error).__name__}: {error}", file=str(path)) from error
+    module = types.ModuleType(path.stem)
+    vars(module).update(names)
+    return module

@@ -1,0 +1,282 @@
+"""A worker: its listeners, the sessions that live in it, and their limits."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from gatepost import tls
+from gatepost.adapter import Limits, TlsPolicy
+from gatepost.config import Config, ListenTls, UpstreamTls, address
+from gatepost.errors import ClientFault, FaultCode
+from gatepost.gateway import LocalGateway, find_adapter
+from gatepost.plugins import Plugins, finish
+from gatepost.relay import Listener, Relay
+from gatepost.values import EndCode, Session
+
+log = logging.getLogger("gatepost.worker")
+
+BACKLOG: Final = 1024
+SWEEP_SECONDS: Final = 1.0
+
+# A session's number is its worker's slot and a count, so that any worker knows whom a cancel request is for.
+_COUNT_BITS: Final = 20
+_SLOTS: Final = 1 << 31 - _COUNT_BITS
+
+_LISTEN_POLICY: Final = {"off": TlsPolicy.OFF, "optional": TlsPolicy.OPTIONAL, "required": TlsPolicy.REQUIRED}
+
+
+def listeners(config: Config, gateway: LocalGateway) -> list[Listener]:
+    """What to listen for, certificates loaded.
+
+    Raises:
+        ConfigFault: a protocol is not installed, or a certificate cannot be used.
+    """
+    found = []
+    for target in gateway.targets:
+        each = config.targets[target.name]
+        adapter = find_adapter(each.protocol)
+        host, port = address(each.listen, adapter.default_port)
+        mode = tls.UpstreamMode(each.upstream_tls.mode)
+        upstream_policy = {tls.UpstreamMode.DISABLE: TlsPolicy.OFF, tls.UpstreamMode.PREFER: TlsPolicy.OPTIONAL}.get(
+            mode, TlsPolicy.REQUIRED
+        )
+        found.append(
+            Listener(
+                target=target,
+                adapter=adapter,
+                host=host,
+                port=port,
+                limits=Limits(startup_bytes=config.limits.startup_bytes, message_bytes=config.limits.message_bytes),
+                client_tls=_LISTEN_POLICY[each.tls.mode],
+                upstream_tls=upstream_policy,
+                upstream_direct_tls=each.upstream_tls.direct,
+                client_layer=_client_layer(each.tls, adapter.alpn),
+                upstream_layer=_upstream_layer(each.upstream_tls, mode, target.host, adapter.alpn),
+            )
+        )
+    return found
+
+
+def _client_layer(settings: ListenTls, alpn: tuple[str, ...]) -> Callable[[], tls.Layer] | None:
+    if settings.mode == "off":
+        return None
+    context, certificate = tls.server_context(settings.certificate, settings.key, settings.client_ca, alpn)
+    return lambda: tls.Layer(context, server_side=True, own_certificate=certificate)
+
+
+def _upstream_layer(
+    settings: UpstreamTls, mode: tls.UpstreamMode, host: str, alpn: tuple[str, ...]
+) -> Callable[[], tls.Layer] | None:
+    if mode is tls.UpstreamMode.DISABLE:
+        return None
+    context = tls.client_context(mode, settings.ca, settings.certificate, settings.key, alpn)
+    return lambda: tls.Layer(context, server_side=False, hostname=host)
+
+
+class Server:
+    """One worker process.
+
+    Args:
+        config: the whole configuration.
+        plugins: the enabled plugins, not started yet.
+        ports: the port that each target listens on, by the target's name.
+        slot: this worker's place among those that live.
+        gate_secret: shared by all workers; authenticates what they tell each other.
+    """
+
+    def __init__(self, config: Config, plugins: Plugins, ports: dict[str, int], slot: int, gate_secret: bytes) -> None:
+        self.plugins = plugins
+        self.gate_secret = gate_secret
+        self.held_bytes = config.limits.held_bytes
+        self.connect_seconds = float(config.limits.connect)
+        self._config = config
+        self._ports = ports
+        self._slot = slot % _SLOTS
+        self._gateway = LocalGateway(config, plugins, slot)
+        self._sessions: dict[int, Relay] = {}
+        self._unproven: set[Relay] = set()
+        self._count = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._mailbox: socket.socket | None = None
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM, then drain. `ready` is called when the listeners are open."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        await finish(self.plugins.start(self._gateway))
+        self._open_mailbox(loop)
+        servers = [await self._listen(loop, each) for each in listeners(self._config, self._gateway)]
+        ready()
+        sweeper = loop.create_task(self._sweep(loop))
+        await self._stopping.wait()
+        for server in servers:
+            server.close()
+        await self._drain()
+        sweeper.cancel()
+        self._close_mailbox()
+        for fault in await finish(self.plugins.stop(self._gateway)):
+            log.error("%s", fault)
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> asyncio.Server:
+        def accept() -> asyncio.Protocol:
+            return self._accept(loop, listener)
+
+        port = self._ports[listener.target.name]
+        return await loop.create_server(accept, listener.host, port, reuse_port=True, backlog=BACKLOG)
+
+    def _accept(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> asyncio.Protocol:
+        number = self._next_number()
+        now = time.time_ns()
+        session = Session(
+            id=f"{now // 1000:014x}{number:08x}",
+            number=number,
+            protocol=listener.adapter.name,
+            target=listener.target.name,
+            client="",
+            started_at=now / 1e9,
+        )
+        relay = Relay(self, listener, session, secrets.token_bytes(32), loop)
+        self._sessions[number] = relay
+        self._unproven.add(relay)
+        limits = self._config.limits
+        if len(self._sessions) > limits.connections or len(self._unproven) > limits.unauthenticated:
+            fault = ClientFault(
+                "too many connections to the gateway", code=FaultCode.TOO_MANY, hint="Try again in a while."
+            )
+            loop.call_soon(relay.fail, fault)
+        return relay.client
+
+    def _next_number(self) -> int:
+        while True:
+            self._count = (self._count + 1) % (1 << _COUNT_BITS)
+            number = self._slot << _COUNT_BITS | self._count
+            if number and number not in self._sessions:
+                return number
+
+    # What relays call.
+
+    def proven(self, relay: Relay) -> None:
+        self._unproven.discard(relay)
+
+    def forget(self, relay: Relay) -> None:
+        self._unproven.discard(relay)
+        if self._sessions.get(relay.session.number) is relay:
+            del self._sessions[relay.session.number]
+        if not self._sessions:
+            self._empty.set()
+
+    def background(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def cancel(self, number: int, secret: bytes) -> None:
+        """Cancel what a session does, here or in the worker that has it, if `secret` proves that it may be."""
+        relay = self._sessions.get(number)
+        if relay is not None:
+            if relay.owns(secret):
+                relay.cancel()
+        elif number >> _COUNT_BITS != self._slot and self._mailbox is not None:
+            letter = number.to_bytes(4, "big") + secret
+            try:
+                self._mailbox.sendto(
+                    hmac.digest(self.gate_secret, letter, "sha256") + letter,
+                    str(self._mailbox_of(number >> _COUNT_BITS)),
+                )
+            except OSError as error:
+                log.info("a cancel request for another worker was not delivered: %s", error.strerror)
+
+    # Cancel requests between workers: datagrams on Unix sockets in the state folder.
+
+    def _mailbox_of(self, slot: int) -> Path:
+        # Relative to the state folder, which is a worker's own: a socket's path may have 107 bytes.
+        return Path("workers") / f"{slot}.sock"
+
+    def _open_mailbox(self, loop: asyncio.AbstractEventLoop) -> None:
+        path = self._mailbox_of(self._slot)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.unlink(missing_ok=True)
+        self._mailbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._mailbox.bind(str(path))
+        loop.add_reader(self._mailbox, self._read_mailbox)
+
+    def _read_mailbox(self) -> None:
+        assert self._mailbox is not None
+        letter = self._mailbox.recv(1024)
+        seal, body = letter[:32], letter[32:]
+        if hmac.compare_digest(seal, hmac.digest(self.gate_secret, body, "sha256")) and len(body) > 4:
+            relay = self._sessions.get(int.from_bytes(body[:4], "big"))
+            if relay is not None and relay.owns(body[4:]):
+                relay.cancel()
+
+    def _close_mailbox(self) -> None:
+        if self._mailbox is not None:
+            asyncio.get_running_loop().remove_reader(self._mailbox)
+            self._mailbox.close()
+            self._mailbox_of(self._slot).unlink(missing_ok=True)
+
+    # Time.
+
+    async def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End sessions whose time is up: one look a second at all of them costs less than timers for each."""
+        limits = self._config.limits
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now, wall = loop.time(), time.time()
+            for relay in tuple(self._sessions.values()):
+                identity = relay.session.identity
+                if not relay.is_serving and now - relay.began_at > limits.handshake:
+                    relay.fail(ClientFault("the login took too long", code=FaultCode.TIMEOUT), EndCode.TIMEOUT)
+                elif now - relay.active_at > limits.idle:
+                    hint = "Connect again."
+                    relay.fail(
+                        ClientFault("the session was idle too long", code=FaultCode.IDLE, hint=hint), EndCode.TIMEOUT
+                    )
+                elif identity is not None and identity.expires_at is not None and wall >= identity.expires_at:
+                    relay.fail(
+                        ClientFault("the session's credentials have expired", code=FaultCode.AUTHENTICATION),
+                        EndCode.TIMEOUT,
+                    )
+
+    async def _drain(self) -> None:
+        if self._sessions:
+            self._empty.clear()
+            for relay in tuple(self._sessions.values()):
+                relay.drain()
+            try:
+                async with asyncio.timeout(self._config.limits.drain):
+                    if self._sessions:
+                        await self._empty.wait()
+            except TimeoutError:
+                log.warning("%d sessions did not end in time and are closed", len(self._sessions))
+                for relay in tuple(self._sessions.values()):
+                    relay.fail(
+                        ClientFault("the gateway is shutting down", code=FaultCode.SHUTDOWN, hint="Connect again."),
+                        EndCode.SHUTDOWN,
+                    )
+        await asyncio.sleep(0)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+def open_files_needed(config: Config) -> int:
+    """File descriptors that a full worker needs: two for each session, and some to spare."""
+    return 2 * config.limits.connections + 64 + len(config.targets) + len(os.listdir("/proc/self/fd"))
+
+
+def worker_slots(first: int, count: int) -> Sequence[int]:
+    """The slots of a generation of workers."""
+    return [slot % _SLOTS for slot in range(first, first + count)]
