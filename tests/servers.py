@@ -22,7 +22,7 @@ from gatepost.demo import postgres as own_postgres
 from gatepost.demo import shop
 
 PATIENCE = 30.0
-GATEPOST = (sys.executable, "-m", "gatepost")
+GATEPOST = Path(sys.executable).with_name("gatepost")
 EVERYTHING = "[plugins.mask]\n[plugins.audit]\n"
 NOTHING = ""
 
@@ -53,7 +53,7 @@ def database(binaries: Path, **options: Any) -> Iterator[Database]:
     """A PostgreSQL of one's own, for tests that break it; `options` are those of `gatepost.demo.postgres.running`."""
     with own_postgres.running(binaries, **options) as server:
         password = "upstream-" + server.password
-        login = {"host": "127.0.0.1", "port": server.port, "user": server.user, "password": server.password}
+        login: dict[str, Any] = {"host": "127.0.0.1", "port": server.port, "user": server.user, "password": server.password}
         with psycopg.connect(**login, dbname="postgres", autocommit=True) as connection:
             connection.execute(f"CREATE ROLE clerk LOGIN PASSWORD '{password}'")
             connection.execute("CREATE DATABASE shop OWNER clerk")
@@ -149,9 +149,9 @@ class Gate:
         self.state = folder / "state"
         self._environment = {**os.environ, **environment}
         self.password = self.add_agent("agent", "reader")
-        arguments = [part for script in scripts for part in ("-s", str(script))]
+        arguments = [part for script in scripts for part in ("--script", script)]
         self.process = subprocess.Popen(
-            [*GATEPOST, "run", "--config", str(self.config), *arguments],
+            [GATEPOST, "--config", self.config, *arguments, "run"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -171,7 +171,7 @@ class Gate:
     def command(self, *arguments: str, status: int = 0) -> str:
         """What `gatepost ARGUMENTS` prints."""
         done = subprocess.run(
-            [*GATEPOST, *arguments, "--config", str(self.config)],
+            [GATEPOST, "--config", self.config, *arguments],
             capture_output=True,
             text=True,
             env=self._environment,
@@ -204,11 +204,13 @@ class Gate:
         """The processes below the supervisor."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def child(self, role: str) -> psutil.Process:
-        """The process below the supervisor whose command line names `role`."""
-        found = [process for process in self.processes if role in " ".join(process.cmdline())]
-        assert found, f"no {role} among {[process.cmdline() for process in self.processes]}"
-        return found[0]
+    @property
+    def workers(self) -> list[psutil.Process]:
+        return [process for process in self.processes if process.name().startswith("worker")]
+
+    @property
+    def recorders(self) -> list[psutil.Process]:
+        return [process for process in self.processes if process.name() == "recorder"]
 
     def stop(self) -> int:
         """End it in order, if it still runs; returns its exit status. Fails if a process of it is left."""
