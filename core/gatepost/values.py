@@ -431,6 +431,10 @@ class RowBatch(Protocol):
     def drop(self, index: int) -> None:
         """Let the row not leave."""
 
+    def settle(self) -> None:
+        """Let `buffer`, `offsets` and `lengths` show rows that were changed at length. For gatepost, between plugins:
+        positions and rows from before are void."""
+
 
 class NoticeKind(StrEnum):
     ERROR = "error"

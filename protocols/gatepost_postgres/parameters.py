@@ -1,0 +1,37 @@
+"""The parameters of a Bind, decoded for plugins to judge.
+
+Source: PostgreSQL 18 documentation, 54.7, Bind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import repeat
+
+from gatepost.errors import ClientFault
+from gatepost.values import Scalar
+from gatepost_postgres import types
+from gatepost_postgres.columns import formats_of
+
+
+def decode(
+    formats: Sequence[int], values: Sequence[bytes | None], oids: Sequence[int]
+) -> tuple[tuple[Scalar, ...] | None, ...]:
+    """The values that a Bind carries, None for NULL; each is the scalars that it is made of.
+
+    Args:
+        formats: the format codes: none means text, one holds for all values, else one each.
+        values: the values, None for NULL.
+        oids: the types that are known; 0 or a missing one is not, and then the bytes are taken for what they look like.
+
+    Raises ClientFault for a format that does not exist, and for bytes that are not of their type.
+    """
+    every = formats_of(formats, len(values))
+    missing = len(values) - len(oids)
+    try:
+        return tuple(
+            None if value is None else types.scalars(oid, fmt, value)
+            for value, fmt, oid in zip(values, every, (*oids, *repeat(0, missing)), strict=False)
+        )
+    except types.Malformed as error:
+        raise ClientFault(f"a parameter is malformed: {error}") from error

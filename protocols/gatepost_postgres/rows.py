@@ -1,0 +1,378 @@
+"""The rows of a chunk, and the lines of a COPY, as plugins see and change them.
+
+Nothing is looked at before a plugin asks. All cells of a column are found at once with numpy; a row that is asked for
+by itself is read by itself. Bytes are patched in one copy of the chunk, and only rows whose cells changed in length
+are framed anew.
+
+Source: PostgreSQL 18 documentation, 54.7, DataRow and CopyData.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from gatepost.errors import UpstreamFault
+from gatepost.values import Column, Scalar
+from gatepost_postgres import messages, types
+from gatepost_postgres.columns import Description
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_HEADER: Final = 5  # a message's type and length
+_length = struct.Struct("!i")
+_unsigned_length = struct.Struct("!I")
+_count = struct.Struct("!h")
+
+
+class _Row:
+    """A row of a batch; `_spans` are its cells' places in the batch's data, with a length of -1 for NULL."""
+
+    __slots__ = ("_batch", "_index", "_new", "_spans", "_touched")
+
+    def __init__(self, batch: _Batch, index: int, spans: list[tuple[int, int]]) -> None:
+        self._batch = batch
+        self._index = index
+        self._spans = spans
+        self._new: dict[int, bytes | None] = {}
+        self._touched: set[int] = set()
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        return self._batch.columns
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    def raw(self, column: int) -> bytes | None:
+        if column in self._new:
+            return self._new[column]
+        offset, length = self._spans[column]
+        return None if length < 0 else bytes(self._batch.data[offset : offset + length])
+
+    def scalars(self, column: int) -> tuple[Scalar, ...]:
+        data = self.raw(column)
+        if data is None:
+            return ()
+        description = self._batch.description
+        try:
+            return types.scalars(description.oids[column], description.formats[column], data)
+        except types.Malformed as error:
+            raise _malformed_cell(error, column) from error
+
+    def replace(self, column: int, texts: Sequence[str | None]) -> None:
+        data = self.raw(column)
+        if data is None:
+            if texts:
+                raise ValueError("a NULL has no values to replace")
+            return
+        description = self._batch.description
+        try:
+            self._put(column, types.encode(description.oids[column], description.formats[column], data, texts))
+        except types.Malformed as error:
+            raise _malformed_cell(error, column) from error
+
+    def redact(self, column: int, text: str) -> None:
+        if self.raw(column) is not None:
+            description = self._batch.description
+            self._put(column, types.whole(description.oids[column], description.formats[column], text))
+
+    def drop(self) -> None:
+        self._batch.drop(self._index)
+
+    def framed(self) -> bytes:
+        """The row as a message."""
+        return self._batch.frame([self.raw(column) for column in range(len(self._spans))])
+
+    def _put(self, column: int, cell: bytes | None) -> None:
+        before = self.raw(column)
+        if cell == before:
+            return
+        offset, length = self._spans[column]
+        if cell is not None and len(cell) == length and column not in self._new:
+            self._batch.overwrite(offset, cell)
+        else:
+            self._new[column] = cell
+            self._batch.resized.add(self._index)
+        if column not in self._touched:
+            self._touched.add(column)
+            self._batch.masked += 1
+
+
+def _malformed_cell(error: types.Malformed, column: int) -> UpstreamFault:
+    return UpstreamFault(f"the server sent a malformed value in column {column + 1}: {error}")
+
+
+class _Batch:
+    """What DataRows and CopyData have in common: messages in a buffer, each with cells.
+
+    Attributes:
+        masked: how many cells were changed.
+        resized: rows with a cell that has another length now.
+    """
+
+    _row_type: type[_Row] = _Row
+
+    def __init__(self, description: Description, buffer: bytes, starts: Sequence[int] | NDArray[Any]) -> None:
+        self.description = description
+        self.masked = 0
+        self.resized: set[int] = set()
+        self._starts = starts
+        self._original = buffer
+        self._patched: bytearray | None = None
+        self._snapshot: bytes | None = None
+        self._rows: dict[int, _Row] = {}
+        self._dropped: set[int] = set()
+        self._places: tuple[NDArray[Any], NDArray[Any]] | None = None
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        return self.description.columns
+
+    @property
+    def data(self) -> bytes | bytearray:
+        """The bytes as they are now, but for rows changed at length."""
+        return self._original if self._patched is None else self._patched
+
+    @property
+    def buffer(self) -> bytes:
+        if self._patched is None:
+            return self._original
+        if self._snapshot is None:
+            self._snapshot = bytes(self._patched)
+        return self._snapshot
+
+    @property
+    def changed(self) -> bool:
+        return self._patched is not None or bool(self.resized) or bool(self._dropped)
+
+    @property
+    def dropped(self) -> int:
+        return len(self._dropped)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def offsets(self, column: int) -> NDArray[Any]:
+        return self._located()[0][column]  # type: ignore[no-any-return]
+
+    def lengths(self, column: int) -> NDArray[Any]:
+        return self._located()[1][column]  # type: ignore[no-any-return]
+
+    def patch(self, positions: NDArray[Any], values: NDArray[Any] | int, cells: int) -> None:
+        np.frombuffer(self._writable(), dtype=np.uint8)[positions] = values
+        self.masked += cells
+
+    def row(self, index: int) -> _Row:
+        row = self._rows.get(index)
+        if row is None:
+            row = self._rows[index] = self._row_type(self, index, self._spans(self._start(index)))
+        return row
+
+    def drop(self, index: int) -> None:
+        self._start(index)
+        self._dropped.add(index)
+
+    def overwrite(self, offset: int, cell: bytes) -> None:
+        self._writable()[offset : offset + len(cell)] = cell
+
+    def settle(self) -> None:
+        """Let `buffer`, `offsets` and `lengths` show rows that were changed at length; rows taken before are void.
+
+        Called between two plugins, never while one still holds positions in the buffer.
+        """
+        if not self.resized:
+            return
+        pieces: list[bytes | bytearray] = []
+        starts = np.array(self._starts, dtype=np.int64)
+        moved = np.zeros(len(starts) + 1, dtype=np.int64)
+        at = 0
+        for index in sorted(self.resized):
+            start, end = self._extent(index)
+            framed = self._rows[index].framed()
+            pieces += (self.data[at:start], framed)
+            moved[index + 1] = len(framed) - (end - start)
+            at = end
+        pieces.append(self.data[at:])
+        self._patched = bytearray().join(pieces)
+        self._starts = starts + np.cumsum(moved)[:-1]
+        self._snapshot = None
+        self._places = None
+        self.resized.clear()
+        self._rows.clear()
+
+    def output(self) -> bytes:
+        """The bytes that leave: what nobody changed is what came, rows that were dropped are not there."""
+        if not self.resized and not self._dropped:
+            return self.buffer
+        pieces: list[bytes | bytearray] = []
+        at = 0
+        for index in sorted(self.resized | self._dropped):
+            start, end = self._extent(index)
+            pieces.append(self.data[at:start])
+            if index not in self._dropped:
+                pieces.append(self._rows[index].framed())
+            at = end
+        pieces.append(self.data[at:])
+        return b"".join(pieces)
+
+    def frame(self, cells: Sequence[bytes | None]) -> bytes:
+        raise NotImplementedError
+
+    def _spans(self, start: int) -> list[tuple[int, int]]:
+        """The cells' places in the message that begins at `start`."""
+        raise NotImplementedError
+
+    def _locate(
+        self, starts: NDArray[Any], ends: NDArray[Any], data: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The cells' offsets and lengths in the messages between `starts` and `ends`, a row of each for a column."""
+        raise NotImplementedError
+
+    def _located(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        if self._places is None:
+            starts = np.asarray(self._starts, dtype=np.int64)
+            data = np.frombuffer(self.data, dtype=np.uint8)
+            ends = starts + 1 + _numbers(data, ">u4", starts + 1)
+            if len(starts) and (ends[-1] > len(data) or (ends[:-1] > starts[1:]).any()):
+                raise UpstreamFault("a row does not end where its length says")
+            self._places = self._locate(starts, ends, data)
+        return self._places
+
+    def _writable(self) -> bytearray:
+        if self._patched is None:
+            self._patched = bytearray(self._original)
+        self._snapshot = None
+        return self._patched
+
+    def _start(self, index: int) -> int:
+        if not 0 <= index < len(self._starts):
+            raise IndexError("no such row in this batch")
+        return int(self._starts[index])
+
+    def _extent(self, index: int) -> tuple[int, int]:
+        start = self._start(index)
+        return start, start + 1 + int(_unsigned_length.unpack_from(self.data, start + 1)[0])
+
+
+def _numbers(data: NDArray[Any], dtype: str, at: NDArray[Any]) -> NDArray[Any]:
+    """The big-endian numbers that begin at these positions; at a position out of `data`, that at its last."""
+    last = len(data) - np.dtype(dtype).itemsize
+    if last < 0:
+        raise UpstreamFault("a row does not end where its length says")
+    overlapping: NDArray[Any] = np.ndarray((last + 1,), dtype, data.data, 0, (1,))
+    numbers: NDArray[Any] = overlapping[np.minimum(at, last)]
+    return numbers
+
+
+class Batch(_Batch):
+    """DataRows, each beginning at one of `starts` in `buffer`; bytes between them leave as they are.
+
+    Args:
+        description: the columns.
+        buffer: whole messages.
+        starts: where each row's message begins, ascending.
+    """
+
+    def frame(self, cells: Sequence[bytes | None]) -> bytes:
+        parts = [_count.pack(len(cells))]
+        for cell in cells:
+            parts.append(b"\xff\xff\xff\xff" if cell is None else _length.pack(len(cell)) + cell)
+        return messages.message(messages.DATA_ROW, b"".join(parts))
+
+    def _spans(self, start: int) -> list[tuple[int, int]]:
+        data = self.data
+        spans: list[tuple[int, int]] = []
+        try:
+            end = start + 1 + _unsigned_length.unpack_from(data, start + 1)[0]
+            (count,) = _count.unpack_from(data, start + _HEADER)
+            at = start + _HEADER + _count.size
+            for _ in range(min(count, len(self.columns))):
+                (length,) = _length.unpack_from(data, at)
+                at += _length.size
+                spans.append((at, length))
+                at += max(length, 0)
+                if length < -1 or at > end:
+                    raise UpstreamFault("a row does not end where its length says")
+        except struct.error:
+            raise UpstreamFault("a row does not end where its length says") from None
+        if at != end or end > len(data):
+            raise UpstreamFault("a row does not end where its length says")
+        if count != len(self.columns):
+            raise UpstreamFault("a row has another number of columns than its description")
+        return spans
+
+    def _locate(
+        self, starts: NDArray[Any], ends: NDArray[Any], data: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        columns = len(self.columns)
+        if (_numbers(data, ">i2", starts + _HEADER) != columns).any():
+            raise UpstreamFault("a row has another number of columns than its description")
+        offsets = np.empty((columns, len(starts)), dtype=np.int64)
+        lengths = np.empty((columns, len(starts)), dtype=np.int64)
+        at = starts + (_HEADER + _count.size)
+        for column in range(columns):
+            # A length that lies leads out of the row, which is noticed at the end; until then, stay in the buffer.
+            lengths[column] = _numbers(data, ">i4", at)
+            np.add(at, _length.size, out=offsets[column])
+            at = offsets[column] + np.maximum(lengths[column], 0)
+        if (at != ends).any() or (lengths < -1).any():
+            raise UpstreamFault("a row does not end where its length says")
+        return offsets, lengths
+
+
+class _Line(_Row):
+    """A line of COPY. Its end is part of the cell, but of no value in it: it stays whatever becomes of the line."""
+
+    __slots__ = ()
+
+    def scalars(self, column: int) -> tuple[Scalar, ...]:
+        try:
+            return types.scalars(types.TEXT_OID, types.TEXT_FORMAT, self._line_and_end()[0])
+        except types.Malformed as error:
+            raise UpstreamFault("the server sent a line of COPY that is not UTF-8") from error
+
+    def replace(self, column: int, texts: Sequence[str | None]) -> None:
+        (text,) = texts
+        if text is None:
+            raise ValueError("a line of COPY cannot be NULL")
+        self.redact(column, text)
+
+    def redact(self, column: int, text: str) -> None:
+        self._put(column, text.encode() + self._line_and_end()[1])
+
+    def _line_and_end(self) -> tuple[bytes, bytes]:
+        data = self.raw(0) or b""
+        line = data.removesuffix(b"\n").removesuffix(b"\r")
+        return line, data[len(line) :]
+
+
+class CopyBatch(_Batch):
+    """CopyData messages of a COPY TO STDOUT, each one row of one column; see `Batch` for the arguments."""
+
+    _row_type = _Line
+
+    def frame(self, cells: Sequence[bytes | None]) -> bytes:
+        return messages.message(messages.COPY_DATA, cells[0] or b"")
+
+    def _spans(self, start: int) -> list[tuple[int, int]]:
+        try:
+            (length,) = _unsigned_length.unpack_from(self.data, start + 1)
+        except struct.error:
+            raise UpstreamFault("a row does not end where its length says") from None
+        if length < _length.size or start + 1 + length > len(self.data):
+            raise UpstreamFault("a row does not end where its length says")
+        return [(start + _HEADER, length - _length.size)]
+
+    def _locate(
+        self, starts: NDArray[Any], ends: NDArray[Any], data: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        offsets = starts + _HEADER
+        lengths = ends - offsets
+        if (lengths < 0).any():
+            raise UpstreamFault("a row does not end where its length says")
+        return offsets[np.newaxis], lengths[np.newaxis]
