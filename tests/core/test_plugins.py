@@ -1,0 +1,273 @@
+"""Order, calling and failing of plugins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatepost import (
+    Column,
+    ConfigFault,
+    CredentialKind,
+    Credentials,
+    Deny,
+    DenyCode,
+    Effect,
+    Facts,
+    Identity,
+    Interest,
+    Kind,
+    PluginFault,
+    Result,
+    Session,
+    Statement,
+    Target,
+    hookimpl,
+)
+from gatepost.config import Config, TargetConfig
+from gatepost.plugins import Plugins, finish, load
+
+SESSION = Session(id="1", number=1, protocol="line", target="shop", client="", started_at=0)
+STATEMENT = Statement(number=1, text="read", facts=Facts(effect=Effect.READ))
+RESULT = Result(statement=STATEMENT, columns=(Column(name="a", kind=Kind.TEXT, is_text=True),))
+TARGET = TargetConfig(protocol="postgres", listen="127.0.0.1:0", upstream="127.0.0.1:5432")  # type: ignore[arg-type]
+
+
+def never_restated(statement: Statement, text: str) -> Statement:
+    raise AssertionError
+
+
+class Cells:
+    """A row, or a batch of one row, of the given cells."""
+
+    columns = RESULT.columns
+
+    def __init__(self, *cells: bytes) -> None:
+        self.cells = cells
+
+    def __len__(self) -> int:
+        return 1
+
+    def raw(self, column: int) -> bytes:
+        return self.cells[column]
+
+    def row(self, index: int) -> Cells:
+        return self
+
+
+def test_plugins_are_called_in_order_with_the_parameters_that_they_name() -> None:
+    called: list[Any] = []
+
+    class First:
+        @hookimpl
+        def on_statement(self, statement: Statement) -> None:
+            called.append(("first", statement))
+
+    class Second:
+        @hookimpl
+        def on_statement(self, session: Session, statement: Statement) -> None:
+            called.append(("second", session, statement))
+
+    class Third:
+        @hookimpl
+        def on_statement(self) -> None:
+            called.append(("third",))
+
+    plugins = Plugins([("a", Second()), ("b", First()), ("c", Third())])
+    asyncio.run(finish(plugins.decide(SESSION, STATEMENT, never_restated)))
+    assert called == [("second", SESSION, STATEMENT), ("first", STATEMENT), ("third",)]
+
+
+def test_a_chain_without_awaitables_never_yields() -> None:
+    steps = Plugins([]).decide(SESSION, STATEMENT, never_restated)
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value.statement is STATEMENT
+
+
+def test_the_first_denial_ends_the_chain_and_names_its_plugin() -> None:
+    class No:
+        @hookimpl
+        async def on_statement(self) -> Deny:
+            return Deny(reason="no")
+
+    class Never:
+        @hookimpl
+        def on_statement(self) -> None:
+            raise AssertionError
+
+    plugins = Plugins([("no", No()), ("never", Never())])
+    decision = asyncio.run(finish(plugins.decide(SESSION, STATEMENT, never_restated)))
+    assert decision.verdict == Deny(reason="no", plugin="no")
+
+
+@pytest.mark.parametrize("answer", [True, "allow", 1, object()])
+def test_an_answer_that_is_no_verdict_denies(answer: object) -> None:
+    class Odd:
+        @hookimpl
+        def on_statement(self) -> object:
+            return answer
+
+    decision = asyncio.run(finish(Plugins([("odd", Odd())]).decide(SESSION, STATEMENT, never_restated)))
+    assert isinstance(decision.verdict, Deny)
+    assert decision.verdict.code is DenyCode.UNAVAILABLE
+
+
+def test_only_plugins_that_judge_a_kind_are_asked_and_the_first_answer_stands() -> None:
+    class Tokens:
+        judges = frozenset({CredentialKind.BEARER})
+
+        @hookimpl
+        def on_auth(self) -> Identity:
+            raise AssertionError
+
+    class Passwords:
+        judges = frozenset({CredentialKind.PASSWORD})
+
+        @hookimpl
+        async def on_auth(self, credentials: Credentials) -> Identity:
+            return Identity(name=credentials.user)
+
+    plugins = Plugins([("tokens", Tokens()), ("passwords", Passwords())])
+    credentials = Credentials(kind=CredentialKind.PASSWORD, user="alice")
+    assert plugins.offers == {CredentialKind.BEARER, CredentialKind.PASSWORD}
+    assert asyncio.run(finish(plugins.authenticate(SESSION, credentials))) == Identity(name="alice")
+
+
+def test_an_auth_plugin_that_raises_refuses() -> None:
+    class Broken:
+        judges = frozenset({CredentialKind.PASSWORD})
+
+        @hookimpl
+        def on_auth(self) -> Identity:
+            raise RuntimeError("hunter2")
+
+    plugins = Plugins([("broken", Broken())])
+    answer = asyncio.run(finish(plugins.authenticate(SESSION, Credentials(kind=CredentialKind.PASSWORD, user="alice"))))
+    assert isinstance(answer, Deny)
+    assert "hunter2" not in repr(answer)
+
+
+def test_without_credentials_there_is_no_upstream() -> None:
+    with pytest.raises(PluginFault, match="no plugin has credentials"):
+        asyncio.run(finish(Plugins([]).connect(SESSION, Target(name="shop", protocol="line", host="", port=1))))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (type("Typo", (), {"on_statment": hookimpl(lambda self, statement: None)}), "on_statment"),
+        (type("Extra", (), {"on_statement": hookimpl(lambda self, stmt: None)}), "stmt"),
+        (
+            type("Both", (), {"on_row": hookimpl(lambda self: None), "on_rows": hookimpl(lambda self: None)}),
+            "both on_row and on_rows",
+        ),
+    ],
+)
+def test_an_implementation_that_fits_no_hook_is_a_config_fault(wrong: type, message: str) -> None:
+    with pytest.raises(ConfigFault, match=message):
+        Plugins([("wrong", wrong())])
+
+
+class Rows:
+    def __init__(self, interest: Interest | None) -> None:
+        self.interest = interest
+        self.seen: list[object] = []
+
+    @hookimpl
+    def on_columns(self) -> Interest | None:
+        return self.interest
+
+    @hookimpl
+    def on_row(self, row: Cells) -> None:
+        self.seen.append(row)
+
+
+@pytest.mark.parametrize(
+    ("interests", "row", "seen"),
+    [
+        ([None], Cells(b"x"), [1]),
+        ([Interest.NOTHING], Cells(b"x"), None),
+        ([Interest(maybe=lambda data: b"4111" in data)], Cells(b"x"), [0]),
+        ([Interest(maybe=lambda data: b"4111" in data)], Cells(b"a4111"), [1]),
+        ([Interest(maybe=lambda data: False, columns=frozenset({0}))], Cells(b"x"), [1]),
+        ([Interest.NOTHING, None], Cells(b"x"), [0, 1]),
+    ],
+)
+def test_row_plugins_see_the_rows_that_they_asked_for(
+    interests: Sequence[Interest | None], row: Cells, seen: list[int] | None
+) -> None:
+    found = [Rows(interest) for interest in interests]
+    hooks = Plugins([(str(number), plugin) for number, plugin in enumerate(found)]).for_session(SESSION)
+    union = hooks.columns(RESULT)
+    if seen is None:
+        assert union is Interest.NOTHING
+        return
+    hooks.rows(row, union)  # type: ignore[arg-type]
+    assert [len(plugin.seen) for plugin in found] == seen
+
+
+def test_the_union_of_interests_promises_no_more_than_each() -> None:
+    a, b = Interest(maybe=lambda data: b"a" in data), Interest(maybe=lambda data: b"b" in data, columns=frozenset({2}))
+    union = Plugins([("a", Rows(a)), ("b", Rows(b))]).for_session(SESSION).columns(RESULT)
+    assert union.maybe is not None
+    assert [bool(union.maybe(data)) for data in (b"a", b"b", b"c")] == [True, True, False]
+    assert union.columns == {2}
+    with_all = Plugins([("a", Rows(a)), ("all", Rows(None))]).for_session(SESSION).columns(RESULT)
+    assert with_all.maybe is None
+
+
+def test_a_row_plugin_that_raises_is_a_fault_without_its_text() -> None:
+    class Broken:
+        @hookimpl
+        def on_row(self) -> None:
+            raise ValueError("4111111111111111")
+
+    hooks = Plugins([("broken", Broken())]).for_session(SESSION)
+    with pytest.raises(PluginFault, match=r"broken failed in on_row: ValueError at test_plugins\.py") as raised:
+        hooks.rows(Cells(b""), hooks.columns(RESULT))  # type: ignore[arg-type]
+    assert "4111" not in str(raised.value)
+
+
+def test_redaction_goes_through_every_plugin() -> None:
+    class Swap:
+        def __init__(self, old: str, new: str) -> None:
+            self.old, self.new = old, new
+
+        @hookimpl
+        def on_store(self, text: str) -> str | None:
+            return text.replace(self.old, self.new) if self.old in text else None
+
+    plugins = Plugins([("one", Swap("a", "b")), ("two", Swap("b", "c"))])
+    assert plugins.redact("a-b") == "c-c"
+
+
+def test_a_script_is_a_plugin_and_comes_last(tmp_path: Path) -> None:
+    script = tmp_path / "deny.py"
+    script.write_text(
+        "from gatepost import Deny, hookimpl\n@hookimpl\ndef on_statement(statement):\n    return Deny(reason='no')\n"
+    )
+    plugins = load(Config(state=tmp_path, targets={"shop": TARGET}), [script])
+    assert plugins.names == ("deny",)
+    assert plugins.hooks_of("deny") == ("on_statement",)
+
+
+@pytest.mark.parametrize(
+    ("config", "script", "message"),
+    [
+        ({"nope": {}}, None, "no plugin of this name is installed"),
+        ({}, "raise ValueError('x')", "the script failed: ValueError: x"),
+        ({}, "def broken(:", "the script failed: SyntaxError"),
+    ],
+)
+def test_what_cannot_be_loaded_is_said(
+    config: dict[str, dict[str, Any]], script: str | None, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "script.py"
+    file.write_text(script or "")
+    with pytest.raises(ConfigFault, match=message):
+        load(Config(state=tmp_path, targets={"shop": TARGET}, plugins=config), [file])
