@@ -53,7 +53,12 @@ def database(binaries: Path, **options: Any) -> Iterator[Database]:
     """A PostgreSQL of one's own, for tests that break it; `options` are those of `gatepost.demo.postgres.running`."""
     with own_postgres.running(binaries, **options) as server:
         password = "upstream-" + server.password
-        login: dict[str, Any] = {"host": "127.0.0.1", "port": server.port, "user": server.user, "password": server.password}
+        login: dict[str, Any] = {
+            "host": "127.0.0.1",
+            "port": server.port,
+            "user": server.user,
+            "password": server.password,
+        }
         with psycopg.connect(**login, dbname="postgres", autocommit=True) as connection:
             connection.execute(f"CREATE ROLE clerk LOGIN PASSWORD '{password}'")
             connection.execute("CREATE DATABASE shop OWNER clerk")
@@ -310,3 +315,10 @@ def bare_gate(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> I
     """A gate with no plugin besides agents and secrets, shared likewise."""
     with gates(tmp_path_factory.mktemp("bare")) as make:
         yield make(postgres, plugins=NOTHING)
+
+
+@pytest.fixture(params=["full_gate", "bare_gate"])
+def each_gate(request: pytest.FixtureRequest) -> Gate:
+    """The shared gates in turn: what works must work with every plugin and with the fewest."""
+    gate: Gate = request.getfixturevalue(request.param)
+    return gate
