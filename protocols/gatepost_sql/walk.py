@@ -1,0 +1,418 @@
+"""One pass over PostgreSQL's parse tree, which gathers what `Facts` says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from postgast import pg_query_pb2
+
+from gatepost.values import Effect, Facts, Output, Use
+from gatepost_sql import outputs
+from gatepost_sql.effects import CLAUSES, LEAVES, STATEMENTS, STRENGTH, TRANSACTION_VERBS
+from gatepost_sql.functions import FUNCTIONS, OPERATORS, ROW_FUNCTIONS
+
+Node: TypeAlias = dict[str, Any]
+
+# A member that is a node is written as {"Kind": {…}}; where the grammar allows one kind alone, as {…}. These are those:
+# (kind of the parent, name of the member) -> kind of the member.
+_FIXED: Final[Mapping[tuple[str, str], str]] = {
+    (kind, field.json_name): field.message_type.name
+    for kind, message in pg_query_pb2.DESCRIPTOR.message_types_by_name.items()
+    if kind != "Node"
+    for field in message.fields
+    if field.message_type is not None and field.message_type.name != "Node"
+}
+
+# Where a type's name means that values are converted to it.
+_CONVERTING: Final = frozenset({"TypeCast", "XmlSerialize", "JsonOutput", "JsonTableColumn", "RangeTableFuncCol"})
+
+
+class Scope(NamedTuple):
+    """What holds for a part of the tree.
+
+    Attributes:
+        verb: what a table named here is used for.
+        ctes: the names that WITH gives to queries here.
+        planned: only planned, never run (EXPLAIN).
+    """
+
+    verb: str = "select"
+    ctes: frozenset[str] = frozenset()
+    planned: bool = False
+
+
+class Walk:
+    """Gathers the facts of a list of statements."""
+
+    def __init__(self, statements: list[Node]) -> None:
+        self._effect = Effect.READ
+        self._reason = ""
+        self._verbs: list[str] = []
+        self._objects: dict[Use, None] = {}
+        self._functions: dict[str, None] = {}
+        self._columns: set[str] = set()
+        self._settings: list[tuple[str, str | None]] = []
+        self._bare: set[str] = set()
+        self._ranges: set[str] = set()
+        self._stack: list[tuple[str, Node, Scope]] = []
+        self._statements = statements
+        self.literals_matter = False
+        for statement in statements:
+            self._statement(statement)
+        if not self._bare.isdisjoint(self._ranges):
+            self._columns.add("*")
+
+    def facts(self, fingerprint: str) -> Facts:
+        return Facts(
+            effect=self._effect,
+            statements=len(self._statements),
+            verbs=tuple(self._verbs),
+            objects=tuple(self._objects),
+            functions=tuple(self._functions),
+            columns=frozenset(self._columns),
+            outputs=outputs.of(self._statements[0]) if len(self._statements) == 1 else (),
+            settings=tuple(self._settings),
+            fingerprint=fingerprint,
+            reason=self._reason,
+        )
+
+    def _statement(self, statement: Node) -> None:
+        for kind, node in statement.items():
+            self._verbs.append(verb_of(kind, node))
+            self._stack.append((kind, node, Scope()))
+        while self._stack:
+            kind, node, scope = self._stack.pop()
+            if kind in LEAVES:
+                continue
+            visit = _VISITS.get(kind)
+            if visit is not None:
+                visit(self, node, scope)
+            elif kind in STATEMENTS:
+                verb, effect = STATEMENTS[kind]
+                self._add(effect, verb, scope)
+                self._children(kind, node, scope._replace(verb=verb))
+            else:
+                if kind not in CLAUSES:
+                    self._add(Effect.UNKNOWN, f"{kind} is not understood", scope)
+                self._children(kind, node, scope)
+
+    def _add(self, effect: Effect, reason: str, scope: Scope) -> None:
+        if scope.planned and effect is not Effect.UNKNOWN:
+            return
+        if STRENGTH[effect] > STRENGTH[self._effect]:
+            self._effect = effect
+            self._reason = reason
+
+    def _children(self, kind: str, node: Node, scope: Scope, without: tuple[str, ...] = ()) -> None:
+        push = self._stack.append
+        for key, value in node.items():
+            if value.__class__ is dict:
+                if key in without:
+                    continue
+                fixed = _FIXED.get((kind, key))
+                if fixed is not None:
+                    push((fixed, value, scope))
+                else:
+                    for child, inner in value.items():
+                        push((child, inner, scope))
+            elif value.__class__ is list and key not in without:
+                for item in value:
+                    for child, inner in item.items():
+                        push((child, inner, scope))
+
+    def _use(self, verb: str, name: str, columns: list[str] | None = None) -> None:
+        self._objects[Use(verb=verb, name=name, columns=tuple(columns) if columns else None)] = None
+        self._columns.update(columns or ())
+
+    def _with(self, node: Node, scope: Scope) -> Scope:
+        """Visit the queries of a WITH; returns the scope of the query that it belongs to."""
+        clause = node.get("withClause")
+        if clause is None:
+            return scope
+        ctes = [item["CommonTableExpr"] for item in clause["ctes"]]
+        self._ranges.update(cte["ctename"] for cte in ctes)
+        visible = scope.ctes
+        if clause.get("recursive"):
+            visible = visible.union(cte["ctename"] for cte in ctes)
+        for cte in ctes:
+            self._children("CommonTableExpr", cte, scope._replace(ctes=visible, verb="select"))
+            visible = visible | {cte["ctename"]}
+        return scope._replace(ctes=visible)
+
+    def _select(self, node: Node, scope: Scope) -> None:
+        scope = self._with(node, scope._replace(verb="select"))
+        into = node.get("intoClause")
+        if into is not None:
+            self._add(Effect.DEFINE, "select into", scope)
+            self._use("create", relation_name(into["rel"]))
+        if "lockingClause" in node:
+            self._add(Effect.WRITE, "select locks rows", scope)
+        self._children("SelectStmt", node, scope, ("withClause", "intoClause", "lockingClause"))
+
+    def _change(self, kind: str, node: Node, scope: Scope, columns: list[str] | None = None) -> None:
+        """INSERT, UPDATE, DELETE and MERGE."""
+        verb, effect = STATEMENTS[kind]
+        self._add(effect, verb, scope)
+        relation = node["relation"]
+        name = relation_name(relation)
+        self._ranges.add(range_name(relation))
+        self._use("select" if scope.planned else verb, name, columns)
+        if "returningClause" in node:
+            self._use("select", name)
+        scope = self._with(node, scope._replace(verb="select"))
+        self._children(kind, node, scope, ("withClause", "relation", "cols"))
+
+    def _insert(self, node: Node, scope: Scope) -> None:
+        self._change("InsertStmt", node, scope, target_names(node.get("cols", ())))
+        if "onConflictClause" in node and "targetList" in node["onConflictClause"]:
+            columns = target_names(node["onConflictClause"]["targetList"])
+            self._use("select" if scope.planned else "update", relation_name(node["relation"]), columns)
+
+    def _update(self, node: Node, scope: Scope) -> None:
+        self._change("UpdateStmt", node, scope, target_names(node["targetList"]))
+
+    def _delete(self, node: Node, scope: Scope) -> None:
+        self._change("DeleteStmt", node, scope)
+
+    def _merge(self, node: Node, scope: Scope) -> None:
+        self._change("MergeStmt", node, scope)
+
+    def _merge_when(self, node: Node, scope: Scope) -> None:
+        self._columns.update(target_names(node.get("targetList", ())))
+        self._children("MergeWhenClause", node, scope)
+
+    def _copy(self, node: Node, scope: Scope) -> None:
+        coming = node.get("is_from", False)
+        verb = "copy_from" if coming else "copy_to"
+        if "filename" in node:
+            self._add(Effect.ADMINISTER, f"{verb} a file or program", scope)
+        elif coming:
+            self._add(Effect.WRITE, verb, scope)
+        if "relation" in node:
+            columns = [item["String"]["sval"] for item in node.get("attlist", ())]
+            self._use(verb, relation_name(node["relation"]), columns)
+            if not columns:
+                self._columns.add("*")
+        self._children("CopyStmt", node, scope, ("relation", "attlist", "options"))
+
+    def _explain(self, node: Node, scope: Scope) -> None:
+        analyze = any(
+            option["DefElem"]["defname"] == "analyze" and constant(option["DefElem"].get("arg")) not in _OFF
+            for option in node.get("options", ())
+        )
+        self._children("ExplainStmt", node, scope._replace(planned=scope.planned or not analyze), ("options",))
+
+    def _table(self, node: Node, scope: Scope) -> None:
+        self._ranges.add(range_name(node))
+        name = relation_name(node)
+        if not (scope.verb == "select" and name in scope.ctes and "schemaname" not in node):
+            self._use(scope.verb, name)
+
+    def _aliased(self, node: Node, scope: Scope) -> None:
+        self._ranges.add(node["aliasname"])
+
+    def _column(self, node: Node, scope: Scope) -> None:
+        fields = node["fields"]
+        last = fields[-1].get("String")
+        if last is None:
+            self._columns.add("*")
+            return
+        name: str = last["sval"]
+        self._columns.add(name)
+        if len(fields) == 1:
+            self._bare.add(name)
+        elif name in ROW_FUNCTIONS:
+            self._columns.add("*")
+
+    def _indirection(self, node: Node, scope: Scope) -> None:
+        for item in node["indirection"]:
+            if "String" in item:
+                self._columns.add(item["String"]["sval"])
+            elif "A_Star" in item:
+                self._columns.add("*")
+        self._children("A_Indirection", node, scope)
+
+    def _join(self, node: Node, scope: Scope) -> None:
+        if node.get("isNatural"):
+            self._columns.add("*")
+        self._columns.update(item["String"]["sval"] for item in node.get("usingClause", ()))
+        self._children("JoinExpr", node, scope, ("usingClause",))
+
+    def _index_element(self, node: Node, scope: Scope) -> None:
+        if "name" in node:
+            self._columns.add(node["name"])
+        self._children("IndexElem", node, scope)
+
+    def _call(self, node: Node, scope: Scope) -> None:
+        names = strings(node["funcname"])
+        builtin = len(names) == 1 or (len(names) == 2 and names[0] == "pg_catalog")
+        effect = FUNCTIONS.get(names[-1], Effect.UNKNOWN) if builtin else Effect.UNKNOWN
+        name = names[-1] if node["funcformat"] == "COERCE_SQL_SYNTAX" else ".".join(names)
+        self._functions[name] = None
+        if effect is Effect.UNKNOWN:
+            self._add(effect, f"function {name} is volatile or not known", scope)
+        else:
+            self._add(effect, f"function {name}", scope)
+        if names[-1] == "set_config":
+            self._set_config(node.get("args", []))
+        self._children("FuncCall", node, scope, ("funcname",))
+
+    def _set_config(self, arguments: list[Node]) -> None:
+        self.literals_matter = True
+        name = constant(arguments[0]) if arguments else None
+        value = constant(arguments[1]) if len(arguments) > 1 else None
+        self._settings.append(("*", None) if name is None else (name.lower(), value))
+
+    def _operator(self, names: list[Node], scope: Scope) -> None:
+        parts = strings(names)
+        if parts[-1] not in OPERATORS or (len(parts) > 1 and parts[0] != "pg_catalog"):
+            self._add(Effect.UNKNOWN, "an operator is not built in", scope)
+
+    def _expression(self, node: Node, scope: Scope) -> None:
+        # BETWEEN is written as an operator of that name.
+        if not node["kind"].endswith(("BETWEEN", "BETWEEN_SYM")):
+            self._operator(node["name"], scope)
+        self._children("A_Expr", node, scope, ("name",))
+
+    def _sublink(self, node: Node, scope: Scope) -> None:
+        if "operName" in node:
+            self._operator(node["operName"], scope)
+        self._children("SubLink", node, scope, ("operName",))
+
+    def _sort(self, node: Node, scope: Scope) -> None:
+        if "useOp" in node:
+            self._operator(node["useOp"], scope)
+        self._children("SortBy", node, scope, ("useOp",))
+
+    def _conversion(self, kind: str, node: Node, scope: Scope) -> None:
+        names = strings(node.get("typeName", {}).get("names", []))
+        if len(names) > 1 and names[0] != "pg_catalog":
+            self._add(Effect.UNKNOWN, "a conversion to a type that is not built in", scope)
+        self._children(kind, node, scope, ("typeName",))
+
+    def _set(self, node: Node, scope: Scope) -> None:
+        self._add(Effect.CONTROL, "set", scope)
+        kind = node["kind"]
+        if kind == "VAR_SET_MULTI":
+            self._options(node.get("args", ()))
+        elif kind == "VAR_RESET_ALL":
+            self._settings.append(("*", None))
+        else:
+            values = [constant(item) for item in node.get("args", ())]
+            texts = [value for value in values if value is not None]
+            known = kind == "VAR_SET_VALUE" and values and len(texts) == len(values)
+            self._settings.append((node["name"].lower(), ", ".join(texts) if known else None))
+
+    def _options(self, options: list[Node] | tuple[()]) -> None:
+        for item in options:
+            option = item["DefElem"]
+            self._settings.append((option["defname"], constant(option.get("arg"))))
+
+    def _transaction(self, node: Node, scope: Scope) -> None:
+        self._add(Effect.CONTROL, TRANSACTION_VERBS.get(node["kind"], "transaction"), scope)
+        self._options(node.get("options", ()))
+
+    def _discard(self, node: Node, scope: Scope) -> None:
+        self._add(Effect.CONTROL, "discard", scope)
+        if node["target"] == "DISCARD_ALL":
+            self._settings.append(("*", None))
+
+    def _drop(self, node: Node, scope: Scope) -> None:
+        self._add(Effect.DEFINE, "drop", scope)
+        for item in node["objects"]:
+            names = item.get("List", {}).get("items") or item.get("ObjectWithArgs", {}).get("objname") or [item]
+            self._use("drop", ".".join(strings(names)))
+
+
+_OFF: Final = frozenset({"off", "false", "0"})
+
+Visit: TypeAlias = Callable[[Walk, Node, Scope], None]
+
+
+def _converting(kind: str) -> Visit:
+    return lambda walk, node, scope: walk._conversion(kind, node, scope)
+
+
+_VISITS: Final[Mapping[str, Visit]] = {
+    "SelectStmt": Walk._select,
+    "InsertStmt": Walk._insert,
+    "UpdateStmt": Walk._update,
+    "DeleteStmt": Walk._delete,
+    "MergeStmt": Walk._merge,
+    "MergeWhenClause": Walk._merge_when,
+    "CopyStmt": Walk._copy,
+    "ExplainStmt": Walk._explain,
+    "VariableSetStmt": Walk._set,
+    "TransactionStmt": Walk._transaction,
+    "DiscardStmt": Walk._discard,
+    "DropStmt": Walk._drop,
+    "RangeVar": Walk._table,
+    "Alias": Walk._aliased,
+    "ColumnRef": Walk._column,
+    "A_Indirection": Walk._indirection,
+    "JoinExpr": Walk._join,
+    "IndexElem": Walk._index_element,
+    "FuncCall": Walk._call,
+    "A_Expr": Walk._expression,
+    "SubLink": Walk._sublink,
+    "SortBy": Walk._sort,
+    **{kind: _converting(kind) for kind in _CONVERTING},
+}
+
+
+def verb_of(kind: str, node: Node) -> str:
+    """What a statement is called: see `effects.STATEMENTS`, and the verbs that depend on more than the kind."""
+    if kind == "TransactionStmt":
+        return TRANSACTION_VERBS.get(node["kind"], "transaction")
+    if kind == "CopyStmt":
+        direction = "copy_from" if node.get("is_from") else "copy_to"
+        return direction + "_binary" if is_binary(node) else direction
+    if kind == "VariableSetStmt" and node["kind"].startswith("VAR_RESET"):
+        return "reset"
+    if kind == "GrantStmt" or kind == "GrantRoleStmt":
+        return "grant" if node.get("is_grant") else "revoke"
+    return STATEMENTS[kind][0] if kind in STATEMENTS else "unknown"
+
+
+def is_binary(copy: Node) -> bool:
+    return any(
+        option["DefElem"]["defname"] == "format" and (constant(option["DefElem"].get("arg")) or "").lower() == "binary"
+        for option in copy.get("options", ())
+    )
+
+
+def relation_name(node: Node) -> str:
+    parts = (node.get("catalogname"), node.get("schemaname"), node["relname"])
+    return ".".join(part for part in parts if part)
+
+
+def range_name(node: Node) -> str:
+    """The name by which a query refers to this table's row."""
+    name: str = node["alias"]["aliasname"] if "alias" in node else node["relname"]
+    return name
+
+
+def target_names(targets: Any) -> list[str]:
+    return [item["ResTarget"]["name"] for item in targets if "name" in item["ResTarget"]]
+
+
+def strings(nodes: list[Node]) -> list[str]:
+    return [item["String"].get("sval", "") for item in nodes if "String" in item]
+
+
+def constant(node: Node | None) -> str | None:
+    """The text of a constant as a setting would take it, or None for anything else."""
+    if node is None:
+        return None
+    node = node.get("A_Const", node)
+    for kind, field in (("sval", "sval"), ("String", "sval"), ("fval", "fval"), ("Float", "fval")):
+        if kind in node:
+            return str(node[kind].get(field, ""))
+    for kind in ("ival", "Integer"):
+        if kind in node:
+            return str(node[kind].get("ival", 0))
+    for kind in ("boolval", "Boolean"):
+        if kind in node:
+            return "on" if node[kind].get("boolval") else "off"
+    return None
