@@ -57,7 +57,7 @@ class TargetLogins(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     roles: dict[str, Login] = {}
 
 
-class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SecretsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[plugins.secrets]: logins by target."""
 
     targets: dict[str, TargetLogins]
@@ -66,9 +66,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Secrets:
     """Logs sessions in to the databases with credentials that clients never see."""
 
-    Config = Config
+    Config = SecretsConfig
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: SecretsConfig) -> None:
         self._targets = config.targets
 
     @hookimpl

@@ -1,0 +1,176 @@
+"""The hooks: who is an agent of ours, and what wrong attempts lead to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from msgspec import Meta, Struct
+
+from gatepost import (
+    CredentialKind,
+    Credentials,
+    Deny,
+    Gateway,
+    Identity,
+    Seconds,
+    Session,
+    Verifier,
+    hookimpl,
+)
+from gatepost_agents import scram
+from gatepost_agents.store import FILE, Agent, Store
+from gatepost_agents.turnstile import Turnstile
+
+if TYPE_CHECKING:
+    import click
+
+T = TypeVar("T")
+logger = logging.getLogger("gatepost.agents")
+
+ISSUER = "agents"
+FAILURES_AT_MOST = 10  # PCI DSS 8.3.4
+LOCKOUT_AT_LEAST = 30 * 60  # PCI DSS 8.3.4, seconds
+REVOCATION_SECONDS = 1.0
+ATTEMPTS_AT_ONCE = 2  # in each worker: all workers' together should stay below the failures that lock a name
+
+
+class AgentsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[plugins.agents]: lockout, which can be made stricter only.
+
+    Attributes:
+        failures: wrong attempts in a row that lock a name.
+        lockout: how long it stays locked.
+    """
+
+    failures: Annotated[int, Meta(ge=1, le=FAILURES_AT_MOST)] = FAILURES_AT_MOST
+    lockout: Seconds = Seconds(LOCKOUT_AT_LEAST)
+
+    def __post_init__(self) -> None:
+        if self.lockout < LOCKOUT_AT_LEAST:
+            raise ValueError("expected `lockout` to be at least 30 minutes (PCI DSS 8.3.4)")
+
+
+class Agents:
+    """Judges the credentials that `gatepost agents` has issued."""
+
+    Config = AgentsConfig
+    judges = frozenset({CredentialKind.SCRAM_SHA_256, CredentialKind.PASSWORD})
+
+    def __init__(self, config: AgentsConfig) -> None:
+        self._config = config
+        self._turnstile = Turnstile(ATTEMPTS_AT_ONCE)
+        self._causes: dict[str, str] = {}
+        self._revoked: frozenset[str] = frozenset()
+        self._version = -1
+        self._look_again_at = 0.0
+
+    @hookimpl
+    def add_commands(self, cli: click.Group, gateway: Gateway) -> None:
+        from gatepost_agents.commands import group
+
+        cli.add_command(group(gateway))
+
+    @hookimpl
+    def on_start(self, gateway: Gateway) -> None:
+        if gateway.worker < 0:
+            return  # each command opens the store itself
+        self._redact = gateway.redact
+        self._attempts = Store(gateway.state / FILE, durable=False)
+        self._watched = Store(gateway.state / FILE, durable=False)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gatepost-agents")
+        self._decoy = scram.derive(scram.generate())
+
+    @hookimpl
+    def on_stop(self, gateway: Gateway) -> None:
+        if gateway.worker < 0:
+            return
+        self._thread.shutdown()
+        self._attempts.close()
+        self._watched.close()
+
+    @hookimpl
+    async def on_auth(self, session: Session, credentials: Credentials) -> Identity | Verifier | None:
+        """An agent that may log in, proven or to be proven. Whatever is wrong looks like a wrong password."""
+        await self._turnstile.enter(session.id, credentials.user)
+        agent, state = await self._in_thread(
+            lambda: self._attempts.begin_attempt(
+                credentials.user, time.time(), self._config.failures, self._config.lockout
+            )
+        )
+        self._causes[session.id] = "not proven" if agent else state.value if state else "unknown"
+        if credentials.kind is CredentialKind.SCRAM_SHA_256:
+            return None if agent is None else _verifier(agent)
+        password = credentials.secret
+        if password is None:
+            return None
+        keys = self._decoy if agent is None else agent.keys
+        proven = await self._in_thread(lambda: scram.proves(password, keys))
+        return _identity(agent, "password") if agent is not None and proven else None
+
+    @hookimpl
+    async def on_connect(self, session: Session) -> None:
+        """The attempt has succeeded: earlier ones are forgiven."""
+        self._turnstile.leave(session.id)
+        self._causes.pop(session.id, None)
+        identity = session.identity
+        if identity is not None and identity.issuer == ISSUER:
+            await self._in_thread(lambda: self._attempts.end_attempts(identity.name))
+
+    @hookimpl
+    def on_statement(self, session: Session) -> Deny | None:
+        """A revoked agent's sessions that live on may do nothing more."""
+        now = time.monotonic()
+        if now >= self._look_again_at:
+            self._look_again_at = now + REVOCATION_SECONDS
+            self._look_for_revocations()
+        identity = session.identity
+        if identity is not None and identity.issuer == ISSUER and identity.name in self._revoked:
+            return Deny(
+                reason="the credentials of this connection were revoked",
+                rule="agents: revoked",
+                hint="Stop, and ask the gateway's operator for new credentials.",
+            )
+        return None
+
+    @hookimpl
+    def on_session_end(self, session: Session) -> None:
+        self._turnstile.leave(session.id)
+        cause = self._causes.pop(session.id, None)
+        if cause is not None:
+            logger.warning("login of %r from %s failed: %s", self._redact(session.user), session.client, cause)
+
+    def _look_for_revocations(self) -> None:
+        version = self._watched.version()
+        if version != self._version:
+            self._version = version
+            self._revoked = self._watched.revoked()
+
+    def _in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """The file may be locked for a moment by another process, and keys are slow: not in the event loop."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _identity(agent: Agent, method: str) -> Identity:
+    return Identity(
+        name=agent.name,
+        roles=agent.roles,
+        issuer=ISSUER,
+        method=method,
+        acting_for=agent.acting_for,
+        expires_at=agent.expires,
+    )
+
+
+def _verifier(agent: Agent) -> Verifier:
+    return Verifier(
+        identity=_identity(agent, "scram-sha-256"),
+        salt=agent.keys.salt,
+        iterations=agent.keys.iterations,
+        stored_key=agent.keys.stored_key,
+        server_key=agent.keys.server_key,
+    )
