@@ -1,0 +1,244 @@
+"""A worker's connection to the recorder: one write per turn of the event loop, replies in order, reconnection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from gatepost import FaultCode, PluginFault
+from gatepost_audit import records, wire
+
+log = logging.getLogger(__name__)
+
+LAZY = 0.005
+"""Seconds that a frame may wait for another one to share its write, if nobody waits for it."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""Seconds between attempts to connect."""
+HELD_WITHOUT_RECORDER = 64 << 20
+"""Bytes to hold while there is no recorder; what comes after is lost, counted, and told as a gap."""
+
+
+class Link(asyncio.Protocol):
+    """Frames to the recorder; each is kept until it is acknowledged, and sent again on a new connection.
+
+    Args:
+        folder: where the recorder's socket is.
+        room: bytes that may be unacknowledged before `wait_for_room` makes its callers wait.
+    """
+
+    def __init__(self, folder: Path, room: int) -> None:
+        self._folder = folder
+        self._room = room
+        self._transport: asyncio.Transport | None = None
+        self._kept: deque[tuple[bytes, asyncio.Future[None] | None]] = deque()
+        self._unsent: list[bytes] = []
+        self._rest = b""
+        self._is_scheduled = False
+        self._lazily: asyncio.TimerHandle | None = None
+        self._waiting_for_room: list[asyncio.Future[None]] = []
+        self._lost = 0
+        self._pause = FIRST_PAUSE
+        self._problem = "the recorder has not answered yet"
+        self._keeper: asyncio.Task[None] | None = None
+        self.held = 0
+        """Bytes that are not acknowledged."""
+        self.is_open = False
+        """The recorder takes records."""
+
+    async def open(self, seconds: float) -> None:
+        """Connect, and stay connected until `close`.
+
+        Raises PluginFault if the recorder does not answer in `seconds`.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._keeper = self._loop.create_task(self._keep_connected())
+        try:
+            async with asyncio.timeout(seconds):
+                await self._until(lambda: self.is_open)
+        except TimeoutError:
+            self._keeper.cancel()
+            raise self.fault() from None
+
+    async def close(self, seconds: float) -> None:
+        """Wait until all is acknowledged, `seconds` at most, and disconnect."""
+        if self._keeper is None:
+            return
+        self.flush()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._until(lambda: not self._kept)
+        self._keeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._keeper
+        self._keeper = None
+        if self._kept:
+            log.error("%d records could not be handed to the recorder", len(self._kept))
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _keep_connected(self) -> None:
+        place = wire.Folder(self._folder)
+        try:
+            while True:
+                try:
+                    transport, _ = await self._loop.create_unix_connection(lambda: self, place.address)
+                except OSError as error:
+                    self._problem = f"the recorder does not run ({os.strerror(error.errno or 0)})"
+                else:
+                    try:
+                        await self._until(lambda: self._transport is None)
+                    finally:
+                        transport.abort()
+                await asyncio.sleep(self._pause)
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        finally:
+            place.close()
+
+    def fault(self) -> PluginFault:
+        return PluginFault(
+            f"the record cannot be written: {self._problem}",
+            code=FaultCode.RECORD,
+            hint="Nothing runs unrecorded. Try again in a moment; if it lasts, tell the operator of the gate.",
+        )
+
+    def send(self, payload: bytes, flags: int = 0) -> None:
+        """Hand over a record that nobody waits for."""
+        if self._keep(payload, flags, None) and self._lazily is None and not self._is_scheduled:
+            self._lazily = self._loop.call_later(LAZY, self.flush)
+
+    def confirm(self, payload: bytes, flags: int) -> asyncio.Future[None]:
+        """Hand over a record. The future is done when the recorder has acknowledged it, or fails with a PluginFault.
+
+        Raises PluginFault if there is no recorder.
+        """
+        if not self.is_open:
+            raise self.fault()
+        waiter = self._loop.create_future()
+        self._keep(payload, flags, waiter)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self.flush)
+        return waiter
+
+    def wait_for_room(self) -> asyncio.Future[None] | None:
+        """None while there is room, else a future that is done when there is again.
+
+        Raises PluginFault if there is no recorder to make room.
+        """
+        if self.held <= self._room:
+            return None
+        if not self.is_open:
+            raise self.fault()
+        waiter = self._loop.create_future()
+        self._waiting_for_room.append(waiter)
+        return waiter
+
+    def _keep(self, payload: bytes, flags: int, waiter: asyncio.Future[None] | None) -> bool:
+        if len(payload) > wire.MAX_PAYLOAD:
+            raise PluginFault("the record cannot be written: it is too large", code=FaultCode.RECORD)
+        if not self.is_open and self.held > HELD_WITHOUT_RECORDER:
+            self._lost += 1
+            return False
+        data = wire.frame(payload, flags)
+        self._kept.append((data, waiter))
+        self._unsent.append(data)
+        self.held += len(data)
+        return self.is_open
+
+    def flush(self) -> None:
+        self._is_scheduled = False
+        if self._lazily is not None:
+            self._lazily.cancel()
+            self._lazily = None
+        if self._transport is not None and self.is_open and self._unsent:
+            self._transport.write(b"".join(self._unsent))
+            self._unsent.clear()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        data = self._rest + data
+        whole = len(data) - len(data) % wire.REPLY.size
+        self._rest = data[whole:]
+        for status, count in wire.REPLY.iter_unpack(data[:whole]):
+            if status:
+                self._shut(f"the recorder reports: {os.strerror(status)}")
+            elif not self.is_open:
+                self._begin()
+            else:
+                self._acknowledge(count)
+
+    def _begin(self) -> None:
+        """The recorder is there: send all again that it may not have."""
+        self.is_open = True
+        self._pause = FIRST_PAUSE
+        if self._lost:
+            detail = f"{self._lost} records of process {os.getpid()} are lost: there was no recorder to take them"
+            self._lost = 0
+            self._keep(
+                records.encode(records.Event(time.time_ns(), records.EventKind.GAP, "worker", detail)), wire.DISK, None
+            )
+        self._unsent = [data for data, _ in self._kept]
+        self.flush()
+        self._changed.set()
+
+    def _acknowledge(self, count: int) -> None:
+        kept = self._kept
+        for _ in range(count):
+            data, waiter = kept.popleft()
+            self.held -= len(data)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+        if self._waiting_for_room and self.held <= self._room // 2:
+            self._release_room(None)
+        if not kept:
+            self._changed.set()
+
+    def _release_room(self, fault: PluginFault | None) -> None:
+        waiting, self._waiting_for_room = self._waiting_for_room, []
+        for waiter in waiting:
+            settle(waiter, fault)
+
+    def _shut(self, problem: str) -> None:
+        """There is no recorder now: who waits for one is told, and what is kept waits for the next."""
+        self._problem = problem
+        if not self.is_open:
+            return
+        self.is_open = False
+        log.error("the record cannot be written: %s", problem)
+        kept, self._kept = self._kept, deque()
+        for data, waiter in kept:
+            self._kept.append((data, None))
+            if waiter is not None:
+                settle(waiter, self.fault())
+        self._release_room(self.fault())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self.is_open:
+            self._shut("the recorder has gone")
+        self._changed.set()
+
+
+def settle(waiter: asyncio.Future[None], fault: PluginFault | None) -> None:
+    """Unless it was cancelled meanwhile."""
+    if waiter.done():
+        return
+    if fault is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(fault)
+        waiter.exception()  # it may be that nobody asks for it: a read whose answer never comes

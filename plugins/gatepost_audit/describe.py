@@ -1,0 +1,157 @@
+"""What hooks see, as records: every text redacted on its way, once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import cast
+
+import msgspec
+
+from gatepost import Deny, Facts, Kind, Outcome, Reason, Rewrite, Scalar, Session, Statement, Verdict
+from gatepost_audit import records
+
+KNOWN = 4096
+"""How many texts, and how many facts, to remember."""
+KNOWN_LENGTH = 1024
+"""Characters of the longest text to remember."""
+
+
+class Describer:
+    """Makes records of values.
+
+    It remembers texts that are fit to rest as they are, and facts, since an application asks the same again.
+
+    Args:
+        redact: `Gateway.redact`.
+        worker: this worker's index.
+    """
+
+    def __init__(self, redact: Callable[[str], str], worker: int) -> None:
+        self._redact = redact
+        self._worker = worker
+        self._clean: set[str] = set()
+        self._facts: dict[int, tuple[Facts, records.FactsRecord]] = {}
+
+    def text(self, text: str) -> str:
+        """The text as it may rest."""
+        if text in self._clean:
+            return text
+        redacted = self._redact(text)
+        if redacted == text and len(text) <= KNOWN_LENGTH:
+            if len(self._clean) >= KNOWN:
+                self._clean.clear()
+            self._clean.add(text)
+        return redacted
+
+    def asked(self, session: Session, statement: Statement, verdict: Verdict) -> records.Asked:
+        facts = statement.facts
+        known = self._facts.get(id(facts))
+        if isinstance(verdict, Deny):
+            name, plugin, rule, reason = "deny", verdict.plugin, self.text(verdict.rule), self.text(verdict.reason)
+        elif isinstance(verdict, Rewrite):
+            name, plugin, rule, reason = "rewrite", verdict.plugin, "", self.text(verdict.reason)
+        else:
+            name, plugin, rule, reason = "allow", "", "", ""
+        original = statement.original
+        return records.Asked(
+            time.time_ns(),
+            session.id,
+            statement.number,
+            self._worker,
+            self.text(statement.text),
+            None if original is None else self.text(original),
+            self.binds(statement.parameters) if statement.parameters else (),
+            statement.is_preparation,
+            name,
+            plugin,
+            rule,
+            reason,
+            facts.effect.value,
+            self._describe_facts(facts) if known is None else known[1],
+        )
+
+    def _describe_facts(self, facts: Facts) -> records.FactsRecord:
+        text = self.text
+        described = records.FactsRecord(
+            facts.verbs,
+            tuple(
+                (use.verb, text(use.name), None if use.columns is None else tuple(map(text, use.columns)))
+                for use in facts.objects
+            ),
+            tuple(map(text, facts.functions)),
+            facts.fingerprint,
+            text(facts.reason),
+        )
+        raw = cast(records.FactsRecord, msgspec.Raw(records.encode(described)))
+        if len(self._facts) >= KNOWN:
+            self._facts.clear()
+        self._facts[id(facts)] = facts, raw
+        return raw
+
+    def binds(self, parameters: tuple[tuple[Scalar, ...] | None, ...]) -> tuple[tuple[str, ...] | None, ...]:
+        return tuple(None if scalars is None else self._bind(scalars) for scalars in parameters)
+
+    def _bind(self, scalars: tuple[Scalar, ...]) -> tuple[str, ...]:
+        """The scalars of one parameter, looked at together: an array may hold a secret in pieces."""
+        texts = tuple(scalar.text for scalar in scalars)
+        joined = " ".join(readable(scalar) for scalar in scalars)
+        redacted = self.text(joined)
+        return texts if redacted == joined else (redacted,)
+
+    def ended(
+        self, session: Session, statement: Statement, outcome: Outcome, start: int, offset: int, output: bytes
+    ) -> records.Ended:
+        return records.Ended(
+            time.time_ns(),
+            session.id,
+            statement.number,
+            outcome.rows,
+            outcome.bytes,
+            outcome.received,
+            outcome.duration,
+            self.text(outcome.tag) if outcome.tag else "",
+            outcome.error,
+            self.text(outcome.message) if outcome.message else "",
+            outcome.masked,
+            outcome.complete,
+            start,
+            offset,
+            output,
+        )
+
+    def withdrawn(self, session: str, number: int, message: str) -> records.Ended:
+        return records.Ended(
+            time.time_ns(), session, number, 0, 0, 0, 0.0, "", "", message, 0, False, 0, 0, b"", ran=False
+        )
+
+    def started(self, session: Session) -> records.SessionStart:
+        identity = session.identity
+        text = self.text
+        return records.SessionStart(
+            time.time_ns(),
+            session.id,
+            self._worker,
+            session.client,
+            session.protocol,
+            session.target,
+            text(session.user),
+            text(session.database),
+            text(session.application),
+            session.tls,
+            text(identity.name) if identity else "",
+            identity.roles if identity else (),
+            identity.issuer if identity else "",
+            identity.method if identity else "",
+            text(identity.acting_for) if identity else "",
+        )
+
+    def left(self, session: Session, reason: Reason) -> records.SessionEnd:
+        return records.SessionEnd(time.time_ns(), session.id, int(reason.code), self.text(reason.text))
+
+
+def readable(scalar: Scalar) -> str:
+    """A scalar's text, with bytes as the characters that they may be."""
+    if scalar.kind is not Kind.BYTES:
+        return scalar.text
+    return bytes.fromhex(scalar.text).decode("latin-1")

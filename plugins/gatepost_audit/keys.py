@@ -1,0 +1,61 @@
+"""The Ed25519 key that signs the journal's checkpoints."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from gatepost import ConfigFault
+
+PRIVATE = "checkpoint.key"
+PUBLIC = "checkpoint.pub"
+
+
+def private_path(folder: Path, reference: str) -> Path:
+    """Where the key is: `reference` is "file:PATH", or "" for one that gatepost makes itself. Raises ConfigFault."""
+    if not reference:
+        return folder / PRIVATE
+    kind, _, path = reference.partition(":")
+    if kind != "file" or not path:
+        raise ConfigFault("expected file:PATH, an Ed25519 private key in PEM", key="plugins.audit.key")
+    return Path(path)
+
+
+def load_or_create(folder: Path, reference: str) -> Ed25519PrivateKey:
+    """The private key; its public half is put into `folder`, in hexadecimal.
+
+    Raises ConfigFault where the file is no such key, OSError where it cannot be read.
+    """
+    path = private_path(folder, reference)
+    if not reference and not path.exists():
+        _write(path, Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except ValueError as error:
+        raise ConfigFault("the file is no private key in PEM", file=str(path), key="plugins.audit.key") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigFault("the key is no Ed25519 key", file=str(path), key="plugins.audit.key")
+    _write(folder / PUBLIC, key.public_key().public_bytes_raw().hex().encode() + b"\n")
+    return key
+
+
+def load_public(path: Path) -> bytes:
+    """The raw public key. Raises ValueError where the file holds none, OSError where it cannot be read."""
+    key = bytes.fromhex(path.read_text("ascii").strip())
+    if len(key) != 32:
+        raise ValueError("not a public key")
+    return key
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all, for this user alone."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(file)
+    new.rename(path)

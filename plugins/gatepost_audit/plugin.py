@@ -1,0 +1,260 @@
+"""The hooks: what must be on record, and what waits for it.
+
+A statement that can change anything waits until its record is durable; a read goes upstream at once, and its answer
+waits: a read that nobody saw is harmless, and the wait overlaps the database's own work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+import gatepost
+from gatepost import (
+    Deny,
+    Effect,
+    FaultCode,
+    Gateway,
+    Outcome,
+    PluginFault,
+    Reason,
+    Service,
+    Session,
+    Statement,
+    Verdict,
+)
+from gatepost.values import Target
+from gatepost_audit import recorder, records, wire
+from gatepost_audit.client import Link
+from gatepost_audit.describe import Describer
+from gatepost_audit.keys import private_path
+
+DAY = 86400.0
+YEAR = 365
+READY = 10.0
+"""Seconds that the recorder has to answer when a worker starts."""
+PARTING = 5.0
+"""Seconds that a worker waits for the last acknowledgements when it stops."""
+PART = 64 << 10
+"""Bytes of a recording to hand over at once."""
+BULK = 4 << 10
+"""Bytes from which a record is worth compressing."""
+ROOM = 4 << 20
+"""Bytes of recordings that may be on their way to the journal before those who make more of them wait."""
+LOOSE = 1.0
+"""Seconds that output which belongs to no statement may wait for one that ends."""
+
+Durability = Literal["disk", "os"]
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[plugins.audit]`.
+
+    Attributes:
+        reads: when a read's answer may leave: its record is on the "disk", or with the "os" (which survives a killed
+            process, not a lost machine).
+        writes: the same for when any other statement may run.
+        retention_days: how long to keep the record; at least 365 (PCI DSS 10.5.1).
+        segment_megabytes: the size of the journal's files; retention drops whole ones.
+        key: "file:PATH" of an Ed25519 key in PEM that signs the checkpoints; "" makes one in the state folder.
+    """
+
+    reads: Durability = "disk"
+    writes: Durability = "disk"
+    retention_days: int = YEAR
+    segment_megabytes: int = 64
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        if self.retention_days < YEAR:
+            raise ValueError(f"retention_days is {self.retention_days}; PCI DSS 10.5.1 asks for at least {YEAR}")
+        if not 1 <= self.segment_megabytes <= 4096:
+            raise ValueError(f"segment_megabytes is {self.segment_megabytes}; expected 1 to 4096")
+        if self.key:
+            private_path(Path(), self.key)
+
+
+def folder_of(gateway: Gateway) -> Path:
+    """Where the record is; made, for this user alone, if it is not there."""
+    folder = gateway.state / "audit"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+class Recorded:
+    """What the record must know of a session while it lives.
+
+    Attributes:
+        output: chunks that were shown and are not handed over; `size` bytes, from `offset` of all that was shown.
+        start: where in all that was shown the next statement's answer begins.
+        running: statements that were allowed and have not ended.
+        pending: the record for which the session's output has to wait.
+    """
+
+    __slots__ = ("offset", "output", "pending", "running", "size", "start")
+
+    def __init__(self) -> None:
+        self.output: list[bytes] = []
+        self.size = 0
+        self.offset = 0
+        self.start = 0
+        self.running = 0
+        self.pending: asyncio.Future[None] | None = None
+
+    def take(self) -> bytes:
+        """The output so far, which the caller hands over."""
+        output = self.output[0] if len(self.output) == 1 else b"".join(self.output)
+        self.output.clear()
+        self.offset += self.size
+        self.size = 0
+        return output
+
+
+class Audit:
+    """The record of every session, statement and answer (PCI DSS 10.2)."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._read_flags = wire.DISK if config.reads == "disk" else 0
+        self._write_flags = wire.DISK if config.writes == "disk" else 0
+        self._sessions: dict[str, Recorded] = {}
+        self._loose: dict[str, Recorded] = {}
+
+    @gatepost.hookimpl
+    def add_services(self, gateway: Gateway) -> Iterable[Service]:
+        config = self._config
+        run = partial(
+            recorder.main, folder_of(gateway), config.key, config.segment_megabytes << 20, config.retention_days * DAY
+        )
+        return [Service(name="recorder", run=run)]
+
+    @gatepost.hookimpl
+    def on_start(self, gateway: Gateway) -> Awaitable[None] | None:
+        if gateway.worker < 0:
+            return None
+        folder = folder_of(gateway)
+        self._describe = Describer(gateway.redact, gateway.worker)
+        self._records = Link(folder, ROOM)
+        self._recordings = Link(folder, ROOM)
+        return self._open()
+
+    async def _open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._records.open(READY)
+        await self._recordings.open(READY)
+
+    @gatepost.hookimpl
+    async def on_stop(self, gateway: Gateway) -> None:
+        if gateway.worker >= 0:
+            self._hand_over_loose()
+            await self._recordings.close(PARTING)
+            await self._records.close(PARTING)
+
+    @gatepost.hookimpl
+    def on_connect(self, session: Session, target: Target) -> Awaitable[None]:
+        waiter = self._records.confirm(records.encode(self._describe.started(session)), self._write_flags)
+        self._sessions[session.id] = Recorded()
+        return waiter
+
+    @gatepost.hookimpl
+    def on_verdict(self, session: Session, statement: Statement, verdict: Verdict) -> Awaitable[None] | None:
+        recorded = self._sessions[session.id]
+        is_denied = type(verdict) is Deny
+        if statement.is_preparation and not is_denied:
+            recorded.running += 1
+            return None
+        is_read = statement.facts.effect is Effect.READ
+        waiter = self._records.confirm(
+            records.encode(self._describe.asked(session, statement, verdict)),
+            self._read_flags if is_read else self._write_flags,
+        )
+        if is_denied:
+            recorded.pending = waiter
+            return None
+        recorded.running += 1
+        if is_read:
+            recorded.pending = waiter
+            return None
+        waiter.add_done_callback(partial(self._waited, recorded, session.id, statement.number))
+        return waiter
+
+    def _waited(self, recorded: Recorded, session: str, number: int, waiter: asyncio.Future[None]) -> None:
+        """A statement whose record was not confirmed in time did not run, and nobody will tell of its end."""
+        if waiter.cancelled():
+            message = "cancelled before it ran"
+        elif waiter.exception() is not None:
+            message = "did not run: its record was not confirmed"
+        else:
+            return
+        recorded.running -= 1
+        self._records.send(records.encode(self._describe.withdrawn(session, number, message)))
+
+    @gatepost.hookimpl
+    def on_output(self, session: Session, chunk: bytes) -> Awaitable[None] | None:
+        recorded = self._sessions[session.id]
+        recorded.output.append(chunk)
+        recorded.size += len(chunk)
+        if recorded.size >= PART:
+            self._hand_over(session.id, recorded)
+        elif not recorded.running:
+            self._hand_over_later(session.id, recorded)
+        waiter = recorded.pending
+        if waiter is not None:
+            if not waiter.done():
+                return waiter
+            if waiter.cancelled() or waiter.exception() is not None:
+                raise PluginFault("the statement's record was not confirmed", code=FaultCode.RECORD)
+            recorded.pending = None
+        return self._recordings.wait_for_room()
+
+    @gatepost.hookimpl
+    def on_statement_end(self, session: Session, statement: Statement, outcome: Outcome) -> None:
+        recorded = self._sessions[session.id]
+        recorded.running -= 1
+        if statement.is_preparation:
+            if not outcome.error:
+                return
+            asked = self._describe.asked(session, statement, gatepost.ALLOW)
+            self._records.send(records.encode(asked))
+        offset = recorded.offset
+        output = recorded.take()
+        payload = records.encode(self._describe.ended(session, statement, outcome, recorded.start, offset, output))
+        recorded.start = recorded.offset
+        self._send(payload)
+
+    @gatepost.hookimpl
+    def on_session_end(self, session: Session, reason: Reason) -> None:
+        recorded = self._sessions.pop(session.id, None)
+        if recorded is None:
+            self._records.send(records.encode(self._describe.started(session)))
+        elif recorded.size:
+            self._hand_over(session.id, recorded)
+        self._records.send(records.encode(self._describe.left(session, reason)), self._write_flags)
+
+    def _send(self, payload: bytes) -> None:
+        if len(payload) < BULK:
+            self._records.send(payload)
+        else:
+            self._recordings.send(payload, wire.BULK)
+
+    def _hand_over(self, session: str, recorded: Recorded) -> None:
+        offset = recorded.offset
+        self._send(records.encode(records.Part(time.time_ns(), session, offset, recorded.take())))
+
+    def _hand_over_later(self, session: str, recorded: Recorded) -> None:
+        """What belongs to no running statement (a denial, a notification) may yet share a record with the next one."""
+        if not self._loose:
+            self._loop.call_later(LOOSE, self._hand_over_loose)
+        self._loose[session] = recorded
+
+    def _hand_over_loose(self) -> None:
+        loose, self._loose = self._loose, {}
+        for session, recorded in loose.items():
+            if recorded.size:
+                self._hand_over(session, recorded)

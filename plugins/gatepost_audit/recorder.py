@@ -1,0 +1,321 @@
+"""The recorder: the one process that writes the journal, for all workers.
+
+A loop over the connections: read all that is there, append it as one group with one write and one fdatasync,
+acknowledge. So a group spans sessions and workers. Compression has a thread; the store is fed by a process of its own
+(`gatepost_audit.store`).
+
+When the journal cannot be written the workers are told why and let go, and the recorder tries until it can be again.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import zstandard
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gatepost_audit import records, wire
+from gatepost_audit.journal import PLAIN, ZSTD, Journal, drop_before
+from gatepost_audit.keys import load_or_create
+from gatepost_audit.records import EventKind
+
+log = logging.getLogger(__name__)
+
+READ = 1 << 18
+RETRY = 0.5
+"""Seconds between attempts to open the journal."""
+SYNC_AFTER = 0.2
+"""Seconds after which even what nobody waits for is put on the disk."""
+GRACE = 10.0
+"""Seconds that workers have to close their connections once the recorder is told to stop."""
+HOUSEKEEPING = 60.0
+"""Seconds between checkpoints of a journal that grows slowly, and looks at what is older than the retention."""
+WHO = "recorder"
+
+
+class Connection:
+    """A worker's end, and how many of its frames are not acknowledged."""
+
+    __slots__ = ("buffer", "socket", "unacknowledged")
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.buffer = bytearray()
+        self.unacknowledged = 0
+
+    def frames(self) -> list[tuple[int, bytes]]:
+        """Take whole frames from the buffer: flags and payload. Raises ValueError where they are none of ours."""
+        buffer, at, end = self.buffer, 0, len(self.buffer)
+        unpack, header = wire.FRAME.unpack_from, wire.FRAME.size
+        taken = []
+        while at + header <= end:
+            length, flags = unpack(buffer, at)
+            if not 0 < length <= wire.MAX_PAYLOAD:
+                raise ValueError("no frame")
+            stop = at + header + length
+            if stop > end:
+                break
+            taken.append((flags, bytes(buffer[at + header : stop])))
+            at = stop
+        del buffer[:at]
+        return taken
+
+    def reply(self, status: int, count: int) -> bool:
+        """Whether the worker still takes replies."""
+        try:
+            return self.socket.send(wire.REPLY.pack(status, count)) == wire.REPLY.size
+        except OSError:
+            return False
+
+
+class Recorder:
+    """See the module.
+
+    Args:
+        folder: where the journal and the socket are; it must exist.
+        key: signs the checkpoints.
+        segment_bytes: the size of a segment.
+        retention: seconds after which whole segments are dropped.
+    """
+
+    def __init__(self, folder: Path, key: Ed25519PrivateKey, segment_bytes: int, retention: float) -> None:
+        self._folder = folder
+        self._key = key
+        self._segment_bytes = segment_bytes
+        self._retention = retention
+        self._journal: Journal | None = None
+        self._error = errno.EAGAIN
+        self._closed_since: int | None = None
+        self._retry_at = 0.0
+        self._stop_at: float | None = None
+        self._unsynced_since: float | None = None
+        self._housekeeping_at = 0.0
+        self._parent = os.getppid()
+        self._listener: socket.socket | None = None
+        self._connections: dict[int, Connection] = {}
+        self._compressor = ThreadPoolExecutor(1, "compress")
+        self._compressed: list[tuple[Connection, bytes]] = []
+        self._epoll = select.epoll()
+        self._awake, self._wake = socket.socketpair()
+        self._awake.setblocking(False)
+        self._wake.setblocking(False)
+        self._epoll.register(self._awake, select.EPOLLIN)
+
+    def stop(self) -> None:
+        """Let the workers finish, then return from `run`. A signal handler may call it."""
+        self._stop_at = time.monotonic() + GRACE
+        self._rouse()
+
+    def _rouse(self) -> None:
+        try:
+            self._wake.send(b"\0")
+        except BlockingIOError:
+            return  # it is going to wake anyway
+
+    def run(self) -> None:
+        """Record until stopped, or until the process that started it is gone and its workers have left."""
+        try:
+            while not self._is_over():
+                self._maintain(time.monotonic())
+                self._turn(self._epoll.poll(self._patience()))
+        finally:
+            self._close()
+
+    def _is_over(self) -> bool:
+        if self._stop_at is None and os.getppid() != self._parent:
+            log.warning("the recorder's supervisor is gone; it stops when the workers have left")
+            self.stop()
+        return self._stop_at is not None and (not self._connections or time.monotonic() >= self._stop_at)
+
+    def _patience(self) -> float:
+        return SYNC_AFTER if self._journal is None or self._unsynced_since is not None else 1.0
+
+    def _maintain(self, now: float) -> None:
+        if self._journal is None:
+            if now >= self._retry_at:
+                self._open(now)
+            return
+        try:
+            if self._unsynced_since is not None and now - self._unsynced_since >= SYNC_AFTER:
+                self._journal.sync()
+                self._unsynced_since = None
+            if now >= self._housekeeping_at:
+                self._housekeeping_at = now + HOUSEKEEPING
+                self._journal.checkpoint()
+                self._retain(self._journal)
+        except OSError as error:
+            self._fail(error)
+
+    def _retain(self, journal: Journal) -> None:
+        dropped = drop_before(self._folder, time.time_ns() - int(self._retention * 1e9))
+        if dropped is not None:
+            self._note(journal, EventKind.DROPPED, dropped)
+
+    def _open(self, now: float) -> None:
+        try:
+            journal = Journal(self._folder, self._key, self._segment_bytes)
+        except OSError as error:
+            self._retry_at = now + RETRY
+            self._error = error.errno or errno.EIO
+            if self._closed_since is None and not isinstance(error, BlockingIOError):
+                self._closed_since = time.time_ns()
+                log.error("the journal cannot be opened: %s", os.strerror(self._error))
+            return
+        self._journal = journal
+        try:
+            self._tell_how_it_opened(journal)
+            if self._listener is None:
+                self._listener = wire.listen(self._folder)
+                self._epoll.register(self._listener, select.EPOLLIN)
+        except OSError as error:
+            self._fail(error)
+
+    def _tell_how_it_opened(self, journal: Journal) -> None:
+        if self._listener is None:
+            self._note(journal, EventKind.START, f"process {os.getpid()}")
+        if journal.cut is not None:
+            cut = journal.cut
+            self._note(
+                journal,
+                EventKind.RECOVERED,
+                f"segment {cut.segment} ends at byte {cut.offset}; {cut.length} bytes behind it are no whole entry",
+            )
+        if self._closed_since is not None:
+            since = datetime.fromtimestamp(self._closed_since / 1e9, UTC).isoformat(timespec="milliseconds")
+            self._note(journal, EventKind.GAP, f"nothing could be recorded since {since}: {os.strerror(self._error)}")
+            log.warning("the journal can be written again")
+        self._closed_since = None
+
+    def _note(self, journal: Journal, kind: EventKind, detail: str) -> None:
+        event = records.Event(time.time_ns(), kind, WHO, detail)
+        journal.write([(PLAIN, records.encode(event))], sync=True)
+
+    def _turn(self, events: list[tuple[int, int]]) -> None:
+        group: list[tuple[int, bytes]] = []
+        wanted = 0
+        for file, _ in events:
+            connection = self._connections.get(file)
+            if connection is not None:
+                wanted |= self._receive(connection, group)
+            elif file == self._awake.fileno():
+                self._awake.recv(READ)
+            else:
+                self._accept()
+        compressed, self._compressed = self._compressed, []
+        for connection, payload in compressed:
+            connection.unacknowledged += 1
+            group.append((ZSTD, payload))
+        if group:
+            self._commit(group, sync=bool(wanted & wire.DISK))
+
+    def _receive(self, connection: Connection, group: list[tuple[int, bytes]]) -> int:
+        """Read what a worker sent into `group`, or pass it on to be compressed. Returns the flags of all together."""
+        wanted = 0
+        try:
+            data = connection.socket.recv(READ)
+            connection.buffer += data
+            frames = connection.frames()
+        except BlockingIOError:
+            return 0
+        except (OSError, ValueError):
+            data, frames = b"", []
+        if not data:
+            self._drop(connection)
+        for flags, payload in frames:
+            if flags & wire.BULK:
+                self._compressor.submit(self._compress, connection, payload)
+            else:
+                wanted |= flags
+                connection.unacknowledged += 1
+                group.append((PLAIN, payload))
+        return wanted
+
+    def _compress(self, connection: Connection, payload: bytes) -> None:
+        self._compressed.append((connection, zstandard.ZstdCompressor(level=1).compress(payload)))
+        self._rouse()
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            connected, _ = self._listener.accept()
+        except OSError as error:
+            log.warning("a worker could not be accepted: %s", error)
+            return
+        connected.setblocking(False)
+        connection = Connection(connected)
+        status = 0 if self._journal is not None else self._error
+        if connection.reply(status, 0) and not status:
+            self._connections[connected.fileno()] = connection
+            self._epoll.register(connected, select.EPOLLIN)
+        else:
+            connected.close()
+
+    def _drop(self, connection: Connection) -> None:
+        del self._connections[connection.socket.fileno()]
+        self._epoll.unregister(connection.socket)
+        connection.socket.close()
+
+    def _commit(self, group: list[tuple[int, bytes]], *, sync: bool) -> None:
+        if self._journal is None:
+            return
+        try:
+            self._journal.write(group, sync=sync)
+        except OSError as error:
+            self._fail(error)
+            return
+        if sync:
+            self._unsynced_since = None
+        elif self._unsynced_since is None:
+            self._unsynced_since = time.monotonic()
+        for connection in list(self._connections.values()):
+            if connection.unacknowledged:
+                if not connection.reply(0, connection.unacknowledged):
+                    self._drop(connection)
+                connection.unacknowledged = 0
+
+    def _fail(self, error: OSError) -> None:
+        """The journal cannot be written: say so, let all workers go, and open it anew later."""
+        self._error = error.errno or errno.EIO
+        self._closed_since = time.time_ns()
+        self._retry_at = time.monotonic() + RETRY
+        self._unsynced_since = None
+        log.error("the journal cannot be written: %s", os.strerror(self._error))
+        if self._journal is not None:
+            self._journal.abandon()
+            self._journal = None
+        for connection in list(self._connections.values()):
+            connection.reply(self._error, 0)
+            self._drop(connection)
+
+    def _close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self._connections.values()):
+            self._drop(connection)
+        self._compressor.shutdown(cancel_futures=True)
+        if self._journal is not None:
+            try:
+                self._note(self._journal, EventKind.STOP, f"process {os.getpid()}")
+            finally:
+                self._journal.close()
+        self._epoll.close()
+        self._awake.close()
+        self._wake.close()
+
+
+def main(folder: Path, key: str, segment_bytes: int, retention: float) -> None:
+    """The recorder's process. `key` is a reference to the signing key (see `gatepost_audit.keys`)."""
+    os.umask(0o077)
+    recorder = Recorder(folder, load_or_create(folder, key), segment_bytes, retention)
+    signal.signal(signal.SIGTERM, lambda *_: recorder.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor, who stops the workers first
+    recorder.run()

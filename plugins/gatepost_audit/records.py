@@ -1,0 +1,168 @@
+"""What the journal's entries hold: one MessagePack array each, whose first element is the kind.
+
+Times are Unix nanoseconds. Every text has been through `Gateway.redact`. A later version appends fields and kinds, and
+never removes or moves one, so that a record of 365 days ago still decodes. Together they hold, for each event, what PCI
+DSS 10.2.2 asks for: the user (`SessionStart`, by session), the type, the time, success or failure, the origination
+(`SessionStart.client`) and the object affected (`Asked.objects`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+
+class SessionStart(Struct, frozen=True, array_like=True, tag=1):
+    """A client is connected, or has failed to be (`identity` ""; PCI DSS 10.2.1.4)."""
+
+    time: int
+    session: str
+    worker: int
+    client: str
+    protocol: str
+    target: str
+    user: str
+    database: str
+    application: str
+    tls: str
+    identity: str
+    roles: tuple[str, ...]
+    issuer: str
+    method: str
+    acting_for: str
+
+
+class SessionEnd(Struct, frozen=True, array_like=True, tag=2):
+    """A session is over; `code` is the number of a `gatepost.values.EndCode`."""
+
+    time: int
+    session: str
+    code: int
+    text: str
+
+
+class FactsRecord(Struct, frozen=True, array_like=True):
+    """What the text means (`gatepost.values.Facts`), as far as it is kept."""
+
+    verbs: tuple[str, ...]
+    objects: tuple[tuple[str, str, tuple[str, ...] | None], ...]
+    functions: tuple[str, ...]
+    fingerprint: str
+    reason: str
+
+
+class Asked(Struct, frozen=True, array_like=True, tag=3):
+    """A statement and the verdict on it, made before it could take effect.
+
+    `binds` has one element for each parameter: its texts, or None for NULL. `original` is the text before a plugin
+    rewrote it. `objects` are (verb, name, columns), columns None where they are not known.
+    """
+
+    time: int
+    session: str
+    number: int
+    worker: int
+    text: str
+    original: str | None
+    binds: tuple[tuple[str, ...] | None, ...]
+    preparation: bool
+    verdict: str
+    plugin: str
+    rule: str
+    reason: str
+    effect: str
+    facts: FactsRecord
+
+
+class Ended(Struct, frozen=True, array_like=True, tag=4):
+    """What came of a statement.
+
+    `output` are the bytes that left for the client and are not in a `Part`; they begin at `offset` of all that the
+    session was shown, and the statement's answer begins at `start`. `ran` is False for a statement that was allowed but
+    was withdrawn, or whose record could not be confirmed, before any of it was sent to the database.
+    """
+
+    time: int
+    session: str
+    number: int
+    rows: int
+    size: int
+    received: int
+    duration: float
+    tag: str
+    error: str
+    message: str
+    masked: int
+    complete: bool
+    start: int
+    offset: int
+    output: bytes
+    ran: bool = True
+
+
+class Part(Struct, frozen=True, array_like=True, tag=5):
+    """Bytes that left for the client, from `offset` of all that the session was shown."""
+
+    time: int
+    session: str
+    offset: int
+    output: bytes
+
+
+class EventKind(StrEnum):
+    """What happens to the record itself (PCI DSS 10.2.1.3 and 10.2.1.6)."""
+
+    START = "start"
+    STOP = "stop"
+    RECOVERED = "recovered"
+    FAILED = "failed"
+    GAP = "gap"
+    DROPPED = "dropped"
+    ACCESS = "access"
+
+
+class Event(Struct, frozen=True, array_like=True, tag=6):
+    """Something that happened to the record itself: `who` did it, in words for a person."""
+
+    time: int
+    kind: EventKind
+    who: str
+    detail: str
+
+
+class Cut(Struct, frozen=True, array_like=True, tag=7):
+    """The first entry of a segment after a crash: the segment before it ends at `offset`.
+
+    What stands behind that place was never acknowledged, and is left as it is: `length` bytes, up to the last one that
+    is not zero, with this SHA-256.
+    """
+
+    time: int
+    segment: int
+    offset: int
+    length: int
+    digest: bytes
+
+
+class Checkpoint(Struct, frozen=True, array_like=True, tag=8):
+    """The chain's head before this entry, signed with Ed25519 (see `gatepost_audit.journal`)."""
+
+    time: int
+    key: bytes
+    signature: bytes
+
+
+Record: TypeAlias = SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint
+
+encode = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(
+    SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint
+)
+
+
+def decode(payload: bytes) -> Record:
+    """Raises msgspec.ValidationError or msgspec.DecodeError where the payload is no record."""
+    return _decoder.decode(payload)
