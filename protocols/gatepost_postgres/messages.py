@@ -104,3 +104,59 @@ def error(code: str, text: str, *, severity: str = "ERROR", detail: str = "", hi
     """An ErrorResponse of our own."""
     pairs = (("S", severity), ("V", severity), ("C", code), ("M", text), ("D", detail), ("H", hint))
     return message(ERROR, fields(pairs))
+
+
+# What AuthenticationXXX asks for, its first four bytes.
+AUTH_OK: Final = 0
+AUTH_CLEARTEXT: Final = 3
+AUTH_MD5: Final = 5
+AUTH_SASL: Final = 10
+AUTH_SASL_CONTINUE: Final = 11
+AUTH_SASL_FINAL: Final = 12
+
+SSL_REQUEST_PACKET: Final = struct.pack("!II", 8, SSL_REQUEST)
+
+
+def authentication(kind: int, body: bytes = b"") -> bytes:
+    """An AuthenticationXXX message."""
+    return message(AUTHENTICATION, struct.pack("!I", kind) + body)
+
+
+def authentication_sasl(mechanisms: Iterable[str]) -> bytes:
+    """AuthenticationSASL: the mechanisms in the server's order of preference."""
+    return authentication(AUTH_SASL, b"".join(map(cstring, mechanisms)) + b"\0")
+
+
+def sasl_initial_response(mechanism: str, response: bytes) -> bytes:
+    """SASLInitialResponse."""
+    return message(PASSWORD, cstring(mechanism) + struct.pack("!i", len(response)) + response)
+
+
+def startup(parameters: Mapping[str, str]) -> bytes:
+    """A StartupMessage of protocol 3.0."""
+    pairs = b"".join(cstring(name) + cstring(value) for name, value in parameters.items())
+    return struct.pack("!II", len(pairs) + 9, PROTOCOL_3_0) + pairs + b"\0"
+
+
+def cancel_request(number: int, secret: bytes) -> bytes:
+    """A CancelRequest: the process id and the key of a BackendKeyData."""
+    return struct.pack("!IIi", 12 + len(secret), CANCEL_REQUEST, number) + secret
+
+
+def negotiate_version(protocol: int, unrecognized: Iterable[str]) -> bytes:
+    """NegotiateProtocolVersion: the version that we speak instead, and the options that we do not know.
+
+    The documentation calls the first field a minor version; servers send, and libpq expects, the whole number.
+    """
+    names = [cstring(name) for name in unrecognized]
+    return message(NEGOTIATE_VERSION, struct.pack("!II", protocol, len(names)) + b"".join(names))
+
+
+def backend_key_data(number: int, secret: bytes) -> bytes:
+    """BackendKeyData: what a client shows to cancel."""
+    return message(BACKEND_KEY_DATA, struct.pack("!i", number) + secret)
+
+
+def parameter_status(name: str, value: str) -> bytes:
+    """ParameterStatus."""
+    return message(PARAMETER_STATUS, cstring(name) + cstring(value))
