@@ -1,9 +1,9 @@
 """One value of a PostgreSQL type: from its binary form to the text that the server would show, and back.
 
-The texts are those of DateStyle ISO, IntervalStyle postgres and the time zone UTC. A `write` that a text does not fit
-raises ValueError; so does a `read` of bytes that are not of the type.
+A `write` that a text does not fit raises ValueError. A `read` of bytes that are not of the type raises ValueError,
+struct.error, LookupError or OverflowError, which `types` turns into one.
 
-Source: the type's send and receive functions, PostgreSQL 18, src/backend/utils/adt.
+Source: the types' send and receive functions, PostgreSQL 18, src/backend/utils/adt.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from datetime import UTC, date, datetime
 from decimal import Decimal
 from ipaddress import ip_interface, ip_network
 from typing import Final, NamedTuple
@@ -32,28 +31,33 @@ class Codec(NamedTuple):
     accepts: Callable[[str], object]
 
 
-def _codec(
-    read: Callable[[bytes], str], write: Callable[[str], bytes], accepts: Callable[[str], object] | None = None
-) -> Codec:
-    return Codec(read, write, accepts or write)
+def codec(read: Callable[[bytes], str], write: Callable[[str], bytes]) -> Codec:
+    """A codec of a type whose text form is what its binary form is written from."""
+    return Codec(read, write, write)
 
 
-def read_text(data: bytes) -> str:
+def _read_text(data: bytes) -> str:
     return data.decode()
 
 
-def write_text(text: str) -> bytes:
+def _write_text(text: str) -> bytes:
     if "\0" in text:
         raise ValueError("a text cannot hold a NUL")
     return text.encode()
 
 
-def _read_only(text: str) -> bytes:
+def read_only(text: str) -> bytes:
+    """The `write` of a type whose values are not written."""
     raise ValueError("values of this type are not written")
 
 
+def _read_char(data: bytes) -> str:
+    (byte,) = data
+    return chr(byte).strip("\0") if byte < 0x80 else f"\\{byte:03o}"
+
+
 def _write_char(text: str) -> bytes:
-    data = write_text(text)
+    data = _write_text(text)
     if len(data) > 1:
         raise ValueError("one byte was expected")
     return data
@@ -80,7 +84,7 @@ def _integer(fmt: str) -> Codec:
         except struct.error:
             raise ValueError(f"the number does not fit into {size} bytes") from None
 
-    return _codec(read, write)
+    return codec(read, write)
 
 
 def _float(fmt: str, shortest: Callable[[float], str]) -> Codec:
@@ -97,7 +101,7 @@ def _float(fmt: str, shortest: Callable[[float], str]) -> Codec:
         except OverflowError:
             raise ValueError("the number is too large for its type") from None
 
-    return _codec(read, write)
+    return codec(read, write)
 
 
 def _show_float(value: float, shortest: Callable[[float], str], point_limit: int) -> str:
@@ -233,7 +237,7 @@ def _write_json(text: str) -> bytes:
         msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         raise ValueError("JSON was expected") from None
-    return write_text(text)
+    return _write_text(text)
 
 
 def _write_jsonb(text: str) -> bytes:
@@ -241,7 +245,7 @@ def _write_jsonb(text: str) -> bytes:
 
 
 def _write_jsonpath(text: str) -> bytes:
-    return b"\1" + write_text(text)
+    return b"\1" + _write_text(text)
 
 
 def _bit_string(data: bytes) -> str:
@@ -303,7 +307,7 @@ def _hardware_address(size: int) -> Codec:
             raise ValueError("a hardware address has another length")
         return data
 
-    return _codec(read, write)
+    return codec(read, write)
 
 
 def _read_tid(data: bytes) -> str:
@@ -314,123 +318,6 @@ def _read_tid(data: bytes) -> str:
 def _read_lsn(data: bytes) -> str:
     high, low = struct.unpack("!II", data)
     return f"{high:X}/{low:X}"
-
-
-# Times
-
-_EPOCH_DAY: Final = date(2000, 1, 1).toordinal()
-_SECOND: Final = 1_000_000
-_DAY: Final = 86_400 * _SECOND
-_INFINITY: Final = {(1 << 31) - 1: "infinity", -(1 << 31): "-infinity"}
-_INFINITY8: Final = {(1 << 63) - 1: "infinity", -(1 << 63): "-infinity"}
-
-
-def _show_date(days: int) -> tuple[str, str]:
-    """The date so many days after 2000-01-01, and the era, as PostgreSQL shows them; any year.
-
-    The Gregorian calendar repeats every 400 years, so datetime.date serves for all of them.
-    """
-    cycles, ordinal = divmod(days + _EPOCH_DAY - 1, 146_097)
-    day = date.fromordinal(ordinal + 1)
-    year = day.year + 400 * cycles
-    era = "" if year > 0 else " BC"
-    return f"{year if year > 0 else 1 - year:04}-{day.month:02}-{day.day:02}", era
-
-
-def _show_seconds(microseconds: int) -> str:
-    """ "05", or "05.25"."""
-    seconds, fraction = divmod(microseconds, _SECOND)
-    return f"{seconds:02}" + (f".{fraction:06}".rstrip("0") if fraction else "")
-
-
-def _show_clock(microseconds: int) -> str:
-    minutes, rest = divmod(microseconds, 60 * _SECOND)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{_show_seconds(rest)}"
-
-
-def _read_date(data: bytes) -> str:
-    (days,) = struct.unpack("!i", data)
-    return _INFINITY.get(days) or "".join(_show_date(days))
-
-
-def _write_date(text: str) -> bytes:
-    return struct.pack("!i", date.fromisoformat(text).toordinal() - _EPOCH_DAY)
-
-
-def _show_timestamp(data: bytes, zone: str) -> str:
-    (microseconds,) = _int8.unpack(data)
-    if microseconds in _INFINITY8:
-        return _INFINITY8[microseconds]
-    day, era = _show_date(microseconds // _DAY)
-    return f"{day} {_show_clock(microseconds % _DAY)}{zone}{era}"
-
-
-def _read_timestamp(data: bytes) -> str:
-    return _show_timestamp(data, "")
-
-
-def _read_timestamptz(data: bytes) -> str:
-    return _show_timestamp(data, "+00")
-
-
-def _write_moment(moment: datetime) -> bytes:
-    past = moment - datetime(2000, 1, 1, tzinfo=UTC)
-    return _int8.pack(past.days * _DAY + past.seconds * _SECOND + past.microseconds)
-
-
-def _write_timestamp(text: str) -> bytes:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is not None:
-        raise ValueError("a time without a zone was expected")
-    return _write_moment(moment.replace(tzinfo=UTC))
-
-
-def _write_timestamptz(text: str) -> bytes:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time with a zone was expected")
-    return _write_moment(moment)
-
-
-def _read_time(data: bytes) -> str:
-    (microseconds,) = _int8.unpack(data)
-    if not 0 <= microseconds <= _DAY:
-        raise ValueError("a time of day is out of range")
-    return _show_clock(microseconds)
-
-
-def _read_timetz(data: bytes) -> str:
-    if len(data) != 12:
-        raise ValueError("a time of day has another length")
-    (west,) = struct.unpack_from("!i", data, 8)
-    hours, rest = divmod(abs(west), 3600)
-    zone = f"{'-' if west > 0 else '+'}{hours:02}"
-    if rest:
-        zone += f":{rest // 60:02}" + (f":{rest % 60:02}" if rest % 60 else "")
-    return _read_time(data[:8]) + zone
-
-
-def _plural(count: int, unit: str) -> str:
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-
-
-def _read_interval(data: bytes) -> str:
-    microseconds, days, months = struct.unpack("!qii", data)
-    for extremes, name in zip(zip(_INFINITY8, _INFINITY, strict=True), _INFINITY.values(), strict=True):
-        if (microseconds, days, months) == (*extremes, extremes[1]):
-            return name
-    years = abs(months) // 12 * (1 if months >= 0 else -1)
-    parts: list[str] = []
-    negative = False
-    for count, unit in ((years, "year"), (months - 12 * years, "mon"), (days, "day")):
-        if count:
-            # After a negative part PostgreSQL marks a positive one.
-            parts.append(("+" if negative and count > 0 else "") + _plural(count, unit))
-            negative = count < 0
-    if microseconds or not parts:
-        sign = "-" if microseconds < 0 else "+" if negative else ""
-        parts.append(sign + _show_clock(abs(microseconds)))
-    return " ".join(parts)
 
 
 # Shapes
@@ -486,42 +373,36 @@ def _read_tsvector(data: bytes) -> str:
     return " ".join(lexemes)
 
 
-TEXT: Final = Codec(read_text, write_text, write_text)
-CHAR: Final = Codec(read_text, _write_char, _write_char)
+TEXT: Final = codec(_read_text, _write_text)
+CHAR: Final = codec(_read_char, _write_char)
 INT2: Final = _integer("!h")
 INT4: Final = _integer("!i")
 INT8: Final = _integer("!q")
 UINT4: Final = _integer("!I")
 UINT8: Final = _integer("!Q")
-OBJECT: Final = Codec(UINT4.read, UINT4.write, write_text)
+OBJECT: Final = Codec(UINT4.read, UINT4.write, _write_text)
 FLOAT4: Final = _float("!f", _shortest4)
 FLOAT8: Final = _float("!d", _shortest8)
-NUMERIC: Final = _codec(_read_numeric, _write_numeric)
-MONEY: Final = _codec(_read_money, _write_money)
-BOOL: Final = _codec(_read_bool, _write_bool)
-BYTEA: Final = _codec(bytes.hex, bytes.fromhex)
-JSON: Final = _codec(read_text, _write_json)
-JSONB: Final = _codec(_read_versioned, _write_jsonb)
-JSONPATH: Final = _codec(_read_versioned, _write_jsonpath)
-BIT: Final = _codec(_bit_string, _write_bit_string)
-UUID_: Final = _codec(_read_uuid, _write_uuid)
-INET: Final = _codec(_read_inet, _write_inet)
-CIDR: Final = _codec(_read_inet, _write_cidr)
+NUMERIC: Final = codec(_read_numeric, _write_numeric)
+MONEY: Final = codec(_read_money, _write_money)
+BOOL: Final = codec(_read_bool, _write_bool)
+BYTEA: Final = codec(bytes.hex, bytes.fromhex)
+JSON: Final = codec(_read_text, _write_json)
+JSONB: Final = codec(_read_versioned, _write_jsonb)
+JSONPATH: Final = codec(_read_versioned, _write_jsonpath)
+BIT: Final = codec(_bit_string, _write_bit_string)
+UUID_: Final = codec(_read_uuid, _write_uuid)
+INET: Final = codec(_read_inet, _write_inet)
+CIDR: Final = codec(_read_inet, _write_cidr)
 MACADDR: Final = _hardware_address(6)
 MACADDR8: Final = _hardware_address(8)
-TID: Final = _codec(_read_tid, _read_only)
-LSN: Final = _codec(_read_lsn, _read_only)
-DATE: Final = _codec(_read_date, _write_date)
-TIMESTAMP: Final = _codec(_read_timestamp, _write_timestamp)
-TIMESTAMPTZ: Final = _codec(_read_timestamptz, _write_timestamptz)
-TIME: Final = _codec(_read_time, _read_only)
-TIMETZ: Final = _codec(_read_timetz, _read_only)
-INTERVAL: Final = _codec(_read_interval, _read_only)
-POINT: Final = _codec(_floats("({},{})"), _read_only)
-LSEG: Final = _codec(_floats("[({},{}),({},{})]"), _read_only)
-BOX: Final = _codec(_floats("({},{}),({},{})"), _read_only)
-LINE: Final = _codec(_floats("{{{},{},{}}}"), _read_only)
-CIRCLE: Final = _codec(_floats("<({},{}),{}>"), _read_only)
-PATH: Final = _codec(_read_path, _read_only)
-POLYGON: Final = _codec(_read_polygon, _read_only)
-TSVECTOR: Final = _codec(_read_tsvector, _read_only)
+TID: Final = codec(_read_tid, read_only)
+LSN: Final = codec(_read_lsn, read_only)
+POINT: Final = codec(_floats("({},{})"), read_only)
+LSEG: Final = codec(_floats("[({},{}),({},{})]"), read_only)
+BOX: Final = codec(_floats("({},{}),({},{})"), read_only)
+LINE: Final = codec(_floats("{{{},{},{}}}"), read_only)
+CIRCLE: Final = codec(_floats("<({},{}),{}>"), read_only)
+PATH: Final = codec(_read_path, read_only)
+POLYGON: Final = codec(_read_polygon, read_only)
+TSVECTOR: Final = codec(_read_tsvector, read_only)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gatepost.errors import ClientFault, UpstreamFault
 from gatepost.values import Column, Kind
 from gatepost_postgres import messages
-from gatepost_postgres.types import BINARY_FORMAT, TEXT_FORMAT, TEXT_OID, TYPES, UNKNOWN
+from gatepost_postgres.types import BINARY_FORMAT, COPY_TUPLES, TEXT_FORMAT, TEXT_OID, TYPES, UNKNOWN
 
 _count = struct.Struct("!h")
 _field = struct.Struct("!IhIhih")
@@ -121,4 +121,12 @@ COPY_LINE: Final = Description(
     columns=(Column(name="line", kind=Kind.TEXT, is_text=True, type_name="copy"),),
     oids=(TEXT_OID,),
     formats=(TEXT_FORMAT,),
+)
+
+# A CopyData of COPY in binary format, as a row of one record, whose fields are taken for what they look like.
+COPY_BINARY: Final = Description(
+    body=b"",
+    columns=(Column(name="tuple", kind=Kind.RECORD, is_text=False, type_name="copy"),),
+    oids=(COPY_TUPLES,),
+    formats=(BINARY_FORMAT,),
 )

@@ -143,6 +143,43 @@ def binary_multirange(data: bytes, inner: int) -> Parts:
     return Parts(cells, [inner] * count, join)
 
 
+_COPY_SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0"
+_copy_header = struct.Struct("!11sII")
+_copy_count = struct.Struct("!h")
+
+
+def copy_tuples(data: bytes) -> Parts:
+    """What a CopyData of COPY in binary format holds: the header, tuples, the trailer, each of them or not.
+
+    Source: PostgreSQL 18 documentation, COPY, "Binary Format".
+    """
+    at = 0
+    if data.startswith(_COPY_SIGNATURE):
+        _, _, extension = _copy_header.unpack_from(data)
+        at = _copy_header.size + extension
+    pieces: list[bytes] = []
+    cells: list[Cell] = []
+    piece_from = 0
+    count = 0
+    while at < len(data) and count >= 0:
+        (count,) = _copy_count.unpack_from(data, at)
+        at += _copy_count.size
+        for _ in range(count):
+            pieces.append(data[piece_from:at])
+            cell, at = _take(data, at)
+            cells.append(cell)
+            piece_from = at
+    if count < -1:
+        raise ValueError("a tuple of COPY has a negative number of fields")
+    _at_end(data, at)
+    pieces.append(data[piece_from:])
+
+    def join(cells: Sequence[Cell]) -> bytes:
+        return _interleave(pieces, map(_framed, cells))
+
+    return Parts(cells, [0] * len(cells), join)
+
+
 def binary_hstore(data: bytes, text: int) -> Parts:
     (count,) = _int.unpack_from(data)
     if not 0 <= count <= (len(data) - 4) // 8:
@@ -185,13 +222,13 @@ def _array_token(delimiter: str) -> re.Pattern[bytes]:
 
 
 _ARRAY_TOKENS: Final = {b",": _array_token(","), b";": _array_token(";")}
-_ARRAY_QUOTED: Final = re.compile(rb'["\\{},;\s]|\Anull\Z|\A\Z', re.IGNORECASE)
+_ARRAY_QUOTED: Final = re.compile(rb'["\\{}\s]|\Anull\Z|\A\Z', re.IGNORECASE)
 
 
-def _array_cell(cell: Cell) -> bytes:
+def _array_cell(cell: Cell, delimiter: bytes) -> bytes:
     if cell is None:
         return b"NULL"
-    if _ARRAY_QUOTED.search(cell):
+    if delimiter in cell or _ARRAY_QUOTED.search(cell):
         return b'"' + cell.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
     return cell
 
@@ -241,7 +278,7 @@ def text_array(data: bytes, element: int, delimiter: bytes = b",") -> Parts:
     pieces.append(data[piece_from:])
 
     def join(cells: Sequence[Cell]) -> bytes:
-        return _interleave(pieces, map(_array_cell, cells))
+        return _interleave(pieces, (_array_cell(cell, delimiter) for cell in cells))
 
     return Parts(cells, [element] * len(cells), join)
 
@@ -256,8 +293,9 @@ def text_vector(data: bytes, element: int) -> Parts:
     return Parts(cells, [element] * len(cells), join)
 
 
-_FIELD: Final = re.compile(rb'(?:"(?:[^"\\]|\\.|"")*+"|[^",()\[\]\\]|\\.)*+', re.DOTALL)
-_FIELD_QUOTES: Final = re.compile(rb'\\(.)|"(")|"', re.DOTALL)
+_RECORD_FIELD: Final = re.compile(rb'(?:"(?:[^"\\]|\\.|"")*+"|[^",()\\]|\\.)*+', re.DOTALL)
+_QUOTED_PART: Final = re.compile(rb'"((?:[^"\\]|\\.|"")*+)"|\\(.)', re.DOTALL)
+_QUOTED_CHARACTER: Final = re.compile(rb'\\(.)|""', re.DOTALL)
 _FIELD_QUOTED: Final = re.compile(rb'["\\(),\s]|\A\Z')
 _BOUND_QUOTED: Final = re.compile(rb'["\\(),\[\]\s]|\A\Z')
 
@@ -265,7 +303,11 @@ _BOUND_QUOTED: Final = re.compile(rb'["\\(),\[\]\s]|\A\Z')
 def _unquote(field: bytes) -> bytes:
     if b'"' not in field and b"\\" not in field:
         return field
-    return _FIELD_QUOTES.sub(lambda match: match[1] or match[2] or b"", field)
+    return _QUOTED_PART.sub(lambda part: part[2] or _QUOTED_CHARACTER.sub(_unescape, part[1]), field)
+
+
+def _unescape(character: re.Match[bytes]) -> bytes:
+    return character[1] or b'"'
 
 
 def _quote(cell: bytes, special: re.Pattern[bytes]) -> bytes:
@@ -297,8 +339,8 @@ def text_record(data: bytes) -> Parts:
     return Parts(cells, [0] * len(cells), join)
 
 
-_RECORD_FIELD: Final = re.compile(rb'(?:"(?:[^"\\]|\\.|"")*+"|[^",()\\]|\\.)*+', re.DOTALL)
-_RANGE: Final = re.compile(rb"[\[(](" + _FIELD.pattern + rb"),(" + _FIELD.pattern + rb")[\])]", re.DOTALL)
+_BOUND: Final = rb'((?:"(?:[^"\\]|\\.|"")*+"|[^",()\[\]\\]|\\.)*+)'
+_RANGE: Final = re.compile(rb"[\[(]" + _BOUND + rb"," + _BOUND + rb"[\])]", re.DOTALL)
 
 
 def text_range(data: bytes, bound: int) -> Parts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import repeat
 
-from gatepost.errors import ClientFault
+from gatepost.errors import ClientFault, FaultCode
 from gatepost.values import Scalar
 from gatepost_postgres import types
 from gatepost_postgres.columns import formats_of
@@ -27,11 +27,16 @@ def decode(
     Raises ClientFault for a format that does not exist, and for bytes that are not of their type.
     """
     every = formats_of(formats, len(values))
-    missing = len(values) - len(oids)
+    known = (*oids, *repeat(0, len(values) - len(oids)))
+    parameters: list[tuple[Scalar, ...] | None] = []
+    room = types.MAX_SCALARS
     try:
-        return tuple(
-            None if value is None else types.scalars(oid, fmt, value)
-            for value, fmt, oid in zip(values, every, (*oids, *repeat(0, missing)), strict=False)
-        )
+        for value, fmt, oid in zip(values, every, known, strict=False):
+            parameter = None if value is None else types.scalars(oid, fmt, value)
+            room -= len(parameter or ())
+            if room < 0:
+                raise ClientFault("a Bind holds too many values", code=FaultCode.TOO_LARGE)
+            parameters.append(parameter)
     except types.Malformed as error:
         raise ClientFault(f"a parameter is malformed: {error}") from error
+    return tuple(parameters)

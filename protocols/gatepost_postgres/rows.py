@@ -18,7 +18,7 @@ import numpy as np
 from gatepost.errors import UpstreamFault
 from gatepost.values import Column, Scalar
 from gatepost_postgres import messages, types
-from gatepost_postgres.columns import Description
+from gatepost_postgres.columns import COPY_LINE, Description
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,8 +115,6 @@ class _Batch:
         resized: rows with a cell that has another length now.
     """
 
-    _row_type: type[_Row] = _Row
-
     def __init__(self, description: Description, buffer: bytes, starts: Sequence[int] | NDArray[Any]) -> None:
         self.description = description
         self.masked = 0
@@ -127,6 +125,7 @@ class _Batch:
         self._snapshot: bytes | None = None
         self._rows: dict[int, _Row] = {}
         self._dropped: set[int] = set()
+        self._row_type: type[_Row] = _Row
         self._places: tuple[NDArray[Any], NDArray[Any]] | None = None
 
     @property
@@ -352,9 +351,15 @@ class _Line(_Row):
 
 
 class CopyBatch(_Batch):
-    """CopyData messages of a COPY TO STDOUT, each one row of one column; see `Batch` for the arguments."""
+    """CopyData messages of a COPY TO STDOUT, each one row of one column; see `Batch` for the arguments.
 
-    _row_type = _Line
+    Args:
+        description: `COPY_LINE`, or `COPY_BINARY` where the COPY is in binary format.
+    """
+
+    def __init__(self, description: Description, buffer: bytes, starts: Sequence[int] | NDArray[Any]) -> None:
+        super().__init__(description, buffer, starts)
+        self._row_type = _Line if description is COPY_LINE else _Row
 
     def frame(self, cells: Sequence[bytes | None]) -> bytes:
         return messages.message(messages.COPY_DATA, cells[0] or b"")

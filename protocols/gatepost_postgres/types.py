@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from gatepost.values import Kind, Scalar
-from gatepost_postgres import codecs
+from gatepost_postgres import codecs, times
 from gatepost_postgres.codecs import Codec
 from gatepost_postgres.containers import (
     Parts,
@@ -24,6 +24,7 @@ from gatepost_postgres.containers import (
     binary_multirange,
     binary_range,
     binary_record,
+    copy_tuples,
     text_array,
     text_multirange,
     text_range,
@@ -41,6 +42,9 @@ MAX_SCALARS: Final = 1 << 20
 class Malformed(ValueError):
     """The bytes are not a value of their type. The text says in what way, and quotes nothing of them."""
 
+
+# What codecs and containers raise for bytes that are not of their type.
+_NOT_OF_TYPE: Final = (ValueError, struct.error, LookupError, OverflowError)
 
 Splitter = Callable[[bytes], Parts]
 
@@ -70,7 +74,14 @@ class Type(NamedTuple):
 _TEXT_CODECS: Final = frozenset(map(id, (codecs.TEXT, codecs.CHAR, codecs.JSON, codecs.JSONB, codecs.JSONPATH)))
 
 TEXT_OID: Final = 25
+# No type of PostgreSQL: a CopyData of COPY in binary format.
+COPY_TUPLES: Final = -1
+
+_BYTEA: Final = 17
+_INT8: Final = 20
 _BOX: Final = 603
+_NUMERIC: Final = 1700
+_FIRST_OWN: Final = 16384  # identifiers from here on are given to what users define
 
 # (type, its array type or 0, name, kind, codec, capacity)
 _SCALARS: Final[tuple[tuple[int, int, str, Kind, Codec, int], ...]] = (
@@ -108,12 +119,12 @@ _SCALARS: Final[tuple[tuple[int, int, str, Kind, Codec, int], ...]] = (
     (1033, 1034, "aclitem", Kind.TEXT, codecs.TEXT, 0),
     (1042, 1014, "bpchar", Kind.TEXT, codecs.TEXT, 0),
     (1043, 1015, "varchar", Kind.TEXT, codecs.TEXT, 0),
-    (1082, 1182, "date", Kind.TIME, codecs.DATE, 0),
-    (1083, 1183, "time", Kind.TIME, codecs.TIME, 0),
-    (1114, 1115, "timestamp", Kind.TIME, codecs.TIMESTAMP, 0),
-    (1184, 1185, "timestamptz", Kind.TIME, codecs.TIMESTAMPTZ, 0),
-    (1186, 1187, "interval", Kind.TIME, codecs.INTERVAL, 0),
-    (1266, 1270, "timetz", Kind.TIME, codecs.TIMETZ, 0),
+    (1082, 1182, "date", Kind.TIME, times.DATE, 0),
+    (1083, 1183, "time", Kind.TIME, times.TIME, 0),
+    (1114, 1115, "timestamp", Kind.TIME, times.TIMESTAMP, 0),
+    (1184, 1185, "timestamptz", Kind.TIME, times.TIMESTAMPTZ, 0),
+    (1186, 1187, "interval", Kind.TIME, times.INTERVAL, 0),
+    (1266, 1270, "timetz", Kind.TIME, times.TIMETZ, 0),
     (1560, 1561, "bit", Kind.OTHER, codecs.BIT, 0),
     (1562, 1563, "varbit", Kind.OTHER, codecs.BIT, 0),
     (1700, 1231, "numeric", Kind.DECIMAL, codecs.NUMERIC, 0),
@@ -200,6 +211,7 @@ def _table() -> dict[int, Type]:
     for oid, array, element, name in ((22, 1006, 21, "int2vector"), (30, 1013, 26, "oidvector")):
         types[oid] = _vector_of(element, name)
         types[array] = _array_of(oid, name, Kind.ARRAY)
+    types[COPY_TUPLES] = Type("copy", Kind.RECORD, split=(copy_tuples, copy_tuples))
     types.pop(0)
     return types
 
@@ -231,22 +243,42 @@ def _guess(data: bytes) -> Parts | None:
     for splitter in (binary_array, binary_record, _binary_hstore):
         try:
             parts = splitter(data)
-        except (ValueError, struct.error):
+        except _NOT_OF_TYPE:
             continue
-        if all(oid in TYPES for oid in parts.oids):
+        if all(oid in TYPES or oid >= _FIRST_OWN for oid in parts.oids):
             return parts
     return None
 
 
-def _split(oid: int, fmt: int, data: bytes, depth: int) -> tuple[Type, Parts | None]:
-    type_ = TYPES.get(oid, UNKNOWN)
+def _looks_like(oid: int, data: bytes) -> Type:
+    """The type whose value these bytes of an unknown type in binary format are taken for.
+
+    Of bytes that nothing at all is said about, in a Bind or a COPY, those that can be a number are one: its digits
+    would not be seen in its bytes.
+    """
+    if _is_characters(data):
+        return TYPES[TEXT_OID]
+    if oid == 0 and len(data) == 8:
+        return TYPES[_INT8]
+    if oid == 0 and len(data) > 8:
+        try:
+            codecs.NUMERIC.read(data)
+        except _NOT_OF_TYPE:
+            return TYPES[_BYTEA]
+        return TYPES[_NUMERIC]
+    return TYPES[_BYTEA]
+
+
+def _split(oid: int, fmt: int, data: bytes, depth: int) -> Parts | Type:
+    """The parts of a value that holds others, else its type."""
     if depth > MAX_DEPTH:
         raise Malformed("the value is nested too deeply")
-    if type_.split is not None:
-        return type_, type_.split[fmt](data)
-    if type_ is UNKNOWN and fmt == BINARY_FORMAT:
-        return type_, _guess(data)
-    return type_, None
+    type_ = TYPES.get(oid)
+    if type_ is None:
+        if fmt == TEXT_FORMAT:
+            return TYPES[TEXT_OID]
+        return _guess(data) or _looks_like(oid, data)
+    return type_ if type_.split is None else type_.split[fmt](data)
 
 
 _ESCAPED_BYTE: Final = re.compile(rb"\\(?:([0-3][0-7]{2})|\\)")
@@ -261,31 +293,27 @@ def _bytea_text(data: bytes) -> str:
 
 def _leaf(type_: Type, fmt: int, data: bytes) -> Scalar:
     if fmt == TEXT_FORMAT:
-        if type_.kind is Kind.BYTES:
-            return Scalar(Kind.BYTES, _bytea_text(data))
-        kind = Kind.TEXT if type_ is UNKNOWN else type_.kind
-        return Scalar(kind, data.decode(), type_.capacity)
-    if type_ is UNKNOWN:
-        return Scalar(Kind.TEXT, data.decode()) if _is_characters(data) else Scalar(Kind.BYTES, data.hex())
+        return Scalar(type_.kind, _bytea_text(data) if type_.kind is Kind.BYTES else data.decode(), type_.capacity)
     return Scalar(type_.kind, type_.codec.read(data), type_.capacity)
 
 
 def _write_leaf(type_: Type, fmt: int, data: bytes, text: str) -> bytes:
-    before = _leaf(type_, fmt, data)
-    if text == before.text:
+    if text == _leaf(type_, fmt, data).text:
         return data
-    if fmt == TEXT_FORMAT:
-        type_.codec.accepts(text)
-        return b"\\x" + text.encode() if before.kind is Kind.BYTES else text.encode()
-    if before.kind is Kind.BYTES:
-        return bytes.fromhex(text)
-    return type_.codec.write(text)
+    return _written(type_, fmt, text)
+
+
+def _written(type_: Type, fmt: int, text: str) -> bytes:
+    if fmt == BINARY_FORMAT:
+        return type_.codec.write(text)
+    type_.codec.accepts(text)
+    return b"\\x" + text.encode() if type_.kind is Kind.BYTES else text.encode()
 
 
 def _walk(oid: int, fmt: int, data: bytes, depth: int) -> Iterator[Scalar]:
-    type_, parts = _split(oid, fmt, data, depth)
-    if parts is None:
-        yield _leaf(type_, fmt, data)
+    parts = _split(oid, fmt, data, depth)
+    if isinstance(parts, Type):
+        yield _leaf(parts, fmt, data)
         return
     for cell, inner in zip(parts.cells, parts.oids, strict=True):
         if cell is not None:
@@ -293,10 +321,10 @@ def _walk(oid: int, fmt: int, data: bytes, depth: int) -> Iterator[Scalar]:
 
 
 def _rebuild(oid: int, fmt: int, data: bytes, texts: Iterator[str | None], depth: int) -> bytes | None:
-    type_, parts = _split(oid, fmt, data, depth)
-    if parts is None:
+    parts = _split(oid, fmt, data, depth)
+    if isinstance(parts, Type):
         text = next(texts)
-        return None if text is None else _write_leaf(type_, fmt, data, text)
+        return None if text is None else _write_leaf(parts, fmt, data, text)
     return parts.join(
         [
             None if cell is None else _rebuild(inner, fmt, cell, texts, depth + 1)
@@ -316,8 +344,8 @@ def scalars(oid: int, fmt: int, data: bytes) -> tuple[Scalar, ...]:
     Raises Malformed.
     """
     try:
-        type_ = TYPES.get(oid, UNKNOWN)
-        if type_.split is None and (type_ is not UNKNOWN or fmt == TEXT_FORMAT):
+        type_ = TYPES.get(oid)
+        if type_ is not None and type_.split is None:
             return (_leaf(type_, fmt, data),)
         found: list[Scalar] = []
         for scalar in _walk(oid, fmt, data, 0):
@@ -327,8 +355,8 @@ def scalars(oid: int, fmt: int, data: bytes) -> tuple[Scalar, ...]:
         return tuple(found)
     except Malformed:
         raise
-    except (ValueError, struct.error, LookupError, OverflowError) as error:
-        raise Malformed(f"not a value of type {TYPES.get(oid, UNKNOWN).name or oid}") from error
+    except _NOT_OF_TYPE as error:
+        raise Malformed(f"not a value of type {type_.name if type_ else oid}") from error
 
 
 def encode(oid: int, fmt: int, data: bytes, texts: Sequence[str | None]) -> bytes | None:
@@ -341,28 +369,13 @@ def encode(oid: int, fmt: int, data: bytes, texts: Sequence[str | None]) -> byte
     return _rebuild(oid, fmt, data, iter(texts), 0)
 
 
-def holds(oid: int, text: str) -> bool:
-    """Whether a value of this type can be `text`. An array, a record or a range is not written whole."""
-    type_ = TYPES.get(oid, UNKNOWN)
-    if type_.split is not None:
-        return False
-    try:
-        type_.codec.accepts(text)
-    except ValueError:
-        return False
-    return True
-
-
 def whole(oid: int, fmt: int, text: str) -> bytes | None:
-    """A cell of this type that is `text`, or None where the type cannot hold it."""
-    type_ = TYPES.get(oid, UNKNOWN)
-    if type_.split is not None or type_.kind is Kind.BYTES or (type_ is UNKNOWN and fmt == BINARY_FORMAT):
+    """A cell of this type that is `text`, or None where the type cannot hold it or gatepost cannot tell."""
+    type_ = TYPES.get(oid, TYPES[TEXT_OID] if fmt == TEXT_FORMAT else None)
+    if type_ is None or type_.split is not None or type_.kind is Kind.BYTES:
         return None
     try:
-        if fmt == BINARY_FORMAT:
-            return type_.codec.write(text)
-        type_.codec.accepts(text)
-        return text.encode()
+        return _written(type_, fmt, text)
     except ValueError:
         return None
 
@@ -370,15 +383,12 @@ def whole(oid: int, fmt: int, text: str) -> bytes | None:
 def to_text(oid: int, data: bytes) -> str:
     """A binary cell for a person to read; hexadecimal digits where it is not what its type says."""
     try:
-        type_ = TYPES.get(oid, UNKNOWN)
-        if type_.split is None and type_ is not UNKNOWN:
-            text = type_.codec.read(data)
-            return "\\x" + text if type_.kind is Kind.BYTES else text
         found = scalars(oid, BINARY_FORMAT, data)
-    except (ValueError, struct.error, LookupError, OverflowError):
+    except Malformed:
         return "\\x" + data.hex()
     texts = [("\\x" if scalar.kind is Kind.BYTES else "") + scalar.text for scalar in found]
-    if len(texts) == 1 and type_ is UNKNOWN:
+    type_ = TYPES.get(oid)
+    if len(texts) == 1 and (type_ is None or type_.split is None):
         return texts[0]
-    opening, closing = ("{", "}") if type_.kind is Kind.ARRAY else ("(", ")")
+    opening, closing = ("{", "}") if type_ is not None and type_.kind is Kind.ARRAY else ("(", ")")
     return opening + ", ".join(texts) + closing
