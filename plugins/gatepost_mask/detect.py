@@ -1,0 +1,197 @@
+"""Card numbers and magnetic stripes in a text.
+
+Digits of every script count. A *chunk* is digits without anything between them; a *run* is chunks with a few separators
+between each two. In a run, a card number is a window whose prefix, length and (where its brand has one) check digit fit
+the ranges, and that
+
+- begins where a chunk begins, zeros before it aside, and ends where one ends or within two or more zeros at a chunk's
+  end (`lpad`, `rpad`, a numeric's scale). Where anything but white space, dashes, dots and the like lies between its
+  chunks it must be grouped as card numbers are printed, for else every list of numbers would hold some; or
+- lies in the middle of a chunk longer than 16 digits, and belongs to a network that is met everywhere; or
+- is one of several that together fill a chunk exactly (`string_agg(pan, '')`).
+
+Words do not bound anything: `pan4111…x` is found. Windows may overlap; a digit is shown only if every window over it
+would show it, so that no choice between them can be wrong. Recall comes first: of random numbers of 16 digits
+one in twenty is taken for a card number, of 20 digits one in six.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+from typing import Final
+
+from gatepost_mask.alphabet import HARD, QUOTES, gap, normal
+from gatepost_mask.display import MARK, REMOVED, Display
+from gatepost_mask.ranges import LONGEST, SHORTEST, Ranges, ranges
+
+_RUN: Final = re.compile(f"[0-9](?:{gap()}[0-9]){{11,}}")
+_CHUNK: Final = re.compile(r"[0-9]+")
+_HARD: Final = re.compile(f"[{re.escape(HARD + QUOTES)}]")
+_PADDING: Final = 2
+_PREFIX: Final = 6
+# Chunks longer than this are searched in their middle.
+_USUAL: Final = 16
+
+# How card numbers are printed, by the lengths of their groups.
+_PRINTED: Final = frozenset(
+    ((4, 4, 4, 4), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (4, 3, 3, 3), (4, 4, 5))
+)
+
+# ISO/IEC 7813: format B of track 1, and track 2, each from its start sentinel to its end sentinel where they are there.
+_TRACK: Final = re.compile(
+    r"%?B[0-9]{12,19}\^[^^]{2,26}\^[0-9]{7}[^?\s\"']*\??|;?[0-9]{12,19}[=D][0-9]{7}[0-9=]*\??", re.ASCII
+)
+# Next to a card number, a verification code is told by its name, or by its place behind the expiry date.
+_NAMED_CODE: Final = re.compile(
+    r"(?<![a-z])(?:cvv2?|cvc2?|cav2?|csc|cid|pin|security.?code)(?![a-z])[^0-9a-z]{0,6}([0-9]{3,6})(?![0-9])",
+    re.IGNORECASE,
+)
+_CODE_BEHIND: Final = re.compile(r"[\s|,;:/]+(?:0[1-9]|1[0-2])[/|\s-]?(?:20)?[0-9]{2}[\s|,;:/]+([0-9]{3,4})(?![0-9])")
+
+
+def find(plain: str) -> Iterator[Sequence[int]]:
+    """The card numbers in a text with ASCII digits (`normal`): where their digits are. They may overlap."""
+    table = ranges()
+    for run in _RUN.finditer(plain):
+        start, end = run.span()
+        if end - start <= _USUAL and run[0].isdigit():
+            yield from _in_chunk(run[0], start, table)
+        else:
+            yield from _in_run(plain, start, end, table)
+
+
+def hide(text: str, display: Display) -> set[int]:
+    """Which characters of a text must not be shown."""
+    return {number[index] for number in find(normal(text)) for index in display.hidden(len(number))}
+
+
+def mask(text: str, display: Display) -> str:
+    """The text with card numbers masked, and with magnetic stripes and verification codes removed.
+
+    The length stays, unless something was removed. The same object comes back if there was nothing to do. Stripes and
+    codes are removed for every role (PCI DSS 3.3.1); `Display.CLEAR` shows card numbers only.
+    """
+    plain = normal(text)
+    numbers = list(find(plain))
+    if not numbers and not _TRACK.search(plain):
+        return text
+    characters = list(text)
+    for number in numbers:
+        for index in display.hidden(len(number)):
+            characters[number[index]] = MARK
+    for start, end in sensitive(plain, {number[-1] for number in numbers}):
+        characters[start:end] = [REMOVED] + [""] * (end - start - 1)
+    masked = "".join(characters)
+    return text if masked == text else masked
+
+
+def sensitive(plain: str, ends: set[int]) -> Iterator[tuple[int, int]]:
+    """Where sensitive authentication data lies. `ends`: the last digits of the text's card numbers."""
+    for match in _TRACK.finditer(plain):
+        yield match.span()
+    if ends:
+        for match in _NAMED_CODE.finditer(plain):
+            yield match.span(1)
+        for end in ends:
+            if code := _CODE_BEHIND.match(plain, end + 1):
+                yield code.span(1)
+
+
+def _in_chunk(digits: str, offset: int, table: Ranges) -> Iterator[Sequence[int]]:
+    """The windows that begin and end where the chunk does, padding aside."""
+    bare = digits.lstrip("0")
+    first = len(digits) - len(bare)
+    if len(bare) < SHORTEST:
+        return
+    lengths = table.lengths(bare[:_PREFIX])
+    for length in _ends(bare):
+        if SHORTEST <= length <= LONGEST and lengths >> (length - SHORTEST) & 1 and table.holds(bare[:length]):
+            yield range(offset + first, offset + first + length)
+
+
+def _ends(digits: str) -> range:
+    """Where a number that begins with the chunk may end."""
+    end = len(digits)
+    padding = end - len(digits.rstrip("0"))
+    return range(end - padding if padding >= _PADDING else end, end + 1)
+
+
+def _in_run(plain: str, start: int, end: int, table: Ranges) -> Iterator[Sequence[int]]:
+    chunks = [(chunk.start(), chunk[0]) for chunk in _CHUNK.finditer(plain, start, end)]
+    for offset, digits in chunks:
+        if len(digits) > _USUAL:
+            yield from _inside(digits, offset, table)
+            yield from _tiles(digits, offset, table)
+    joined = "".join(digits for _, digits in chunks)
+    places = [offset + index for offset, digits in chunks for index in range(len(digits))]
+    begins = [0, *accumulate(len(digits) for _, digits in chunks)]
+    hard = [False] + [
+        bool(_HARD.search(plain, left + len(digits), right)) for (left, digits), (right, _) in pairwise(chunks)
+    ]
+    for number, (_, digits) in enumerate(chunks):
+        first = begins[number] + len(digits) - len(digits.lstrip("0"))
+        if first == begins[number + 1] or len(joined) - first < SHORTEST:
+            continue
+        lengths = table.lengths(joined[first : first + _PREFIX])
+        if not lengths:
+            continue
+        last = number
+        while last < len(chunks) and begins[last] - first < LONGEST:
+            groups = [len(digits) for _, digits in chunks[number : last + 1]]
+            if any(hard[number + 1 : last + 1]) and not _is_printed(groups):
+                last += 1
+                continue
+            for stop in _ends(chunks[last][1]):
+                window = slice(first, begins[last] + stop)
+                length = window.stop - window.start
+                if SHORTEST <= length <= LONGEST and lengths >> (length - SHORTEST) & 1 and table.holds(joined[window]):
+                    yield places[window]
+            last += 1
+
+
+def _is_printed(groups: list[int]) -> bool:
+    """Whether card numbers are printed in such groups, or a number with its thousands marked is."""
+    return tuple(groups) in _PRINTED or (
+        len(groups) > 3 and groups[0] <= 3 and set(groups[1:-1]) == {3} and groups[-1] <= 3
+    )
+
+
+def _inside(digits: str, offset: int, table: Ranges) -> Iterator[Sequence[int]]:
+    """The widely met numbers anywhere in a long chunk."""
+    for first in range(len(digits) - _PREFIX):
+        lengths = table.world_lengths(digits[first : first + _PREFIX])
+        if not lengths:
+            continue
+        for length in range(SHORTEST, LONGEST + 1):
+            if (
+                lengths >> (length - SHORTEST) & 1
+                and first + length <= len(digits)
+                and table.holds(digits[first : first + length])
+            ):
+                yield range(offset + first, offset + first + length)
+
+
+def _tiles(digits: str, offset: int, table: Ranges) -> Iterator[Sequence[int]]:
+    """The numbers of every way in which several of them, end to end, are the whole chunk."""
+    if len(digits) < 2 * SHORTEST:
+        return
+    reaches_end = [False] * len(digits) + [True]
+    fits: dict[int, list[int]] = {}
+    for first in range(len(digits) - SHORTEST, -1, -1):
+        lengths = table.lengths(digits[first : first + _PREFIX])
+        fits[first] = [
+            length
+            for length in range(SHORTEST, min(LONGEST, len(digits) - first) + 1)
+            if lengths >> (length - SHORTEST) & 1
+            and reaches_end[first + length]
+            and table.holds(digits[first : first + length])
+        ]
+        reaches_end[first] = bool(fits[first])
+    reached = {0}
+    for first in range(len(digits)):
+        if first in reached:
+            for length in fits.get(first, ()):
+                reached.add(first + length)
+                yield range(offset + first, offset + first + length)

@@ -1,0 +1,37 @@
+"""The quick look: may there be a card number in these bytes, or in this text?
+
+"No" is a promise, "maybe" costs a closer look. One pass maps digits to "0" and drops what may stand between
+them; then a run of twelve, or digits in the groups that cards are printed in, is searched. Bytes that are not ASCII
+count as digits; if they may have made the difference, the characters are looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gatepost_mask.alphabet import HARD, QUOTES, SOFT, suspicious
+from gatepost_mask.ranges import SHORTEST
+
+_RUN: Final = b"0" * SHORTEST
+# A list's separators are mapped to commas. Every grouping that cards are printed in has this in it.
+_GROUPS: Final = b"000,000"
+_DROPPED: Final = (SOFT + QUOTES).encode()
+
+# 0xFF occurs in no UTF-8; in framing it is the length of a NULL.
+_MAPPED: Final = bytes(
+    ord("0") if 48 <= byte < 58 or 0x80 <= byte < 0xFF else ord(",") if chr(byte) in HARD else byte
+    for byte in range(256)
+)
+
+
+def maybe(data: bytes) -> bool:
+    """False only if no card number can be in these bytes: UTF-8 texts, with any framing between them."""
+    plain = data.translate(_MAPPED, _DROPPED)
+    if _RUN not in plain and (b"," not in plain or _GROUPS not in plain):
+        return False
+    return data.isascii() or suspicious().search(data.decode("utf-8", "replace")) is not None
+
+
+def maybe_text(text: str) -> bool:
+    """The same of a text."""
+    return maybe(text.encode("utf-8", "replace"))

@@ -1,0 +1,117 @@
+"""The card number ranges of `ranges.toml`, as tables that are looked up by a number's first six digits."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHORTEST: Final = 12
+LONGEST: Final = 19
+_PREFIX: Final = 6
+
+_DOUBLED: Final = bytes(digit * 2 - 9 * (digit > 4) for digit in range(10))
+
+
+class Brand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One brand's numbers.
+
+    Attributes:
+        prefixes: "4" or "51-55", inclusive, at most six digits.
+        lengths: how many digits a number can have, from `SHORTEST` to `LONGEST`.
+        luhn: every number passes the Luhn check.
+        world: the lengths at which it is looked for inside longer digit runs.
+    """
+
+    name: str
+    prefixes: tuple[str, ...]
+    lengths: tuple[int, ...]
+    luhn: bool = True
+    world: tuple[int, ...] = msgspec.field(default=(), name="global")
+
+    def intervals(self) -> list[tuple[int, int]]:
+        """The prefixes as half-open intervals of six-digit numbers."""
+        bounds = []
+        for prefix in self.prefixes:
+            low, _, high = prefix.partition("-")
+            scale = 10 ** (_PREFIX - len(low))
+            bounds.append((int(low) * scale, (int(high or low) + 1) * scale))
+        return bounds
+
+
+class Ranges:
+    """Lengths by first six digits: bit n of an entry stands for the length `SHORTEST` + n.
+
+    Attributes:
+        checked: numbers that pass the Luhn check.
+        unchecked: numbers that need not pass it.
+        world: numbers that are looked for inside longer digit runs too.
+    """
+
+    def __init__(self, brands: tuple[Brand, ...]) -> None:
+        checked, unchecked, world = (np.zeros(10**_PREFIX, dtype=np.uint8) for _ in range(3))
+        for brand in brands:
+            for low, high in brand.intervals():
+                (checked if brand.luhn else unchecked)[low:high] |= _bits(brand.lengths)
+                world[low:high] |= _bits(brand.world)
+        self.checked: NDArray[Any] = checked
+        self.unchecked: NDArray[Any] = unchecked
+        self.world: NDArray[Any] = world
+        self._checked = checked.tobytes()
+        self._unchecked = unchecked.tobytes()
+        self._world = world.tobytes()
+
+    def holds(self, digits: str) -> bool:
+        """Whether `digits` (ASCII, `SHORTEST` to `LONGEST` of them) is a card number."""
+        prefix = int(digits[:_PREFIX])
+        bit = 1 << (len(digits) - SHORTEST)
+        return bool(self._unchecked[prefix] & bit or (self._checked[prefix] & bit and luhn(digits)))
+
+    def lengths(self, prefix: str) -> int:
+        """The lengths that numbers beginning with these six digits can have, as bits."""
+        index = int(prefix)
+        return self._checked[index] | self._unchecked[index]
+
+    def world_lengths(self, prefix: str) -> int:
+        """The lengths at which they are looked for inside longer digit runs, as bits."""
+        return self._world[int(prefix)]
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    date: date
+    sources: str
+    brands: tuple[Brand, ...]
+
+
+def luhn(digits: str) -> bool:
+    """Whether the digits pass the Luhn check (ISO/IEC 7812-1, annex B)."""
+    values = digits.encode().translate(_VALUES)
+    return (sum(values[-1::-2]) + sum(values[-2::-2].translate(_DOUBLES))) % 10 == 0
+
+
+_VALUES: Final = bytes((byte - 48) & 15 if 48 <= byte < 58 else 0 for byte in range(256))
+_DOUBLES: Final = _DOUBLED + bytes(246)
+
+
+def _bits(lengths: tuple[int, ...]) -> int:
+    return sum(1 << (length - SHORTEST) for length in lengths)
+
+
+@cache
+def brands() -> tuple[Brand, ...]:
+    """The brands of the data file."""
+    data = resources.files(__package__).joinpath("ranges.toml").read_bytes()
+    return msgspec.toml.decode(data, type=_File).brands
+
+
+@cache
+def ranges() -> Ranges:
+    """The data file's ranges."""
+    return Ranges(brands())
