@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 import psutil
 import psycopg
@@ -20,6 +21,8 @@ from tests.certificates import Authority
 
 from gatepost.demo import postgres as own_postgres
 from gatepost.demo import shop
+
+T = TypeVar("T")
 
 PATIENCE = 30.0
 GATEPOST = Path(sys.executable).with_name("gatepost")
@@ -105,6 +108,15 @@ def postgres_tls(authority: Authority) -> Iterator[Database]:
         },
     ) as running:
         yield running
+
+
+def eventually(check: Callable[[], T | None]) -> T:
+    """The first true answer of `check`, which is asked again and again: for what other processes tell nobody."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := check()):
+        assert time.monotonic() < deadline, f"it did not come about in {PATIENCE} s"
+        time.sleep(0.02)
+    return answer
 
 
 class Lines:
