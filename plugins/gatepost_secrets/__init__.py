@@ -30,6 +30,7 @@ from gatepost import (
     hookimpl,
     read_secret,
 )
+from gatepost.config import fault_at
 
 logger = logging.getLogger("gatepost.secrets")
 
@@ -79,11 +80,8 @@ class Secrets:
             if name not in known:
                 close = difflib.get_close_matches(name, known, 1)
                 advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-                raise ConfigFault(
-                    f"there is no such target; {advice}",
-                    file=str(gateway.config_file or ""),
-                    key=f"plugins.secrets.targets.{name}",
-                )
+                key = ("plugins", "secrets", "targets", name)
+                raise fault_at(f"there is no such target; {advice}", key, gateway.config_file)
         if gateway.worker < 0:
             return  # the command line needs no passwords
         for key, login in self._logins():
@@ -91,8 +89,7 @@ class Secrets:
                 if login.password is not None:
                     read_secret(login.password)
             except ConfigFault as fault:
-                file = str(gateway.config_file or "")
-                raise ConfigFault(fault.message, file=file, key=f"{key}.password", hint=fault.hint) from None
+                raise fault_at(fault.message, (*key, "password"), gateway.config_file, hint=fault.hint) from None
 
     @hookimpl
     def on_connect(self, session: Session, target: Target) -> UpstreamCredentials | None:
@@ -114,8 +111,10 @@ class Secrets:
             ) from None
         return UpstreamCredentials(user=login.user, password=password, database=login.database)
 
-    def _logins(self) -> Iterator[tuple[str, TargetLogins | Login]]:
+    def _logins(self) -> Iterator[tuple[tuple[str, ...], TargetLogins | Login]]:
+        """Every login, with its key."""
         for name, logins in self._targets.items():
-            yield f"plugins.secrets.targets.{name}", logins
+            key = ("plugins", "secrets", "targets", name)
+            yield key, logins
             for role, login in logins.roles.items():
-                yield f"plugins.secrets.targets.{name}.roles.{role}", login
+                yield (*key, "roles", role), login

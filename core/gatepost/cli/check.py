@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 from gatepost import tls
 from gatepost.cli.group import Invocation
 from gatepost.config import Config, TargetConfig, address, fault_at
-from gatepost.errors import ConfigFault
+from gatepost.errors import ConfigFault, Fault
 from gatepost.gateway import find_adapter
 from gatepost.plugins import Plugins
 
@@ -38,20 +38,25 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 def problems(told: Invocation) -> list[Problem]:
-    """Everything that is found; of a file that cannot be decoded, the first error."""
+    """What is found. What needs something that is wrong is not looked at."""
     try:
         config = told.config
     except ConfigFault as fault:
         return [_problem("error", fault)]
     found = [_problem("error", fault) for name in config.targets for fault in _target_errors(config, name)]
+    if found:
+        return found
     try:
         plugins = told.plugins
-    except ConfigFault as fault:
-        return [*found, _problem("error", fault)]
-    return found + [_problem("warning", fault) for fault in _warnings(config, plugins)]
+        told.start()
+    except Fault as fault:
+        return [_problem("error", fault)]
+    return [_problem("warning", fault) for fault in _warnings(config, plugins)]
 
 
-def _problem(severity: Literal["error", "warning"], fault: ConfigFault) -> Problem:
+def _problem(severity: Literal["error", "warning"], fault: Fault) -> Problem:
+    if not isinstance(fault, ConfigFault):
+        return Problem(severity=severity, message=fault.message, hint=fault.hint)
     return Problem(
         severity=severity,
         message=fault.message,

@@ -1,0 +1,124 @@
+"""A gate's worker as the agents plugin sees it, and clients that try to log in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+from msgspec import structs
+
+from gatepost import (
+    CredentialKind,
+    Credentials,
+    EndCode,
+    Identity,
+    Reason,
+    Secret,
+    Session,
+    Target,
+    UpstreamCredentials,
+    Verifier,
+    hookimpl,
+)
+from gatepost.plugins import Plugins, finish
+from gatepost_agents import Agents, AgentsConfig, scram
+from gatepost_agents.store import FILE, Agent, Store
+
+TARGET = Target(name="shop", protocol="postgres", host="127.0.0.1", port=5432)
+_numbers = count(1)
+
+
+class Upstream:
+    @hookimpl
+    def on_connect(self) -> UpstreamCredentials:
+        return UpstreamCredentials(user="app")
+
+
+class Worker:
+    """One worker's plugins."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+
+    def client(self, name: str) -> Client:
+        return Client(self.plugins, name)
+
+
+class Client:
+    """A client that claims a name."""
+
+    def __init__(self, plugins: Plugins, name: str) -> None:
+        self._plugins = plugins
+        number = next(_numbers)
+        self.session = Session(
+            id=str(number),
+            number=number,
+            protocol="postgres",
+            target="shop",
+            client="127.0.0.1:9",
+            started_at=time.time(),
+            user=name,
+        )
+
+    async def ask(self, password: Secret | None = None) -> Identity | Verifier | None:
+        """Offer a password, or ask for a SCRAM exchange."""
+        kind = CredentialKind.SCRAM_SHA_256 if password is None else CredentialKind.PASSWORD
+        credentials = Credentials(kind=kind, user=self.session.user, secret=password)
+        answer = await finish(self._plugins.authenticate(self.session, credentials))
+        assert answer is None or isinstance(answer, Identity | Verifier)
+        return answer
+
+    async def prove(self, answer: Identity | Verifier) -> Session:
+        """The exchange has succeeded."""
+        identity = answer.identity if isinstance(answer, Verifier) else answer
+        self.session = structs.replace(self.session, identity=identity)
+        await finish(self._plugins.connect(self.session, TARGET))
+        return self.session
+
+    async def leave(self, code: EndCode = EndCode.REFUSED) -> None:
+        assert await finish(self._plugins.session_end(self.session, Reason(code=code))) == []
+
+    async def fail(self) -> bool:
+        """Try a wrong password. False if not even the exchange was begun."""
+        answer = await self.ask()
+        await self.leave()
+        return answer is not None
+
+    async def succeed(self) -> bool:
+        answer = await self.ask()
+        if answer is not None:
+            await self.prove(answer)
+        await self.leave(EndCode.CLIENT_LEFT if answer else EndCode.REFUSED)
+        return answer is not None
+
+
+@asynccontextmanager
+async def worker(state: Path, failures: int = 10) -> AsyncIterator[Worker]:
+    plugins = Plugins([("agents", Agents(AgentsConfig(failures=failures))), ("upstream", Upstream())])
+    gateway = SimpleNamespace(state=state, worker=0, targets=(TARGET,), config_file=None, redact=plugins.redact)
+    await finish(plugins.start(gateway))
+    try:
+        yield Worker(plugins)
+    finally:
+        assert await finish(plugins.stop(gateway)) == []
+
+
+def issue(state: Path, name: str = "bot", expires: float | None = None) -> Secret:
+    """Issue credentials; the password."""
+    password = scram.generate()
+    store = Store(state / FILE, durable=False)
+    agent = Agent(
+        name=name,
+        roles=("reader", "reporting"),
+        acting_for="kim@example.com",
+        keys=scram.derive(password),
+        created=time.time(),
+        expires=expires,
+    )
+    assert store.add(agent)
+    store.close()
+    return password

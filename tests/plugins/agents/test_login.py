@@ -1,0 +1,244 @@
+"""Who gets in, and what wrong attempts lead to."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import logging
+import time
+from pathlib import Path
+
+import pytest
+from tests.plugins.agents.gate import issue, worker
+
+from gatepost import ConfigFault, Deny, Effect, EndCode, Facts, Identity, Secret, Statement, Verifier
+from gatepost.config import Config, section
+from gatepost.plugins import finish
+from gatepost_agents import AgentsConfig, scram
+from gatepost_agents.store import FILE, Store
+
+STATEMENT = Statement(number=1, text="SELECT 1", facts=Facts(effect=Effect.READ))
+
+
+def never(statement: Statement, text: str) -> Statement:
+    raise AssertionError
+
+
+def test_an_agent_gets_a_verifier_of_its_password_and_its_identity(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        expires = time.time() + 60
+        password = issue(tmp_path, expires=expires)
+        async with worker(tmp_path) as gate:
+            answer = await gate.client("bot").ask()
+
+        assert isinstance(answer, Verifier)
+        keys = scram.derive(password, answer.salt, answer.iterations)
+        assert (answer.stored_key, answer.server_key) == (keys.stored_key, keys.server_key)
+        assert answer.iterations >= 4096
+        assert answer.identity == Identity(
+            name="bot",
+            roles=("reader", "reporting"),
+            issuer="agents",
+            method="scram-sha-256",
+            acting_for="kim@example.com",
+            expires_at=expires,
+        )
+
+    asyncio.run(scenario())
+
+
+def test_the_keys_are_those_of_the_rfc() -> None:
+    """RFC 7677, section 3: the server's signature in its example."""
+    nonces = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+    exchange = f"n=user,r=rOprNGfwEbeRWgbNEkqO,{nonces},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,{nonces}"
+
+    keys = scram.derive(Secret("pencil"), base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ=="), 4096)
+
+    signature = hmac.digest(keys.server_key, exchange.encode(), "sha256")
+    assert base64.b64encode(signature) == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+def test_a_password_is_judged_too(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        password = issue(tmp_path)
+        async with worker(tmp_path) as gate:
+            client = gate.client("bot")
+            answer = await client.ask(password)
+            assert isinstance(answer, Identity)
+            assert (answer.name, answer.method) == ("bot", "password")
+            await client.prove(answer)
+            for wrong in (Secret("x"), Secret(""), Secret(password.reveal() + "x")):
+                for name in ("bot", "somebody"):
+                    client = gate.client(name)
+                    assert await client.ask(wrong) is None
+                    await client.leave()
+
+    asyncio.run(scenario())
+
+
+def test_unknown_expired_and_revoked_names_are_refused_alike_and_the_log_tells_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        issue(tmp_path, "old", expires=time.time() - 1)
+        issue(tmp_path, "gone")
+        Store(tmp_path / FILE, durable=False).revoke("gone", time.time())
+        async with worker(tmp_path) as gate:
+            for name in ("old", "gone", "nobody", "", "x" * 10_000, "';--"):
+                assert not await gate.client(name).fail()
+
+    with caplog.at_level(logging.WARNING, "gatepost.agents"):
+        asyncio.run(scenario())
+
+    causes = [record.getMessage().rpartition(": ")[2] for record in caplog.records]
+    assert causes == ["expired", "revoked", "unknown", "unknown", "unknown", "unknown"]
+
+
+def test_ten_failures_lock_a_name_for_half_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr("gatepost_agents.plugin.time.time", lambda: now)
+
+    async def scenario() -> None:
+        nonlocal now
+        issue(tmp_path)
+        async with worker(tmp_path) as gate:
+            assert [await gate.client("bot").fail() for _ in range(11)] == [True] * 10 + [False]
+            assert not await gate.client("bot").succeed()
+            now += 30 * 60 - 1
+            assert not await gate.client("bot").succeed()
+            now += 2
+            assert [await gate.client("bot").fail() for _ in range(11)] == [True] * 10 + [False]
+
+    asyncio.run(scenario())
+
+
+def test_a_success_forgives_what_came_before(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        issue(tmp_path)
+        async with worker(tmp_path) as gate:
+            for _ in range(3):
+                assert [await gate.client("bot").fail() for _ in range(9)] == [True] * 9
+                assert await gate.client("bot").succeed()
+
+    asyncio.run(scenario())
+
+
+def test_failures_of_all_workers_count_together(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        issue(tmp_path)
+        async with worker(tmp_path) as one, worker(tmp_path) as other:
+            tried = [await gate.client("bot").fail() for _ in range(6) for gate in (one, other)]
+            assert tried == [True] * 10 + [False] * 2
+
+    asyncio.run(scenario())
+
+
+def test_parallel_guesses_do_not_outrun_the_lockout(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        issue(tmp_path)
+        async with worker(tmp_path) as gate:
+            tried = await asyncio.gather(*(gate.client("bot").fail() for _ in range(50)))
+            assert sum(tried) == 10
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_may_open_many_connections_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        issue(tmp_path)
+        async with worker(tmp_path) as one, worker(tmp_path) as other:
+            clients = [gate.client("bot") for _ in range(50) for gate in (one, other)]
+            assert all(await asyncio.gather(*(client.succeed() for client in clients)))
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_leaves_while_it_waits_holds_nobody_up(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        issue(tmp_path)
+        async with worker(tmp_path) as gate:
+            slow = [gate.client("bot") for _ in range(2)]
+            for client in slow:
+                await client.ask()
+            waiting = gate.client("bot")
+            task = asyncio.create_task(waiting.ask())
+            await asyncio.wait([task], timeout=0)
+            assert not task.done()
+            task.cancel()
+            await asyncio.wait([task])
+            await waiting.leave(EndCode.CLIENT_LEFT)
+            for client in slow:
+                await client.leave(EndCode.TIMEOUT)
+            assert await gate.client("bot").succeed()
+
+    asyncio.run(scenario())
+
+
+def test_a_stricter_lockout_may_be_configured(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        issue(tmp_path)
+        async with worker(tmp_path, failures=3) as gate:
+            assert [await gate.client("bot").fail() for _ in range(4)] == [True] * 3 + [False]
+
+    asyncio.run(scenario())
+
+
+def test_a_revoked_agents_open_session_can_do_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost_agents.plugin.REVOCATION_SECONDS", 0)
+
+    async def scenario() -> None:
+        issue(tmp_path, "gone")
+        issue(tmp_path, "bot")
+        async with worker(tmp_path) as gate:
+            sessions = []
+            for name in ("gone", "bot"):
+                client = gate.client(name)
+                answer = await client.ask()
+                assert answer is not None
+                sessions.append(await client.prove(answer))
+
+            async def verdicts() -> list[bool]:
+                decisions = [await finish(gate.plugins.decide(each, STATEMENT, never)) for each in sessions]
+                return [isinstance(decision.verdict, Deny) for decision in decisions]
+
+            assert await verdicts() == [False, False]
+            Store(tmp_path / FILE, durable=False).revoke("gone", time.time())
+            assert await verdicts() == [True, False]
+
+    asyncio.run(scenario())
+
+
+def test_no_repr_shows_keys() -> None:
+    assert repr(scram.derive(scram.generate(), iterations=1)) == "Keys(…)"
+
+
+def test_generated_passwords_are_long_and_differ() -> None:
+    passwords = {scram.generate().reveal() for _ in range(100)}
+
+    assert len(passwords) == 100
+    assert all(len(password) >= 32 and password.isascii() for password in passwords)
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ({"failures": 11}, "plugins.agents.failures"),
+        ({"failures": 0}, "plugins.agents.failures"),
+        ({"lockout": "29m"}, "plugins.agents"),
+    ],
+)
+def test_the_lockout_cannot_be_weakened(table: dict[str, object], key: str) -> None:
+    config = Config(targets={}, plugins={"agents": table})
+
+    with pytest.raises(ConfigFault) as caught:
+        section(config, "agents", AgentsConfig)
+
+    assert caught.value.key == key
+
+
+def test_the_store_is_open_to_its_owner_alone(tmp_path: Path) -> None:
+    issue(tmp_path / "state")
+
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "state").iterdir()} == {0o600}
