@@ -1,0 +1,572 @@
+"""The server's half of the serving phase: each message is attributed to what the server owes, and may be changed.
+
+Source: PostgreSQL 18 documentation, 54.2 "Message Flow", above all 54.2.2 to 54.2.4, 54.2.6 and 54.2.7.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final, TypeAlias, TypeVar
+
+from gatepost.adapter import Action, Ended, Environment, SendClient
+from gatepost.errors import ClientFault, FaultCode, UpstreamFault
+from gatepost.values import Statement
+from gatepost_postgres import denial, messages
+from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
+from gatepost_postgres.names import Names
+from gatepost_postgres.owed import Owed, Portal, Prepared, Run, State
+from gatepost_postgres.results import UNWATCHED, Plan, Plans
+from gatepost_postgres.texts import Texts
+
+T = TypeVar("T")
+
+# What a handler returns: the message to send instead, b"" for none, None to send it as it came.
+Change: TypeAlias = bytes | None
+
+_IDLE: Final = ord("I")
+_STATUSES: Final = b"ITE"
+_SWALLOWED: Final = b""
+_ENDS_SESSION: Final = ("FATAL", "PANIC")
+_NOTHING: Final = Owed(State.NOTHING)
+
+# Settings that change what later bytes mean, and the only values that gatepost reads them under.
+_REQUIRED_SETTINGS: Final[Mapping[str, str]] = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
+
+Handler: TypeAlias = "Callable[[Answers, Owed, bytes, int, int], Change]"
+
+
+def _by_state(entries: Mapping[State, T], default: T) -> tuple[T, ...]:
+    """The entries as a tuple to be indexed by state: much faster than hashing an enumeration's member."""
+    return tuple(entries.get(state, default) for state in State)
+
+
+# The kind of row that may come in a state; rows come in runs and are handled as such.
+_ROWS: Final = _by_state(
+    {
+        State.EXECUTE: messages.DATA_ROW,
+        State.EXECUTE_ROWS: messages.DATA_ROW,
+        State.QUERY_ROWS: messages.DATA_ROW,
+        State.COPY_OUT: messages.COPY_DATA,
+    },
+    0,
+)
+
+
+class Answers:
+    """What the server owes, and what it has answered.
+
+    Attributes:
+        prepared, portals: what the server knows by name.
+        is_skipping: the server discards messages up to a Sync that the client has not sent yet.
+        skipped_for: code and message of the error that it does so for.
+        is_copying_in: the server waits for COPY data, and the client has not ended it.
+        is_draining: COPY data may still come for a COPY that has failed; the server ignores it.
+        forgetting: statements under way that remove prepared statements.
+        status: of the last ReadyForQuery.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self.prepared: Names[Prepared] = Names()
+        self.portals: Names[Portal] = Names()
+        self.is_skipping = False
+        self.skipped_for = ("", "")
+        self.is_copying_in = False
+        self.is_draining = False
+        self.forgetting = 0
+        self.status = _IDLE
+        self._owed: deque[Owed] = deque()
+        self._runs: dict[int, Run] = {}
+        self._ended: list[Action] = []
+        self._partial = Partial()
+        self._passing = 0
+        self._hooks = environment.hooks
+        self._message_bytes = environment.limits.message_bytes
+        self._plans = Plans(environment.hooks)
+        self._texts = Texts(environment.hooks)
+
+    def __len__(self) -> int:
+        """How many messages are unanswered."""
+        return len(self._owed)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._owed and self.status == _IDLE
+
+    @property
+    def batch_is_open(self) -> bool:
+        """Messages are unanswered, and no Sync behind them makes the server answer."""
+        return bool(self._owed) and not (self._owed[-1].state is State.SYNC or self._owed[-1].is_query)
+
+    def owe(self, owed: Owed) -> None:
+        """A message was sent that has this answer."""
+        self._owed.append(owed)
+
+    def is_under_way(self, run: Run) -> bool:
+        return run.statement.number in self._runs
+
+    def has_watched_lines(self, statement: Statement) -> bool:
+        """Plugins want to see the lines of this COPY TO STDOUT."""
+        return self._plans.copy(statement).is_watched
+
+    def require(self, name: str, value: str) -> None:
+        """Raises UpstreamFault if what was judged could be read otherwise under this setting."""
+        required = _REQUIRED_SETTINGS.get(name, value)
+        if value != required:
+            raise UpstreamFault(
+                f"the session's {name} was changed, and what follows could mean something else than was judged",
+                code=FaultCode.UNSUPPORTED,
+                hint=f"leave {name} at {required}",
+            )
+
+    def start(self, run: Run) -> None:
+        self._runs[run.statement.number] = run
+        if run.forgets is not None:
+            self.forgetting += 1
+
+    def copy_ended(self) -> None:
+        """The client has sent CopyDone or CopyFail."""
+        if self.is_copying_in:
+            self.is_copying_in = False
+        elif self._owed:
+            self._owed.append(Owed(State.COPY_IN_ENDED))
+
+    def never_ran(self, run: Run) -> Ended:
+        """The end of a statement that was allowed while the server had begun to discard what it gets."""
+        run.error, run.message = self.skipped_for
+        return Ended(run.statement, run.outcome())
+
+    def abort(self) -> list[Action]:
+        """What was under way ends incomplete."""
+        runs, self._runs = self._runs, {}
+        return [Ended(run.statement, run.outcome(complete=False)) for run in runs.values()]
+
+    def receive(self, data: bytes) -> list[Action]:
+        joined = self._partial.join(data)
+        if joined is None:
+            return []
+        data = joined
+        end = len(data)
+        position = sent = 0
+        pieces: list[bytes] = []
+        if self._passing:
+            position = min(self._passing, end)
+            self._passing -= position
+        owed, expected = self._owed, self._expected
+        while end - position >= HEADER_BYTES:
+            kind, length = header(data, position)
+            if length < 4 or length > LONGEST:
+                raise UpstreamFault("the server sent a message with an impossible length")
+            head = owed[0] if owed else _NOTHING
+            stop = position + 1 + length
+            if kind == _ROWS[head.state]:
+                stop, change = self._rows(head, data, position, stop)
+                if stop == position:
+                    self._partial.keep(data[position:], 1 + length)
+                    break
+            elif (handler := expected[head.state].get(kind) or self._at_any_time.get(kind)) is None:
+                raise UpstreamFault("the server sent a message that it does not owe")
+            elif stop > end:
+                self._bound(length)
+                self._partial.keep(data[position:], 1 + length)
+                break
+            else:
+                change = handler(self, head, data, position, stop)
+            if change is not None:
+                if position > sent:
+                    pieces.append(data[sent:position])
+                pieces.append(change)
+                sent = stop
+            position = stop
+        else:
+            if position < end:
+                self._partial.keep(data[position:], HEADER_BYTES)
+        if position > sent:
+            pieces.append(data if position - sent == end else data[sent:position])
+        out = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        actions, self._ended = self._ended, []
+        if out:
+            actions.insert(0, SendClient(out))
+        return actions
+
+    def _bound(self, length: int) -> None:
+        if length > self._message_bytes:
+            raise UpstreamFault(
+                f"the server sent a message longer than {self._message_bytes} bytes, which would have to be held whole",
+                code=FaultCode.TOO_LARGE,
+                hint="select less in one row, or have the limit on message sizes raised",
+            )
+
+    # Rows.
+
+    def _rows(self, head: Owed, data: bytes, position: int, stop: int) -> tuple[int, Change]:
+        """All rows in `data` from `position` on, the first of which ends at `stop`. Returns where they end."""
+        plan, run = head.plan, head.run
+        if plan is None or run is None:
+            plan, run = self._open_rows(head)
+        kind, end, start, count = data[position], len(data), position, 0
+        if not plan.is_watched:
+            while True:
+                count += 1
+                position = stop
+                if end - position < HEADER_BYTES:
+                    break
+                next_kind, length = header(data, position)
+                if next_kind != kind or length < 4 or length > LONGEST:
+                    break
+                stop = position + 1 + length
+            run.rows += count
+            run.bytes += position - start
+            if position > end:
+                self._passing = position - end
+                position = end
+            return position, None
+        while stop <= end:
+            count += 1
+            position = stop
+            if end - position < HEADER_BYTES:
+                break
+            next_kind, length = header(data, position)
+            if next_kind != kind or length < 4 or length > LONGEST:
+                break
+            stop = position + 1 + length
+        else:
+            self._bound(stop - position - 1)
+        if not count:
+            return position, None
+        rows = data if position - start == end else data[start:position]
+        change = self._shown(plan, run, rows) if plan.maybe is None or plan.maybe(rows) else None
+        run.rows += count
+        run.bytes += len(rows) if change is None else len(change)
+        return position, change
+
+    def _open_rows(self, head: Owed) -> tuple[Plan, Run]:
+        """What to do with the rows of an Execute, whose portal is known only now that it answers."""
+        portal = head.portal or self.portals.settled.get(head.name)
+        if portal is None or (portal.plan is None and self._hooks.wants_rows):
+            raise UpstreamFault("the server sent rows of unknown columns")
+        head.plan, head.run, head.state = portal.plan or UNWATCHED, portal.run, State.EXECUTE_ROWS
+        return head.plan, head.run
+
+    def _shown(self, plan: Plan, run: Run, rows: bytes) -> Change:
+        starts = []
+        position = 0
+        while position < len(rows):
+            starts.append(position)
+            position += 1 + header(rows, position)[1]
+        batch = plan.batch(plan.description, rows, starts)
+        self._hooks.rows(batch)
+        if not batch.changed:
+            return None
+        run.masked += batch.masked
+        run.rows -= batch.dropped
+        return batch.output()
+
+    # What else a result is made of.
+
+    def _describe_rows(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        body = data[position + HEADER_BYTES : stop]
+        if head.is_query:
+            assert head.run is not None
+            head.plan = self._plans.rows(head.run.statement, body)
+            head.state = State.QUERY_ROWS
+            return head.plan.message
+        self._pop()
+        if not head.is_portal:
+            return self._plans.titles(body)
+        portal = head.portal or self.portals.settled.get(head.name)
+        if portal is None:
+            return self._plans.titles(body)
+        portal.plan = self._plans.rows(portal.run.statement, body)
+        return _SWALLOWED if head.is_own else portal.plan.message
+
+    def _no_rows(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        self._pop()
+        return _SWALLOWED if head.is_own else None
+
+    def _describe_parameters(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        body = data[position + HEADER_BYTES : stop]
+        prepared = self.prepared.settled.get(head.name)
+        if prepared is not None:
+            try:
+                prepared.types = struct.unpack_from(f"!{(len(body) - 2) // 4}I", body, 2)
+            except struct.error:
+                raise UpstreamFault("the server sent a malformed parameter description") from None
+        head.state = State.COLUMNS
+        return None
+
+    def _complete(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        body = data[position + HEADER_BYTES : stop]
+        tag, change = self._texts.get_tag(body) or self._texts.tag(body)
+        run = self._finish_execution(head)
+        if run is not None:
+            run.tag = tag
+            if not head.is_query:
+                self._end(run)
+        return change
+
+    def _empty(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        run = self._finish_execution(head)
+        if run is not None and not head.is_query:
+            self._end(run)
+        return None
+
+    def _suspended(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        self._pop()
+        return None
+
+    def _finish_execution(self, head: Owed) -> Run | None:
+        """The answer to an Execute, or to one statement of a Query, is complete."""
+        if head.is_query:
+            head.state = State.QUERY_NEXT
+            head.plan = None
+            self.is_copying_in = False
+            return head.run
+        self._pop()
+        self.is_copying_in = False
+        if head.run is not None:
+            return head.run
+        portal = head.portal or self.portals.settled.get(head.name)
+        return portal.run if portal is not None else None
+
+    # COPY.
+
+    def _copy_out(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        run = self._run_of(head)
+        head.run, head.state = run, State.COPY_OUT
+        head.plan = self._plans.copy(run.statement)
+        if head.plan.is_watched and data[position + HEADER_BYTES] != 0:
+            raise ClientFault(
+                "COPY in binary format cannot be looked into by the plugins that have to",
+                code=FaultCode.UNSUPPORTED,
+                hint="use COPY with (FORMAT text) or (FORMAT csv)",
+            )
+        return None
+
+    def _copy_out_done(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        head.state = State.COPY_OUT_DONE
+        return None
+
+    def _copy_in(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        """The server waits for data. What was sent behind the statement it has read, or will read, as a part of that.
+
+        It ignores a Sync; it ends the session at anything but COPY data.
+        """
+        head.run, head.state = self._run_of(head), State.COPY_IN
+        behind = list(self._owed)[1:]
+        self.is_copying_in = True
+        for index, owed in enumerate(behind):
+            if owed.state is State.COPY_IN_ENDED:
+                self.is_copying_in = False
+                behind = behind[index + 1 :]
+                break
+            if owed.state is not State.SYNC:
+                raise ClientFault("a message was sent where the database waits for COPY data")
+        else:
+            behind = []
+        self._owed.clear()
+        self._owed.extend((head, *behind))
+        return None
+
+    def _run_of(self, head: Owed) -> Run:
+        if head.run is not None:
+            return head.run
+        portal = head.portal or self.portals.settled.get(head.name)
+        if portal is None:
+            raise UpstreamFault("the server answered for a portal that does not exist")
+        return portal.run
+
+    # Prepared statements and portals.
+
+    def _parsed(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        self._pop()
+        if head.is_own:
+            return _SWALLOWED
+        self.prepared.end(head.name)
+        assert head.prepared is not None
+        self.prepared.settled[head.name] = head.prepared
+        if head.run is not None:
+            self._end(head.run)
+        return None
+
+    def _bound_portal(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        self._pop()
+        self.portals.end(head.name)
+        replaced = self.portals.settled.get(head.name)
+        if replaced is not None:
+            self._end(replaced.run)
+        assert head.portal is not None
+        self.portals.settled[head.name] = head.portal
+        return None
+
+    def _closed(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        self._pop()
+        if head.is_own:
+            return _SWALLOWED
+        if head.is_portal:
+            self.portals.end(head.name)
+            portal = self.portals.settled.pop(head.name, None)
+            if portal is not None:
+                self._end(portal.run)
+        else:
+            self.prepared.end(head.name)
+            self.prepared.settled.pop(head.name, None)
+        return None
+
+    # Errors, and the end of a batch.
+
+    def _failed(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        fields, change = self._texts.error(data[position + HEADER_BYTES : stop])
+        code, message = fields.get("code", ""), fields.get("message", "")
+        if fields.get("severity_unlocalized", fields.get("severity")) in _ENDS_SESSION:
+            for run in self._runs.values():
+                run.error, run.message = code, message
+            return change
+        if head.state is State.SYNC:
+            return change
+        if head.state is State.NOTHING:
+            raise UpstreamFault("the server sent an error that it does not owe")
+        if head.state is State.DENIED:
+            assert head.deny is not None
+            change = denial.refusal(head.deny, head.sqlstate)
+        if head.state is State.COPY_IN or head.state is State.DENIED:
+            self.is_copying_in = False
+            self.is_draining = True
+        if head.is_query:
+            assert head.run is not None
+            head.run.error, head.run.message = code, message
+            head.state = State.QUERY_FAILED
+            return change
+        if head.state is State.PARSE and not head.name and not head.is_own:
+            self.prepared.settled.pop(b"", None)
+        self._skip(code, message)
+        return change
+
+    def _skip(self, code: str, message: str) -> None:
+        """The server discards what is under way up to the next Sync."""
+        while self._owed:
+            if self._owed[0].state is State.SYNC:
+                return
+            owed = self._owed.popleft()
+            if owed.is_own:
+                continue
+            if owed.state is State.PARSE:
+                self.prepared.end(owed.name)
+            elif owed.state is State.BIND:
+                self.portals.end(owed.name)
+            elif owed.state is State.CLOSE:
+                (self.portals if owed.is_portal else self.prepared).end(owed.name)
+                continue
+            portal = owed.portal or (self.portals.settled.get(owed.name) if owed.is_portal else None)
+            run = owed.run or (portal and portal.run)
+            if run is not None:
+                run.error, run.message = code, message
+                self._end(run)
+        self.is_skipping = True
+        self.skipped_for = (code, message)
+
+    def _ready(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        if stop - position != HEADER_BYTES + 1 or data[position + HEADER_BYTES] not in _STATUSES:
+            raise UpstreamFault("the server sent a malformed ReadyForQuery")
+        self.status = data[position + HEADER_BYTES]
+        self._pop()
+        if head.run is not None:
+            self._end(head.run)
+        if self.status == _IDLE and self.portals.settled:
+            self._forget_portals()
+        return None
+
+    # What may come at any time.
+
+    def _notice(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        return self._texts.notice(data[position + HEADER_BYTES : stop])
+
+    def _notification(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        return self._texts.notification(data[position + HEADER_BYTES : stop])
+
+    def _parameter(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        name, value, change = self._texts.parameter(data[position + HEADER_BYTES : stop])
+        self.require(name, value)
+        return change
+
+    # Bookkeeping.
+
+    def _pop(self) -> None:
+        self._owed.popleft()
+        while self._owed and self._owed[0].state is State.COPY_IN_ENDED:
+            self._owed.popleft()
+
+    def _end(self, run: Run) -> None:
+        if self._runs.pop(run.statement.number, None) is None:
+            return
+        self._ended.append(Ended(run.statement, run.outcome()))
+        if run.forgets is not None:
+            self.forgetting -= 1
+            if not run.error or run.statement.facts.statements > 1:
+                self._forget_prepared(run.forgets)
+        if run.forgets_portals:
+            self._forget_portals()
+
+    def _forget_prepared(self, name: bytes) -> None:
+        if name:
+            self.prepared.settled.pop(name, None)
+        else:
+            self.prepared.settled.clear()
+
+    def _forget_portals(self) -> None:
+        portals = list(self.portals.settled.values())
+        self.portals.settled.clear()
+        for portal in portals:
+            self._end(portal.run)
+
+    _at_any_time: ClassVar[Mapping[int, Handler]] = {
+        messages.ERROR: _failed,
+        messages.NOTICE: _notice,
+        messages.NOTIFICATION: _notification,
+        messages.PARAMETER_STATUS: _parameter,
+    }
+
+    _execution: ClassVar[Mapping[int, Handler]] = {
+        messages.COMMAND_COMPLETE: _complete,
+        messages.EMPTY_QUERY: _empty,
+        messages.COPY_IN: _copy_in,
+        messages.COPY_OUT: _copy_out,
+    }
+
+    _description: ClassVar[Mapping[int, Handler]] = {
+        messages.ROW_DESCRIPTION: _describe_rows,
+        messages.NO_DATA: _no_rows,
+    }
+
+    # What the server may send in a state. What is missing breaks the protocol.
+    _expected: ClassVar = _by_state(
+        {
+            State.NOTHING: {},
+            State.PARSE: {messages.PARSE_COMPLETE: _parsed},
+            State.BIND: {messages.BIND_COMPLETE: _bound_portal},
+            State.CLOSE: {messages.CLOSE_COMPLETE: _closed},
+            State.PARAMETERS: {messages.PARAMETER_DESCRIPTION: _describe_parameters},
+            State.COLUMNS: _description,
+            State.EXECUTE: {**_execution, messages.PORTAL_SUSPENDED: _suspended},
+            State.EXECUTE_ROWS: {
+                messages.COMMAND_COMPLETE: _complete,
+                messages.PORTAL_SUSPENDED: _suspended,
+            },
+            State.QUERY: {**_execution, messages.ROW_DESCRIPTION: _describe_rows},
+            State.QUERY_ROWS: {messages.COMMAND_COMPLETE: _complete},
+            State.QUERY_NEXT: {
+                **_execution,
+                messages.ROW_DESCRIPTION: _describe_rows,
+                messages.READY: _ready,
+            },
+            State.QUERY_FAILED: {messages.READY: _ready},
+            State.COPY_OUT: {messages.COPY_DONE: _copy_out_done},
+            State.COPY_OUT_DONE: {messages.COMMAND_COMPLETE: _complete},
+            State.COPY_IN: {messages.COMMAND_COMPLETE: _complete},
+            State.COPY_IN_ENDED: {},
+            State.DENIED: {},
+            State.SYNC: {messages.READY: _ready},
+        },
+        {},
+    )

@@ -1,0 +1,73 @@
+"""Denials that are ordinary errors: the server is made to fail in the denied message's place.
+
+What is sent instead is a Parse that cannot succeed. The server then does all that an error entails
+(it aborts the transaction, it skips to the next Sync, its answers stay in order) and its
+ErrorResponse is replaced by one that says what was denied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gatepost.values import Deny, DenyCode, Facts
+from gatepost_postgres import messages
+
+INSUFFICIENT_PRIVILEGE: Final = "42501"
+FEATURE_NOT_SUPPORTED: Final = "0A000"
+
+SQLSTATES: Final[Mapping[DenyCode, str]] = {
+    DenyCode.DENIED: INSUFFICIENT_PRIVILEGE,
+    DenyCode.CANCELLED: "57014",
+    # Of the codes for an unavailable service, the one that connection pools do not take for a dead connection.
+    DenyCode.UNAVAILABLE: "58030",
+    DenyCode.SYNTAX: "42601",
+}
+
+SYNC: Final = messages.message(messages.SYNC, b"")
+FLUSH: Final = messages.message(messages.FLUSH, b"")
+
+# A named statement, for the unnamed one is lost even when its Parse fails.
+FAILING_PARSE: Final = messages.message(
+    messages.PARSE, messages.cstring("gatepost") + messages.cstring("denied by gatepost") + b"\0\0"
+)
+
+
+def refusal(deny: Deny, code: str = "") -> bytes:
+    """The ErrorResponse that says so, with `code` or the SQLSTATE of the denial's own code."""
+    source = f"{deny.plugin}: {deny.rule}" if deny.plugin and deny.rule else deny.plugin or deny.rule
+    return messages.error(
+        code or SQLSTATES[deny.code],
+        _text(deny.reason),
+        detail=_text(f"rule {source}") if source else "",
+        hint=_text(deny.hint),
+    )
+
+
+def _text(text: str) -> str:
+    return text.replace("\0", "")
+
+
+def refused_setting(facts: Facts) -> Deny | None:
+    """The denial of a statement that would change how the bytes of later ones are read, or None."""
+    for name, value in facts.settings:
+        allowed = _READABLE.get(name)
+        if allowed is not None and (value is None or _plain(value) not in allowed):
+            return Deny(
+                reason=f"{name} may not be changed: what follows could mean something else than was judged",
+                rule="gatepost: session state",
+                hint=f"leave {name} as it is",
+            )
+    return None
+
+
+# Settings that decide how bytes are read, and the values under which gatepost reads them rightly.
+_READABLE: Final[Mapping[str, frozenset[str]]] = {
+    "client_encoding": frozenset({"utf8", "unicode"}),
+    "standard_conforming_strings": frozenset({"on", "true", "yes", "1"}),
+}
+
+
+def _plain(value: str) -> str:
+    """A value as PostgreSQL compares names of encodings: letters and digits, in lower case."""
+    return "".join(character for character in value.lower() if character.isalnum())

@@ -1,0 +1,124 @@
+"""What to do with a result's rows: found out once for the same statement and the same columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from msgspec import Struct
+
+from gatepost.adapter import Hooks
+from gatepost.values import Interest, Notice, NoticeKind, Result, Statement
+from gatepost_postgres import messages
+from gatepost_postgres.columns import COPY_LINE, Description, describe
+from gatepost_postgres.rows import Batch, CopyBatch
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_CACHED: Final = 256
+# What is longer than this is not worth its memory.
+_CACHED_BYTES: Final = 16 * 1024
+
+
+class Cache(Generic[K, V]):
+    """A dictionary that forgets what it has held longest."""
+
+    def __init__(self, size: int = _CACHED) -> None:
+        self._size = size
+        self._values: dict[K, V] = {}
+        self.get = self._values.get
+
+    def put(self, key: K, value: V) -> V:
+        if len(self._values) >= self._size:
+            del self._values[next(iter(self._values))]
+        self._values[key] = value
+        return value
+
+
+class Plan(Struct, frozen=True):
+    """What to do with a result's rows.
+
+    Attributes:
+        is_watched: some of the rows may matter to a plugin.
+        maybe: asked with a run of rows; false where none of them matters. None: always show them.
+        message: the RowDescription as the client may see it, or None if it may as it came.
+    """
+
+    description: Description
+    is_watched: bool = False
+    maybe: Callable[[bytes], object] | None = None
+    message: bytes | None = None
+    batch: type[Batch] | type[CopyBatch] = Batch
+
+
+# Of a result that no plugin can want.
+UNWATCHED: Final = Plan(COPY_LINE)
+
+
+class Plans:
+    """The plans of a session."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+        self._wants_rows = hooks.wants_rows
+        self._wants_notices = hooks.wants_notices
+        self._rows: Cache[tuple[str, bytes], Plan] = Cache()
+        self._titles: Cache[bytes, tuple[bytes, bytes | None]] = Cache()
+
+    def rows(self, statement: Statement, body: bytes) -> Plan:
+        """For the rows that a RowDescription's body announces."""
+        if not self._wants_rows and not self._wants_notices:
+            return UNWATCHED
+        key = (statement.text, body)
+        return self._rows.get(key) or self._put(key, self._plan(statement, body))
+
+    def copy(self, statement: Statement) -> Plan:
+        """For the lines of a COPY TO STDOUT."""
+        if not self._wants_rows:
+            return UNWATCHED
+        key = (statement.text, b"")
+        return self._rows.get(key) or self._put(key, self._interest(statement, COPY_LINE, None, is_copy=True))
+
+    def titles(self, body: bytes) -> bytes | None:
+        """The RowDescription as the client may see it, or None if it may as it came."""
+        return self._seen(body)[1] if self._wants_notices else None
+
+    def _plan(self, statement: Statement, body: bytes) -> Plan:
+        seen, message = self._seen(body) if self._wants_notices else (body, None)
+        if not self._wants_rows:
+            return Plan(COPY_LINE, message=message)
+        return self._interest(statement, describe(seen), message, is_copy=False)
+
+    def _interest(
+        self, statement: Statement, description: Description, message: bytes | None, *, is_copy: bool
+    ) -> Plan:
+        interest = self._hooks.columns(Result(statement=statement, columns=description.columns, is_copy=is_copy))
+        return Plan(
+            description,
+            is_watched=interest != Interest.NOTHING,
+            maybe=None if interest.columns else interest.maybe,
+            message=message,
+            batch=CopyBatch if is_copy else Batch,
+        )
+
+    def _seen(self, body: bytes) -> tuple[bytes, bytes | None]:
+        """The body with the names that plugins leave, and the message if they changed one."""
+        known = self._titles.get(body)
+        if known is not None:
+            return known
+        description = describe(body)
+        names = []
+        for name in description.names:
+            notice = Notice(NoticeKind.COLUMN, {"name": name})
+            self._hooks.notice(notice)
+            names.append(notice.fields["name"].replace("\0", ""))
+        if tuple(names) == description.names:
+            seen = (body, None)
+        else:
+            changed = description.with_names(names)
+            seen = (changed, messages.message(messages.ROW_DESCRIPTION, changed))
+        return self._titles.put(body, seen) if len(body) <= _CACHED_BYTES else seen
+
+    def _put(self, key: tuple[str, bytes], plan: Plan) -> Plan:
+        return self._rows.put(key, plan) if len(key[0]) + len(key[1]) <= _CACHED_BYTES else plan
