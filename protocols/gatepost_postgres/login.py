@@ -18,17 +18,18 @@ from msgspec import Struct
 
 from gatepost.adapter import Action, Environment, SendClient, SendUpstream, TlsInfo
 from gatepost.errors import Fault, FaultCode, UpstreamFault
-from gatepost.values import Notice, NoticeKind, UpstreamCredentials
+from gatepost.values import UpstreamCredentials
 from gatepost_postgres import messages
 from gatepost_postgres.inbox import Inbox
 from gatepost_postgres.scram import BOUND, SCRAM, SCRAM_PLUS, ClientExchange, server_end_point
 from gatepost_postgres.startup_message import StartupRequest
+from gatepost_postgres.texts import Texts
 from gatepost_postgres.upstream_tls import UpstreamTls
 
 # The text of a statement is judged as UTF-8 with standard strings, so the server must read it as such.
 _DEMANDED: Final = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 _NONCE_BYTES: Final = 18
-_SQLSTATE: Final = re.compile(rb"\0?C([0-9A-Z]{5})\0")
+_SQLSTATE: Final = re.compile(rb"(?:\A|\0)C([0-9A-Z]{5})\0")
 _IDLE: Final = b"I"
 
 
@@ -86,6 +87,7 @@ class Login:
         self._negotiation = UpstreamTls(environment, inbox, self._start)
         self._tls: TlsInfo | None = None
         self._exchange: ClientExchange | None = None
+        self._texts = Texts(environment.hooks)
         self._parameters: dict[str, str] = {}
         self._key = (0, b"")
 
@@ -184,27 +186,21 @@ class Login:
         raise _refusal(match[1].decode() if match else "", self._request)
 
     def _notice(self, body: bytes) -> Iterator[Action]:
-        yield SendClient(messages.message(messages.NOTICE, self._shown_notice(body)))
+        yield SendClient(self._texts.notice(body) or messages.message(messages.NOTICE, body))
 
     def _parameter(self, body: bytes) -> Iterator[Action]:
-        texts = _texts(body).split("\0")
-        if len(texts) != 3 or texts[2]:
-            raise UpstreamFault("the database's ParameterStatus is malformed")
-        name, value = texts[:2]
-        demanded = _DEMANDED.get(name)
-        if demanded is not None and value != demanded:
+        if body.startswith(b"session_authorization\0"):
+            # It names the database's user, which is none of the client's business.
+            body = messages.cstring("session_authorization") + messages.cstring(self._request.user)
+        name, value, encoded = self._texts.parameter(body)
+        demanded = _DEMANDED.get(name, value)
+        if value != demanded:
             raise UpstreamFault(
                 f"the database keeps {name} from being {demanded}",
-                hint="Gatepost can judge statements under that setting alone; is there a pooler in between?",
+                hint="Statements can be judged under that setting alone. Is there a pooler in between?",
             )
-        if name == "session_authorization":
-            value = self._request.user
         self._parameters[name] = value
-        if self._environment.hooks.wants_notices:
-            notice = Notice(NoticeKind.PARAMETER, {"name": name, "value": value})
-            self._environment.hooks.notice(notice)
-            name, value = notice.fields["name"], notice.fields["value"]
-        yield SendClient(messages.parameter_status(name, value))
+        yield SendClient(encoded or messages.message(messages.PARAMETER_STATUS, body))
 
     def _key_data(self, body: bytes) -> Iterator[Action]:
         if len(body) != 8:
@@ -218,18 +214,6 @@ class Login:
         self._state = _State.OVER
         number, secret = self._key
         yield from self._then(LoggedIn(parameters=self._parameters, number=number, secret=secret))
-
-    def _shown_notice(self, body: bytes) -> bytes:
-        if not self._environment.hooks.wants_notices:
-            return body
-        pieces = [(piece[:1], piece[1:]) for piece in _texts(body).split("\0") if piece]
-        notice = Notice(
-            NoticeKind.NOTICE,
-            {messages.FIELD_NAMES.get(code, code): text for code, text in pieces},
-            code=dict(pieces).get("C", ""),
-        )
-        self._environment.hooks.notice(notice)
-        return messages.fields((code, notice.fields[messages.FIELD_NAMES.get(code, code)]) for code, _ in pieces)
 
     # What the database may send in which state; an AuthenticationXXX with what it asks for.
     _STEPS: ClassVar[Mapping[tuple[_State, int, int | None], Callable[[Login, bytes], Iterator[Action]]]] = {
@@ -253,13 +237,6 @@ def _authentication_request(body: bytes) -> int:
     if len(body) < 4:
         raise UpstreamFault("the database's request for authentication is malformed")
     return int.from_bytes(body[:4])
-
-
-def _texts(body: bytes) -> str:
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise UpstreamFault("the database's text at login is not UTF-8") from None
 
 
 def _md5_hex(data: bytes) -> bytes:

@@ -155,8 +155,3 @@ def negotiate_version(protocol: int, unrecognized: Iterable[str]) -> bytes:
 def backend_key_data(number: int, secret: bytes) -> bytes:
     """BackendKeyData: what a client shows to cancel."""
     return message(BACKEND_KEY_DATA, struct.pack("!i", number) + secret)
-
-
-def parameter_status(name: str, value: str) -> bytes:
-    """ParameterStatus."""
-    return message(PARAMETER_STATUS, cstring(name) + cstring(value))

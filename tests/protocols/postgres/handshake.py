@@ -1,4 +1,4 @@
-"""Plays handshakes: a wire without sockets, and clients and a database written from the specifications alone."""
+"""Handshakes for tests: sessions to play them, and a client and a database written from the specifications alone."""
 
 from __future__ import annotations
 
@@ -6,210 +6,68 @@ import base64
 import hashlib
 import hmac
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from gatepost.adapter import (
-    CLIENT,
-    UPSTREAM,
-    Action,
-    Authenticate,
-    Cancel,
-    Close,
-    Connect,
-    Environment,
-    SendClient,
-    SendUpstream,
-    Serving,
-    Side,
-    StartTls,
-    TlsInfo,
-)
-from gatepost.errors import ClientFault, Fault
-from gatepost.values import (
-    CredentialKind,
-    Deny,
-    EndCode,
-    Identity,
-    Interest,
-    Notice,
-    Reason,
-    Result,
-    RowBatch,
-    Secret,
-    Statement,
-    UpstreamCredentials,
-    Verdict,
-    Verifier,
-)
+from tests.wire import message
+
+from gatepost.adapter import Authenticate, Environment
+from gatepost.testing import Player, Step, every_split, make_environment, said
+from gatepost.values import CredentialKind, Deny, Identity, Verifier
 from gatepost_postgres.session import PostgresSession
 
-SSL_REQUEST = struct.pack("!II", 8, 80877103)
-GSSENC_REQUEST = struct.pack("!II", 8, 80877104)
 PASSWORD = "correct horse"
 AGENT = Identity(name="agent-7", roles=("reader",))
-PIECES = (1, 2, 3, 7, 1 << 20)
+
+AUTH_OK = message("R", struct.pack("!I", 0))
+READY = message("Z", b"I")
+
+Answer = Identity | Verifier | Deny | None
 
 
-class Hooks:
-    """Plugins that look at no rows, and write what `notices` says over each text."""
-
-    wants_rows = False
-
-    def __init__(self, rewrite: Callable[[str], str] | None = None) -> None:
-        self.wants_notices = rewrite is not None
-        self._rewrite = rewrite
-        self.seen: list[Notice] = []
-
-    def columns(self, result: Result) -> Interest:
-        return Interest.NOTHING
-
-    def rows(self, batch: RowBatch) -> None:
-        raise AssertionError("nobody wants rows")
-
-    def notice(self, notice: Notice) -> None:
-        assert self._rewrite is not None
-        self.seen.append(notice)
-        for name, text in notice.fields.items():
-            notice.fields[name] = self._rewrite(text)
+def make_player(
+    *,
+    answer: Callable[[Authenticate], Answer] | None = None,
+    player: dict[str, Any] | None = None,
+    **environment: Any,
+) -> Player:
+    """A session in such an environment; plugins know the agent and its password unless `answer` says otherwise."""
+    return Player(
+        PostgresSession(make_scram_environment(**environment)),
+        authenticate=answer or (lambda question: verifier()),
+        **(player or {}),
+    )
 
 
-class Serving_:  # noqa: N801
-    """Stands for the phase that serves statements: says what reached it."""
-
-    def __init__(self, environment: Environment, started: object) -> None:
-        self.started = started
-        self.is_idle = True
-
-    def receive(self, side: Side, data: bytes) -> list[Action]:
-        return [SendUpstream(data) if side is CLIENT else SendClient(data)]
-
-    def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
-        return []
-
-    def restate(self, statement: Statement, text: str) -> Statement:
-        return statement
-
-    def abort(self) -> list[Action]:
-        return []
+def make_scram_environment(**changes: Any) -> Environment:
+    return make_environment(**{"offers": frozenset({CredentialKind.SCRAM_SHA_256}), **changes})
 
 
-def environment(**changes: object) -> Environment:
-    settings: dict[str, object] = {
-        "number": 4711,
-        "cancel_secret": bytes(range(32)),
-        "gate_secret": bytes(32),
-        "offers": frozenset({CredentialKind.SCRAM_SHA_256}),
-        "hooks": Hooks(),
-    }
-    return Environment(**{**settings, **changes})  # type: ignore[arg-type]
+def questions(player: Player) -> list[Authenticate]:
+    return [action for action in player.actions if isinstance(action, Authenticate)]
 
 
-class Wire:
-    """A session, the plugins' answers, and what came out of it.
-
-    Args:
-        answer: what plugins say of credentials.
-        credentials: as whom to log in.
-        tls: what TLS turns out to be, for each side that asks for it.
-        piece: into how long pieces everything is cut.
-    """
-
-    def __init__(
-        self,
-        settings: Environment | None = None,
-        *,
-        answer: Callable[[Authenticate], Identity | Verifier | Deny | None] = lambda question: None,
-        credentials: UpstreamCredentials | None = None,
-        tls: dict[Side, TlsInfo] | None = None,
-        piece: int = 1 << 20,
-    ) -> None:
-        self.session = PostgresSession(settings or environment())
-        self.client = b""
-        self.upstream = b""
-        self.questions: list[Authenticate] = []
-        self.events: list[str] = []
-        self.cancel: Cancel | None = None
-        self.closed: Reason | None = None
-        self.fault: Fault | None = None
-        self._answer = answer
-        self._credentials = credentials or UpstreamCredentials(user="dbuser", password=Secret(PASSWORD))
-        self._tls = tls or {}
-        self._piece = piece
-
-    @property
-    def outcome(self) -> tuple[object, ...]:
-        """Everything that must not depend on how the bytes were cut."""
-        return self.client, self.upstream, self.questions, self.events, self.cancel, self.closed, str(self.fault)
-
-    def send(self, side: Side, data: bytes) -> None:
-        for at in range(0, len(data), self._piece):
-            if self.closed is None:
-                piece = data[at : at + self._piece]
-                self._call(lambda piece=piece: self.session.receive(side, piece))
-
-    def from_client(self, data: bytes) -> bytes:
-        """What the client is told for that."""
-        before = len(self.client)
-        self.send(CLIENT, data)
-        return self.client[before:]
-
-    def from_upstream(self, data: bytes) -> bytes:
-        """What the database is told for that."""
-        before = len(self.upstream)
-        self.send(UPSTREAM, data)
-        return self.upstream[before:]
-
-    def eof(self, side: Side) -> None:
-        self._call(lambda: self.session.eof(side))
-
-    def _call(self, call: Callable[[], list[Action]]) -> None:
-        try:
-            actions = call()
-        except Fault as fault:
-            self.fault = fault
-            code = EndCode.CLIENT_FAULT if isinstance(fault, ClientFault) else EndCode.UPSTREAM_FAULT
-            actions = self.session.fault(fault, code)
-        self._perform(actions)
-
-    def _perform(self, actions: list[Action]) -> None:
-        for at, action in enumerate(actions):
-            match action:
-                case SendClient(data):
-                    self.client += data
-                case SendUpstream(data):
-                    self.upstream += data
-                case Authenticate():
-                    assert at == len(actions) - 1
-                    self.questions.append(action)
-                    self._call(lambda action=action: self.session.authenticated(self._answer(action)))
-                case Connect(identity):
-                    assert at == len(actions) - 1
-                    self.events.append(f"connect {identity.name}")
-                    self._call(lambda: self.session.connected(self._credentials))
-                case StartTls(side, early):
-                    assert at == len(actions) - 1
-                    self.events.append(f"tls {side.name} {early[:1]!r}")
-                    if side in self._tls:
-                        self._call(lambda side=side: self.session.tls_started(side, self._tls[side]))
-                case Serving():
-                    self.events.append("serving")
-                case Cancel():
-                    self.cancel = action
-                case Close(reason):
-                    assert at == len(actions) - 1
-                    self.closed = reason
+def told(player: Player, data: bytes) -> list[tuple[str, bytes]]:
+    """The messages that the client is sent for its bytes."""
+    player.sent()
+    player.client(data)
+    return split(player.sent()[0])
 
 
-def however_cut(scenario: Callable[[int], Wire]) -> Wire:
-    """Play a scenario with its bytes cut into pieces of several lengths; all must come out the same."""
-    wires = [scenario(piece) for piece in PIECES]
-    for wire in wires:
-        assert wire.outcome == wires[-1].outcome
-    return wires[-1]
+def asked_of_database(player: Player, data: bytes) -> bytes:
+    """What the database is sent for its bytes."""
+    player.sent()
+    player.upstream(data)
+    return player.sent()[1]
 
 
-def message(kind: str, body: bytes = b"") -> bytes:
-    return kind.encode() + struct.pack("!I", len(body) + 4) + body
+def same_however_cut(make: Callable[[], Player], steps: Sequence[Step]) -> Player:
+    """Play the steps in every split; all must come out the same. Returns the player of the whole ones."""
+    plays = every_split(make, steps)
+    _, whole = next(plays)
+    for how, player in plays:
+        assert said(player) == said(whole), how
+    return whole
 
 
 def split(data: bytes) -> list[tuple[str, bytes]]:
@@ -223,7 +81,7 @@ def split(data: bytes) -> list[tuple[str, bytes]]:
     return found
 
 
-def startup(version: int = 3 << 16, **parameters: str) -> bytes:
+def startup(version: int = 3 << 16, /, **parameters: str) -> bytes:
     pairs = b"".join(f"{name}\0{value}\0".encode() for name, value in parameters.items())
     return struct.pack("!II", len(pairs) + 9, version) + pairs + b"\0"
 
@@ -235,11 +93,10 @@ def error(data: bytes) -> dict[str, str]:
     return {field[:1].decode(): field[1:].decode() for field in body.split(b"\0") if field}
 
 
-def verifier(password: str = PASSWORD, identity: Identity = AGENT) -> Verifier:
-    salt, iterations = b"sixteen bytes...", 4096
+def verifier(password: str = PASSWORD, *, salt: bytes = b"sixteen bytes...", iterations: int = 4096) -> Verifier:
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
     return Verifier(
-        identity=identity,
+        identity=AGENT,
         salt=salt,
         iterations=iterations,
         stored_key=hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest(),
@@ -247,25 +104,30 @@ def verifier(password: str = PASSWORD, identity: Identity = AGENT) -> Verifier:
     )
 
 
+def sasl_initial(mechanism: str, response: bytes) -> bytes:
+    return message("p", mechanism.encode() + b"\0" + struct.pack("!i", len(response)) + response)
+
+
 class ScramClient:
-    """The client's side of SCRAM-SHA-256 as RFC 5802, section 3, puts it."""
+    """The client's side of SCRAM-SHA-256 as RFC 5802, section 3, puts it.
+
+    `user` is empty as in libpq; `signature` is what the server must answer in the end.
+    """
 
     def __init__(
-        self,
-        password: str = PASSWORD,
-        *,
-        flag: str = "n",
-        binding: bytes = b"",
-        nonce: str = "fyko+d2lbbFgONRv9qkxdawL",
+        self, password: str = PASSWORD, *, flag: str = "n", binding: bytes = b"", user: str = "", nonce: str = "rOprNG"
     ) -> None:
         self.password, self.binding, self.nonce = password, binding, nonce
         self.header = f"{flag},,"
-        self.bare = f"n=,r={nonce}"
+        self.bare = f"n={user},r={nonce}"
         self.signature = b""
 
+    @property
+    def first(self) -> bytes:
+        return (self.header + self.bare).encode()
+
     def initial(self, mechanism: str = "SCRAM-SHA-256") -> bytes:
-        first = (self.header + self.bare).encode()
-        return message("p", mechanism.encode() + b"\0" + struct.pack("!i", len(first)) + first)
+        return sasl_initial(mechanism, self.first)
 
     def final(self, challenge: bytes) -> bytes:
         text = challenge.decode()
@@ -280,25 +142,61 @@ class ScramClient:
         client_signature = hmac.new(stored_key, auth_message, "sha256").digest()
         proof = (int.from_bytes(client_key) ^ int.from_bytes(client_signature)).to_bytes(32)
         server_key = hmac.new(salted, b"Server Key", "sha256").digest()
-        self.signature = hmac.new(server_key, auth_message, "sha256").digest()
-        return message("p", f"{unproven},p={base64.b64encode(proof).decode()}".encode())
+        self.signature = b"v=" + base64.b64encode(hmac.new(server_key, auth_message, "sha256").digest())
+        return f"{unproven},p={base64.b64encode(proof).decode()}".encode()
 
 
-AUTH_OK = message("R", struct.pack("!I", 0))
-READY = message("Z", b"I")
+class ScramServer:
+    """The database's side of SCRAM-SHA-256 (RFC 5802, section 3). `binding` is its channel's, with PLUS."""
+
+    def __init__(self, password: str, *, binding: bytes = b"", iterations: int = 4096) -> None:
+        self._verifier = verifier(password)
+        self._binding = binding
+        self.iterations = iterations
+        self._bare = self._challenge = b""
+        self._header = b""
+
+    def challenge(self, client_first: bytes) -> bytes:
+        flag, authzid, self._bare = client_first.split(b",", 2)
+        self._header = flag + b"," + authzid + b","
+        nonce = self._bare.split(b"r=")[1] + b"3rfcNHYJY1ZVvWVs7j"
+        salt = base64.b64encode(self._verifier.salt)
+        self._challenge = b"r=%b,s=%b,i=%d" % (nonce, salt, self.iterations)
+        return self._challenge
+
+    def verdict(self, client_final: bytes) -> bytes:
+        """The server-final-message; fails the test unless the client has proven the password."""
+        unproven, proof = client_final.rsplit(b",p=", 1)
+        assert base64.b64decode(unproven.split(b",")[0][2:]) == self._header + self._binding
+        auth_message = b",".join((self._bare, self._challenge, unproven))
+        signature = hmac.digest(self._verifier.stored_key, auth_message, "sha256")
+        client_key = bytes(a ^ b for a, b in zip(base64.b64decode(proof), signature, strict=True))
+        assert hashlib.sha256(client_key).digest() == self._verifier.stored_key
+        return b"v=" + base64.b64encode(hmac.digest(self._verifier.server_key, auth_message, "sha256"))
 
 
-def database_ready(**parameters: str) -> bytes:
-    """What a database says after AuthenticationOk, its cancel key being 99 and b"sesa"."""
-    settings = {"client_encoding": "UTF8", "standard_conforming_strings": "on", **parameters}
-    statuses = [message("S", f"{name}\0{value}\0".encode()) for name, value in settings.items()]
-    return b"".join(statuses) + message("K", struct.pack("!i", 99) + b"sesa") + READY
+def auth_request(kind: int, body: bytes = b"") -> bytes:
+    return message("R", struct.pack("!I", kind) + body)
 
 
-def log_in(wire: Wire, *, password: str = PASSWORD, **parameters: str) -> None:
-    """Bring a session through SCRAM and a trusting database to its first statement."""
-    wire.from_client(startup(**{"user": "agent", "database": "shop", **parameters}))
+def status(name: str, value: str) -> bytes:
+    return message("S", f"{name}\0{value}\0".encode())
+
+
+def database_ready(*extra: bytes) -> bytes:
+    """What a database says after AuthenticationOk; its process is 99 and its cancel key b"sesa"."""
+    settings = (status("client_encoding", "UTF8"), status("standard_conforming_strings", "on"))
+    return b"".join((*settings, *extra)) + message("K", struct.pack("!i", 99) + b"sesa") + READY
+
+
+def prove(player: Player, password: str = PASSWORD, /, **parameters: str) -> Player:
+    """Bring a session through its startup and SCRAM."""
+    player.client(startup(**{"user": "agent", "database": "shop", **parameters}))
     client = ScramClient(password)
-    challenge = split(wire.from_client(client.initial()))
-    wire.from_client(client.final(challenge[0][1][4:]))
-    wire.from_upstream(AUTH_OK + database_ready(session_authorization="dbuser"))
+    challenge = told(player, client.initial())[0][1][4:]
+    return player.client(message("p", client.final(challenge)))
+
+
+def serve(player: Player, *extra: bytes, **parameters: str) -> Player:
+    """Bring a session through SCRAM and a trusting database to its first statement."""
+    return prove(player, **parameters).upstream(AUTH_OK + database_ready(*extra))
