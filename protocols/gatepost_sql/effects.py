@@ -153,19 +153,93 @@ TRANSACTION_VERBS: Final[Mapping[str, str]] = {
 
 # Nodes that hold nothing to look at.
 LEAVES: Final = frozenset(
-    "A_Const A_Star BitString Boolean CTECycleClause CTESearchClause Float Integer ParamRef SQLValueFunction "
-    "SetToDefault String CurrentOfExpr JsonFormat RoleSpec MergeSupportFunc".split()
+    {
+        "A_Const",
+        "A_Star",
+        "BitString",
+        "Boolean",
+        "CTECycleClause",
+        "CTESearchClause",
+        "CurrentOfExpr",
+        "Float",
+        "Integer",
+        "JsonFormat",
+        "MergeSupportFunc",
+        "ParamRef",
+        "RoleSpec",
+        "SQLValueFunction",
+        "SetToDefault",
+        "String",
+    }
 )
 
 # Parts of statements that do nothing of themselves: what they can do, their own parts say.
 CLAUSES: Final = frozenset(
-    "A_ArrayExpr A_Indices AccessPriv Alias AlterTableCmd ATAlterConstraint BoolExpr BooleanTest CaseExpr CaseWhen "
-    "CoalesceExpr CollateClause CollateExpr ColumnDef CommonTableExpr Constraint CreateOpClassItem DefElem FunctionParameter "
-    "GroupingFunc GroupingSet InferClause IntoClause JsonAggConstructor JsonArgument JsonArrayAgg JsonArrayConstructor "
-    "JsonArrayQueryConstructor JsonBehavior JsonFuncExpr JsonIsPredicate JsonKeyValue JsonObjectAgg "
-    "JsonObjectConstructor JsonParseExpr JsonReturning JsonScalarExpr JsonSerializeExpr JsonTable JsonTablePathSpec "
-    "JsonValueExpr List MinMaxExpr MultiAssignRef NamedArgExpr NullTest ObjectWithArgs OnConflictClause PartitionBoundSpec "
-    "PartitionCmd PartitionElem PartitionRangeDatum PartitionSpec PublicationObjSpec PublicationTable RangeFunction "
-    "RangeSubselect RangeTableFunc RangeTableSample ReplicaIdentityStmt ResTarget ReturningClause ReturningOption ReturnStmt "
-    "RowExpr StatsElem TableLikeClause TriggerTransition TypeName VacuumRelation WindowDef WithClause XmlExpr".split()
+    {
+        "ATAlterConstraint",
+        "A_ArrayExpr",
+        "A_Indices",
+        "AccessPriv",
+        "BoolExpr",
+        "BooleanTest",
+        "CaseExpr",
+        "CaseWhen",
+        "CoalesceExpr",
+        "CollateClause",
+        "CollateExpr",
+        "CommonTableExpr",
+        "CreateOpClassItem",
+        "DefElem",
+        "FunctionParameter",
+        "GroupingFunc",
+        "GroupingSet",
+        "InferClause",
+        "IntoClause",
+        "JsonAggConstructor",
+        "JsonArgument",
+        "JsonArrayAgg",
+        "JsonArrayConstructor",
+        "JsonArrayQueryConstructor",
+        "JsonBehavior",
+        "JsonFuncExpr",
+        "JsonIsPredicate",
+        "JsonKeyValue",
+        "JsonObjectAgg",
+        "JsonObjectConstructor",
+        "JsonParseExpr",
+        "JsonReturning",
+        "JsonScalarExpr",
+        "JsonSerializeExpr",
+        "JsonTable",
+        "JsonTablePathSpec",
+        "JsonValueExpr",
+        "List",
+        "MinMaxExpr",
+        "MultiAssignRef",
+        "NamedArgExpr",
+        "NullTest",
+        "ObjectWithArgs",
+        "OnConflictClause",
+        "PartitionBoundSpec",
+        "PartitionCmd",
+        "PartitionElem",
+        "PartitionRangeDatum",
+        "PartitionSpec",
+        "PublicationObjSpec",
+        "PublicationTable",
+        "RangeSubselect",
+        "RangeTableFunc",
+        "RangeTableSample",
+        "ResTarget",
+        "ReturnStmt",
+        "ReturningClause",
+        "RowExpr",
+        "StatsElem",
+        "TriggerTransition",
+        "TypeName",
+        "VacuumRelation",
+        "WindowDef",
+        "WithClause",
+        "XmlExpr",
+    }
 )

@@ -1,69 +1,57 @@
-"""PostgreSQL's text to `Facts`, by PostgreSQL's own grammar (libpg_query, through postgast).
-
-The parse tree comes as JSON: nested plain objects, which are several times cheaper to make and to walk than messages.
-A node of a kind that is not known here makes the statement UNKNOWN.
-"""
+"""PostgreSQL's text to `Facts`, by PostgreSQL's own grammar (libpg_query, through postgast)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from collections import OrderedDict
+from typing import Final
 
-import msgspec
-from postgast import PgQueryError, fingerprint, pg_query_pb2
-from postgast.errors import check_error
-from postgast.native import lib
+from postgast import PgQueryError, fingerprint, normalize
 
 from gatepost.values import Effect, Facts
+from gatepost_sql import bounds, tree
+from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.walk import Walk
 
-Node: TypeAlias = dict[str, Any]
+# Of texts that are longer, or have more brackets, the normal form costs more than it saves.
+_FORM_BYTES: Final = 4096
+_FORM_BRACKETS: Final = 100
+_FORMS: Final = 4096
 
-# Longer texts are not parsed.
-MAX_BYTES: Final = 32 << 10
-
-_decode = msgspec.json.Decoder().decode
+# Facts by the text with its constants replaced by parameters, for statements whose constants do not matter.
+_forms: OrderedDict[str, Facts] = OrderedDict()
 
 
 def judge(text: str) -> Facts:
-    """The facts of `text`; never raises."""
+    """The facts of `text`, from those of a text that differs in literals only where there are any. Never raises."""
     try:
-        statements = parse(text)
+        data = bounds.encode(text)
+        form = _normal_form(text, data)
+        known = _forms.get(form)
+        if known is not None:
+            _forms.move_to_end(form)
+            return known
+        statements = tree.parse(data)
         if not statements:
             return Facts(effect=Effect.READ, statements=0)
-        return Walk(statements).facts(fingerprint(text).hex)
-    except PgQueryError:
-        return _unknown("PostgreSQL's grammar does not accept the text")
-    except RecursionError:
-        return _unknown("the statement is nested too deeply")
-    except ValueError as error:
-        return _unknown(str(error))
+        walk = Walk(statements)
+        facts = walk.facts(fingerprint(text).hex)
+    except NotUnderstood as error:
+        return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), reason=str(error))
+    if form and not walk.literals_matter:
+        _forms[form] = facts
+        if len(_forms) > _FORMS:
+            _forms.popitem(last=False)
+    return facts
 
 
-def parse(text: str) -> list[Node]:
-    """The statements' parse nodes.
+def _normal_form(text: str, data: bytes) -> str:
+    """`text` with parameters for its constants, or "" where that is not worth its price.
 
-    Raises PgQueryError for what the grammar refuses, RecursionError for what is nested too deeply, and ValueError,
-    with a text that quotes nothing, for what is not parsed at all.
+    Raises NotUnderstood for what the grammar does not accept.
     """
+    if len(data) > _FORM_BYTES or data.count(b"(") > _FORM_BRACKETS:
+        return ""
     try:
-        data = text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("the text is not valid Unicode") from None
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"the text is longer than {MAX_BYTES} bytes")
-    if b"\0" in data:
-        raise ValueError("the text holds a NUL")
-    result = lib.pg_query_parse(data)
-    try:
-        check_error(result)
-        tree = _decode(result.parse_tree)
-    except msgspec.DecodeError:
-        raise ValueError("the parse tree cannot be read") from None
-    finally:
-        lib.pg_query_free_parse_result(result)
-    return [raw["stmt"] for raw in tree.get("stmts", ())]
-
-
-def _unknown(reason: str) -> Facts:
-    return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), reason=reason)
+        return normalize(text)
+    except (PgQueryError, UnicodeDecodeError):
+        raise NotUnderstood("PostgreSQL's grammar does not accept the text") from None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar, Final, NamedTuple
 
 from postgast import pg_query_pb2
 
-from gatepost.values import Effect, Facts, Output, Use
+from gatepost.values import Effect, Facts, Use
 from gatepost_sql import outputs
 from gatepost_sql.effects import CLAUSES, LEAVES, STATEMENTS, STRENGTH, TRANSACTION_VERBS
 from gatepost_sql.functions import FUNCTIONS, OPERATORS, ROW_FUNCTIONS
-
-Node: TypeAlias = dict[str, Any]
+from gatepost_sql.tree import Node, constant, range_name, relation_name, strings, target_names
 
 # A member that is a node is written as {"Kind": {…}}; where the grammar allows one kind alone, as {…}. These are those:
 # (kind of the parent, name of the member) -> kind of the member.
@@ -24,8 +23,15 @@ _FIXED: Final[Mapping[tuple[str, str], str]] = {
     if field.message_type is not None and field.message_type.name != "Node"
 }
 
-# Where a type's name means that values are converted to it.
-_CONVERTING: Final = frozenset({"TypeCast", "XmlSerialize", "JsonOutput", "JsonTableColumn", "RangeTableFuncCol"})
+# Where a node holds the name of a column as plain text.
+_COLUMN_NAMES: Final[Mapping[str, str]] = {"AlterTableCmd": "name", "ColumnDef": "colname", "IndexElem": "name"}
+
+# Where the name of what is dropped stands.
+_DROPPED_NAMES: Final[Mapping[str, str]] = {"List": "items", "ObjectWithArgs": "objname", "TypeName": "names"}
+
+_PLAIN: Final = frozenset({"select", "insert", "update", "delete", "merge"})
+
+_OFF: Final = frozenset({"off", "false", "0"})
 
 
 class Scope(NamedTuple):
@@ -57,7 +63,7 @@ class Walk:
         self._ranges: set[str] = set()
         self._stack: list[tuple[str, Node, Scope]] = []
         self._statements = statements
-        self.literals_matter = False
+        self._set_by_call = False
         for statement in statements:
             self._statement(statement)
         if not self._bare.isdisjoint(self._ranges):
@@ -77,17 +83,23 @@ class Walk:
             reason=self._reason,
         )
 
+    @property
+    def literals_matter(self) -> bool:
+        """Texts that differ in literals only may have other facts."""
+        return self._set_by_call or len(self._statements) != 1 or self._verbs[0] not in _PLAIN
+
     def _statement(self, statement: Node) -> None:
         for kind, node in statement.items():
             self._verbs.append(verb_of(kind, node))
             self._stack.append((kind, node, Scope()))
+        visits = self._visits
         while self._stack:
             kind, node, scope = self._stack.pop()
             if kind in LEAVES:
                 continue
-            visit = _VISITS.get(kind)
+            visit = visits.get(kind)
             if visit is not None:
-                visit(self, node, scope)
+                visit(self, kind, node, scope)
             elif kind in STATEMENTS:
                 verb, effect = STATEMENTS[kind]
                 self._add(effect, verb, scope)
@@ -140,7 +152,7 @@ class Walk:
             visible = visible | {cte["ctename"]}
         return scope._replace(ctes=visible)
 
-    def _select(self, node: Node, scope: Scope) -> None:
+    def _select(self, kind: str, node: Node, scope: Scope) -> None:
         scope = self._with(node, scope._replace(verb="select"))
         into = node.get("intoClause")
         if into is not None:
@@ -148,41 +160,32 @@ class Walk:
             self._use("create", relation_name(into["rel"]))
         if "lockingClause" in node:
             self._add(Effect.WRITE, "select locks rows", scope)
-        self._children("SelectStmt", node, scope, ("withClause", "intoClause", "lockingClause"))
+        self._children(kind, node, scope, ("withClause", "intoClause", "lockingClause"))
 
-    def _change(self, kind: str, node: Node, scope: Scope, columns: list[str] | None = None) -> None:
-        """INSERT, UPDATE, DELETE and MERGE."""
+    def _change(self, kind: str, node: Node, scope: Scope) -> None:
         verb, effect = STATEMENTS[kind]
         self._add(effect, verb, scope)
-        relation = node["relation"]
-        name = relation_name(relation)
-        self._ranges.add(range_name(relation))
-        self._use("select" if scope.planned else verb, name, columns)
+        name = relation_name(node["relation"])
+        self._ranges.update((range_name(node["relation"]), "excluded", "old", "new"))
+        # An UPDATE's targets have names, a MERGE's are in its branches, an INSERT's are these.
+        targets = node.get("cols") or node.get("targetList") or ()
+        self._use("select" if scope.planned else verb, name, target_names(targets))
+        conflict = node.get("onConflictClause", {})
+        if "targetList" in conflict:
+            self._use("select" if scope.planned else "update", name, target_names(conflict["targetList"]))
         if "returningClause" in node:
             self._use("select", name)
         scope = self._with(node, scope._replace(verb="select"))
         self._children(kind, node, scope, ("withClause", "relation", "cols"))
 
-    def _insert(self, node: Node, scope: Scope) -> None:
-        self._change("InsertStmt", node, scope, target_names(node.get("cols", ())))
-        if "onConflictClause" in node and "targetList" in node["onConflictClause"]:
-            columns = target_names(node["onConflictClause"]["targetList"])
-            self._use("select" if scope.planned else "update", relation_name(node["relation"]), columns)
-
-    def _update(self, node: Node, scope: Scope) -> None:
-        self._change("UpdateStmt", node, scope, target_names(node["targetList"]))
-
-    def _delete(self, node: Node, scope: Scope) -> None:
-        self._change("DeleteStmt", node, scope)
-
-    def _merge(self, node: Node, scope: Scope) -> None:
-        self._change("MergeStmt", node, scope)
-
-    def _merge_when(self, node: Node, scope: Scope) -> None:
+    def _merge_when(self, kind: str, node: Node, scope: Scope) -> None:
         self._columns.update(target_names(node.get("targetList", ())))
-        self._children("MergeWhenClause", node, scope)
+        self._children(kind, node, scope)
 
-    def _copy(self, node: Node, scope: Scope) -> None:
+    def _returning_option(self, kind: str, node: Node, scope: Scope) -> None:
+        self._ranges.add(node["value"])
+
+    def _copy(self, kind: str, node: Node, scope: Scope) -> None:
         coming = node.get("is_from", False)
         verb = "copy_from" if coming else "copy_to"
         if "filename" in node:
@@ -194,25 +197,25 @@ class Walk:
             self._use(verb, relation_name(node["relation"]), columns)
             if not columns:
                 self._columns.add("*")
-        self._children("CopyStmt", node, scope, ("relation", "attlist", "options"))
+        self._children(kind, node, scope, ("relation", "attlist", "options"))
 
-    def _explain(self, node: Node, scope: Scope) -> None:
+    def _explain(self, kind: str, node: Node, scope: Scope) -> None:
         analyze = any(
             option["DefElem"]["defname"] == "analyze" and constant(option["DefElem"].get("arg")) not in _OFF
             for option in node.get("options", ())
         )
-        self._children("ExplainStmt", node, scope._replace(planned=scope.planned or not analyze), ("options",))
+        self._children(kind, node, scope._replace(planned=scope.planned or not analyze), ("options",))
 
-    def _table(self, node: Node, scope: Scope) -> None:
+    def _table(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(range_name(node))
         name = relation_name(node)
         if not (scope.verb == "select" and name in scope.ctes and "schemaname" not in node):
             self._use(scope.verb, name)
 
-    def _aliased(self, node: Node, scope: Scope) -> None:
+    def _aliased(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(node["aliasname"])
 
-    def _column(self, node: Node, scope: Scope) -> None:
+    def _column(self, kind: str, node: Node, scope: Scope) -> None:
         fields = node["fields"]
         last = fields[-1].get("String")
         if last is None:
@@ -225,30 +228,41 @@ class Walk:
         elif name in ROW_FUNCTIONS:
             self._columns.add("*")
 
-    def _indirection(self, node: Node, scope: Scope) -> None:
+    def _indirection(self, kind: str, node: Node, scope: Scope) -> None:
         for item in node["indirection"]:
             if "String" in item:
                 self._columns.add(item["String"]["sval"])
             elif "A_Star" in item:
                 self._columns.add("*")
-        self._children("A_Indirection", node, scope)
+        self._children(kind, node, scope)
 
-    def _join(self, node: Node, scope: Scope) -> None:
+    def _join(self, kind: str, node: Node, scope: Scope) -> None:
         if node.get("isNatural"):
             self._columns.add("*")
         self._columns.update(item["String"]["sval"] for item in node.get("usingClause", ()))
-        self._children("JoinExpr", node, scope, ("usingClause",))
+        self._children(kind, node, scope, ("usingClause",))
 
-    def _index_element(self, node: Node, scope: Scope) -> None:
-        if "name" in node:
-            self._columns.add(node["name"])
-        self._children("IndexElem", node, scope)
+    def _named(self, kind: str, node: Node, scope: Scope) -> None:
+        name = node.get(_COLUMN_NAMES[kind])
+        if name is not None:
+            self._columns.add(name)
+        self._children(kind, node, scope)
 
-    def _call(self, node: Node, scope: Scope) -> None:
+    def _mention(self, kind: str, node: Node, scope: Scope) -> None:
+        self._children(kind, node, scope._replace(verb="references"))
+
+    def _range_function(self, kind: str, node: Node, scope: Scope) -> None:
+        for function in node["functions"]:
+            call = function["List"]["items"][0].get("FuncCall")
+            if call is not None:
+                self._ranges.add(strings(call["funcname"])[-1])
+        self._children(kind, node, scope)
+
+    def _call(self, kind: str, node: Node, scope: Scope) -> None:
         names = strings(node["funcname"])
         builtin = len(names) == 1 or (len(names) == 2 and names[0] == "pg_catalog")
         effect = FUNCTIONS.get(names[-1], Effect.UNKNOWN) if builtin else Effect.UNKNOWN
-        name = names[-1] if node["funcformat"] == "COERCE_SQL_SYNTAX" else ".".join(names)
+        name = names[-1] if node.get("funcformat") == "COERCE_SQL_SYNTAX" else ".".join(names)
         self._functions[name] = None
         if effect is Effect.UNKNOWN:
             self._add(effect, f"function {name} is volatile or not known", scope)
@@ -256,10 +270,10 @@ class Walk:
             self._add(effect, f"function {name}", scope)
         if names[-1] == "set_config":
             self._set_config(node.get("args", []))
-        self._children("FuncCall", node, scope, ("funcname",))
+        self._children(kind, node, scope, ("funcname",))
 
     def _set_config(self, arguments: list[Node]) -> None:
-        self.literals_matter = True
+        self._set_by_call = True
         name = constant(arguments[0]) if arguments else None
         value = constant(arguments[1]) if len(arguments) > 1 else None
         self._settings.append(("*", None) if name is None else (name.lower(), value))
@@ -269,21 +283,21 @@ class Walk:
         if parts[-1] not in OPERATORS or (len(parts) > 1 and parts[0] != "pg_catalog"):
             self._add(Effect.UNKNOWN, "an operator is not built in", scope)
 
-    def _expression(self, node: Node, scope: Scope) -> None:
+    def _expression(self, kind: str, node: Node, scope: Scope) -> None:
         # BETWEEN is written as an operator of that name.
         if not node["kind"].endswith(("BETWEEN", "BETWEEN_SYM")):
             self._operator(node["name"], scope)
-        self._children("A_Expr", node, scope, ("name",))
+        self._children(kind, node, scope, ("name",))
 
-    def _sublink(self, node: Node, scope: Scope) -> None:
+    def _sublink(self, kind: str, node: Node, scope: Scope) -> None:
         if "operName" in node:
             self._operator(node["operName"], scope)
-        self._children("SubLink", node, scope, ("operName",))
+        self._children(kind, node, scope, ("operName",))
 
-    def _sort(self, node: Node, scope: Scope) -> None:
+    def _sort(self, kind: str, node: Node, scope: Scope) -> None:
         if "useOp" in node:
             self._operator(node["useOp"], scope)
-        self._children("SortBy", node, scope, ("useOp",))
+        self._children(kind, node, scope, ("useOp",))
 
     def _conversion(self, kind: str, node: Node, scope: Scope) -> None:
         names = strings(node.get("typeName", {}).get("names", []))
@@ -291,7 +305,7 @@ class Walk:
             self._add(Effect.UNKNOWN, "a conversion to a type that is not built in", scope)
         self._children(kind, node, scope, ("typeName",))
 
-    def _set(self, node: Node, scope: Scope) -> None:
+    def _set(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.CONTROL, "set", scope)
         kind = node["kind"]
         if kind == "VAR_SET_MULTI":
@@ -304,61 +318,62 @@ class Walk:
             known = kind == "VAR_SET_VALUE" and values and len(texts) == len(values)
             self._settings.append((node["name"].lower(), ", ".join(texts) if known else None))
 
-    def _options(self, options: list[Node] | tuple[()]) -> None:
+    def _options(self, options: Iterable[Node]) -> None:
         for item in options:
             option = item["DefElem"]
             self._settings.append((option["defname"], constant(option.get("arg"))))
 
-    def _transaction(self, node: Node, scope: Scope) -> None:
+    def _transaction(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.CONTROL, TRANSACTION_VERBS.get(node["kind"], "transaction"), scope)
         self._options(node.get("options", ()))
 
-    def _discard(self, node: Node, scope: Scope) -> None:
+    def _discard(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.CONTROL, "discard", scope)
         if node["target"] == "DISCARD_ALL":
             self._settings.append(("*", None))
 
-    def _drop(self, node: Node, scope: Scope) -> None:
+    def _drop(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.DEFINE, "drop", scope)
         for item in node["objects"]:
-            names = item.get("List", {}).get("items") or item.get("ObjectWithArgs", {}).get("objname") or [item]
-            self._use("drop", ".".join(strings(names)))
+            (shape, inner), *_ = item.items()
+            member = _DROPPED_NAMES.get(shape)
+            self._use("drop", ".".join(strings(inner[member] if member else [item])))
 
-
-_OFF: Final = frozenset({"off", "false", "0"})
-
-Visit: TypeAlias = Callable[[Walk, Node, Scope], None]
-
-
-def _converting(kind: str) -> Visit:
-    return lambda walk, node, scope: walk._conversion(kind, node, scope)
-
-
-_VISITS: Final[Mapping[str, Visit]] = {
-    "SelectStmt": Walk._select,
-    "InsertStmt": Walk._insert,
-    "UpdateStmt": Walk._update,
-    "DeleteStmt": Walk._delete,
-    "MergeStmt": Walk._merge,
-    "MergeWhenClause": Walk._merge_when,
-    "CopyStmt": Walk._copy,
-    "ExplainStmt": Walk._explain,
-    "VariableSetStmt": Walk._set,
-    "TransactionStmt": Walk._transaction,
-    "DiscardStmt": Walk._discard,
-    "DropStmt": Walk._drop,
-    "RangeVar": Walk._table,
-    "Alias": Walk._aliased,
-    "ColumnRef": Walk._column,
-    "A_Indirection": Walk._indirection,
-    "JoinExpr": Walk._join,
-    "IndexElem": Walk._index_element,
-    "FuncCall": Walk._call,
-    "A_Expr": Walk._expression,
-    "SubLink": Walk._sublink,
-    "SortBy": Walk._sort,
-    **{kind: _converting(kind) for kind in _CONVERTING},
-}
+    _visits: ClassVar[Mapping[str, Callable[[Walk, str, Node, Scope], None]]] = {
+        "SelectStmt": _select,
+        "InsertStmt": _change,
+        "UpdateStmt": _change,
+        "DeleteStmt": _change,
+        "MergeStmt": _change,
+        "MergeWhenClause": _merge_when,
+        "ReturningOption": _returning_option,
+        "CopyStmt": _copy,
+        "ExplainStmt": _explain,
+        "VariableSetStmt": _set,
+        "TransactionStmt": _transaction,
+        "DiscardStmt": _discard,
+        "DropStmt": _drop,
+        "RangeVar": _table,
+        "RangeFunction": _range_function,
+        "Alias": _aliased,
+        "JoinExpr": _join,
+        "ColumnRef": _column,
+        "ColumnDef": _named,
+        "AlterTableCmd": _named,
+        "IndexElem": _named,
+        "Constraint": _mention,
+        "TableLikeClause": _mention,
+        "A_Indirection": _indirection,
+        "FuncCall": _call,
+        "A_Expr": _expression,
+        "SubLink": _sublink,
+        "SortBy": _sort,
+        "TypeCast": _conversion,
+        "XmlSerialize": _conversion,
+        "JsonOutput": _conversion,
+        "JsonTableColumn": _conversion,
+        "RangeTableFuncCol": _conversion,
+    }
 
 
 def verb_of(kind: str, node: Node) -> str:
@@ -370,7 +385,9 @@ def verb_of(kind: str, node: Node) -> str:
         return direction + "_binary" if is_binary(node) else direction
     if kind == "VariableSetStmt" and node["kind"].startswith("VAR_RESET"):
         return "reset"
-    if kind == "GrantStmt" or kind == "GrantRoleStmt":
+    if kind == "VacuumStmt":
+        return "vacuum" if node.get("is_vacuumcmd") else "analyze"
+    if kind in ("GrantStmt", "GrantRoleStmt"):
         return "grant" if node.get("is_grant") else "revoke"
     return STATEMENTS[kind][0] if kind in STATEMENTS else "unknown"
 
@@ -380,39 +397,3 @@ def is_binary(copy: Node) -> bool:
         option["DefElem"]["defname"] == "format" and (constant(option["DefElem"].get("arg")) or "").lower() == "binary"
         for option in copy.get("options", ())
     )
-
-
-def relation_name(node: Node) -> str:
-    parts = (node.get("catalogname"), node.get("schemaname"), node["relname"])
-    return ".".join(part for part in parts if part)
-
-
-def range_name(node: Node) -> str:
-    """The name by which a query refers to this table's row."""
-    name: str = node["alias"]["aliasname"] if "alias" in node else node["relname"]
-    return name
-
-
-def target_names(targets: Any) -> list[str]:
-    return [item["ResTarget"]["name"] for item in targets if "name" in item["ResTarget"]]
-
-
-def strings(nodes: list[Node]) -> list[str]:
-    return [item["String"].get("sval", "") for item in nodes if "String" in item]
-
-
-def constant(node: Node | None) -> str | None:
-    """The text of a constant as a setting would take it, or None for anything else."""
-    if node is None:
-        return None
-    node = node.get("A_Const", node)
-    for kind, field in (("sval", "sval"), ("String", "sval"), ("fval", "fval"), ("Float", "fval")):
-        if kind in node:
-            return str(node[kind].get(field, ""))
-    for kind in ("ival", "Integer"):
-        if kind in node:
-            return str(node[kind].get("ival", 0))
-    for kind in ("boolval", "Boolean"):
-        if kind in node:
-            return "on" if node[kind].get("boolval") else "off"
-    return None

@@ -1,0 +1,76 @@
+"""PostgreSQL's parse tree, as libpg_query writes it in JSON, and how to read its commonest nodes.
+
+JSON, because nested plain objects are several times cheaper to make and to walk than messages, and because their depth
+is not bounded at a hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from postgast.native import lib
+
+from gatepost_sql.errors import NotUnderstood
+
+Node: TypeAlias = dict[str, Any]
+
+_decode = msgspec.json.Decoder().decode
+
+
+def parse(data: bytes) -> list[Node]:
+    """The statements of a text that `bounds.encode` lets pass, each as {kind: node}.
+
+    Raises NotUnderstood for what the grammar does not accept and for what is nested too deeply.
+    """
+    result = lib.pg_query_parse(data)
+    try:
+        if result.error:
+            raise NotUnderstood("PostgreSQL's grammar does not accept the text")
+        tree = _decode(result.parse_tree)
+    except RecursionError:
+        raise NotUnderstood("the statement is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise NotUnderstood("its parse tree cannot be read") from None
+    finally:
+        lib.pg_query_free_parse_result(result)
+    return [raw["stmt"] for raw in tree.get("stmts", ())]
+
+
+def strings(nodes: Iterable[Node]) -> list[str]:
+    """The texts of a list of names."""
+    return [node["String"].get("sval", "") for node in nodes if "String" in node]
+
+
+def target_names(targets: Iterable[Node]) -> list[str]:
+    """The columns that an INSERT or UPDATE assigns to."""
+    return [target["ResTarget"]["name"] for target in targets if "name" in target["ResTarget"]]
+
+
+def relation_name(relation: Node) -> str:
+    """A table's name, qualified where the text does so."""
+    parts = (relation.get("catalogname"), relation.get("schemaname"), relation["relname"])
+    return ".".join(part for part in parts if part)
+
+
+def range_name(relation: Node) -> str:
+    """The name by which a query refers to a table's row."""
+    name: str = relation["alias"]["aliasname"] if "alias" in relation else relation["relname"]
+    return name
+
+
+_CONSTANTS: Final = (("sval", "String", "sval", ""), ("fval", "Float", "fval", ""), ("ival", "Integer", "ival", 0))
+
+
+def constant(node: Node | None) -> str | None:
+    """The text of a constant, as a setting takes it; None for NULL and for what is no constant."""
+    if node is None:
+        return None
+    node = node.get("A_Const", node)
+    for member, kind, field, default in _CONSTANTS:
+        value = node.get(member, node.get(kind))
+        if value is not None:
+            return str(value.get(field, default))
+    value = node.get("boolval", node.get("Boolean"))
+    return None if value is None else "on" if value.get("boolval") else "off"
