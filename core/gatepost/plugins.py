@@ -22,7 +22,7 @@ import msgspec
 import pluggy
 
 from gatepost import hookspecs
-from gatepost.config import Config, section
+from gatepost.config import Config, fault_at, section
 from gatepost.errors import ConfigFault, Fault, PluginFault
 from gatepost.hookspecs import Gateway, Service
 from gatepost.values import (
@@ -457,12 +457,13 @@ def load(config: Config, scripts: Sequence[Path] = ()) -> Plugins:
     for name in config.plugins:
         point = available.get(name)
         if point is None:
-            raise ConfigFault(
-                f"no plugin of this name is installed; installed are {', '.join(sorted(available))}",
-                file=str(config.file or ""),
-                key=f"plugins.{name}",
-            )
-        factory = point.load()
+            others = ", ".join(sorted(available))
+            message = f"no plugin of this name is installed; installed are {others}"
+            raise fault_at(message, ("plugins", name), config.file)
+        try:
+            factory = point.load()
+        except Exception as error:
+            raise fault_at(f"the plugin cannot be loaded: {error}", ("plugins", name), config.file) from error
         settings = section(config, name, getattr(factory, "Config", _NoConfig))
         enabled.append((name, factory(settings) if hasattr(factory, "Config") else factory()))
     enabled += [(script.stem, _script(script)) for script in scripts]

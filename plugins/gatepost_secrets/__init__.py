@@ -34,6 +34,8 @@ from gatepost.config import fault_at
 
 logger = logging.getLogger("gatepost.secrets")
 
+_KEY = ("plugins", "secrets", "targets")
+
 
 class Login(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A database login.
@@ -80,8 +82,7 @@ class Secrets:
             if name not in known:
                 close = difflib.get_close_matches(name, known, 1)
                 advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-                key = ("plugins", "secrets", "targets", name)
-                raise fault_at(f"there is no such target; {advice}", key, gateway.config_file)
+                raise fault_at(f"there is no such target; {advice}", (*_KEY, name), gateway.config_file)
         if gateway.worker < 0:
             return  # the command line needs no passwords
         for key, login in self._logins():
@@ -114,7 +115,6 @@ class Secrets:
     def _logins(self) -> Iterator[tuple[tuple[str, ...], TargetLogins | Login]]:
         """Every login, with its key."""
         for name, logins in self._targets.items():
-            key = ("plugins", "secrets", "targets", name)
-            yield key, logins
+            yield (*_KEY, name), logins
             for role, login in logins.roles.items():
-                yield (*key, "roles", role), login
+                yield (*_KEY, name, "roles", role), login

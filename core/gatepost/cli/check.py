@@ -98,13 +98,6 @@ def _warnings(config: Config, plugins: Plugins) -> Iterator[ConfigFault]:
             config.file,
             hint="[plugins.agents] issues credentials.",
         )
-    if not plugins.implementations("on_connect"):
-        yield fault_at(
-            "no plugin has credentials for the databases: every session will end at once",
-            ("plugins",),
-            config.file,
-            hint="[plugins.secrets] reads them from the environment or from files.",
-        )
     if config.limits.idle > IDLE_AT_MOST:
         yield fault_at("PCI DSS 8.2.8 asks for 15 minutes at most", ("limits", "idle"), config.file)
     for name, target in config.targets.items():

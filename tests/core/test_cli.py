@@ -1,0 +1,226 @@
+"""The command line, as its user sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.certificates import Authority
+
+from gatepost.cli import main
+
+CONFIG = """\
+[targets.shop]
+protocol = "postgres"
+listen = "127.0.0.1:0"
+upstream = "db.internal"
+[plugins.agents]
+[plugins.secrets.targets.shop]
+user = "app"
+password = "env:SHOP_PASSWORD"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GATEPOST_CONFIG", raising=False)
+    monkeypatch.delenv("SHOP_PASSWORD", raising=False)
+
+
+def gatepost(*arguments: str, config: str | None = None) -> Result:
+    if config is not None:
+        Path("gatepost.toml").write_text(config)
+    return CliRunner().invoke(main, arguments)
+
+
+def test_help_needs_no_configuration_and_shows_plugins_commands_when_there_is_one() -> None:
+    assert "\n  agents " not in gatepost("--help").output
+    assert "\n  agents " in gatepost("--help", config=CONFIG).output
+    assert gatepost("--help", config="not toml").exit_code == 0
+
+
+def test_init_writes_a_file_that_check_accepts_and_never_overwrites() -> None:
+    assert gatepost("init").exit_code == 0
+    written = Path("gatepost.toml").read_text()
+    checked = gatepost("check")
+    assert (checked.exit_code, checked.stderr) == (0, "")
+
+    again = gatepost("init")
+
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
+    assert Path("gatepost.toml").read_text() == written
+
+
+def test_the_configuration_is_found_by_option_and_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("other.toml").write_text(CONFIG)
+
+    assert gatepost("check").exit_code == 2
+    assert gatepost("-c", "other.toml", "check").exit_code == 0
+    monkeypatch.setenv("GATEPOST_CONFIG", "other.toml")
+    assert gatepost("check").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "line", "key", "message"),
+    [
+        ("[targets", 1, "", "not valid TOML"),
+        (CONFIG.replace("upstream", "upstrm"), 4, "targets.shop.upstrm", "did you mean `upstream`?"),
+        (CONFIG.replace("postgres", "oracle"), 2, "targets.shop.protocol", "postgres"),
+        (
+            CONFIG.replace("env:SHOP_PASSWORD", "hunter2"),
+            8,
+            "plugins.secrets.targets.shop.password",
+            "never the secret",
+        ),
+        (
+            CONFIG.replace("targets.shop]\nuser", "targets.shpo]\nuser"),
+            6,
+            "plugins.secrets.targets.shpo",
+            "did you mean",
+        ),
+        (CONFIG + "[plugins.msak]\n", 9, "plugins.msak", "mask"),
+        (
+            CONFIG + '[targets.shop.tls]\nmode = "required"\ncertificate = "no.pem"\nkey = "no.key"\n',
+            9,
+            "targets.shop.tls",
+            "No such file",
+        ),
+        (
+            CONFIG + '[targets.shop.upstream_tls]\nmode = "verify-full"\nca = "gatepost.toml"\n',
+            9,
+            "targets.shop.upstream_tls",
+            "gatepost.toml",
+        ),
+    ],
+)
+def test_check_says_what_is_wrong_and_where(config: str, line: int | None, key: str, message: str) -> None:
+    result = gatepost("check", "--json", config=config)
+
+    report = json.loads(result.stdout)
+    assert result.exit_code == 2
+    assert not report["ok"]
+    problem = report["problems"][0]
+    assert problem["severity"] == "error"
+    assert (problem["file"], problem["line"], problem["key"]) == (str(Path("gatepost.toml").absolute()), line, key)
+    assert message in problem["message"] + problem["hint"]
+
+    text = gatepost("check")
+    assert text.exit_code == 2
+    assert f"gatepost.toml:{line}: {key}" in text.stderr
+    assert "hunter2" not in result.output + text.output
+
+
+def test_check_accepts_usable_certificates(tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path).server()
+    tls = f'[targets.shop.tls]\nmode = "required"\ncertificate = "{certificate}"\nkey = "{key}"\n'
+
+    assert gatepost("check", config=CONFIG + tls).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "message"),
+    [
+        (CONFIG.replace("[plugins.agents]\n", ""), "plugins", "every client will be refused"),
+        (CONFIG + '[limits]\nidle = "1h"\n', "limits.idle", "8.2.8"),
+        (CONFIG.replace("127.0.0.1", "0.0.0.0"), "targets.shop.tls", "without TLS"),
+        (CONFIG.replace("127.0.0.1", "gate.internal"), "targets.shop.tls", "without TLS"),
+    ],
+)
+def test_check_warns_of_what_may_not_be_meant(config: str, key: str, message: str) -> None:
+    result = gatepost("check", "--json", config=config)
+
+    [problem] = json.loads(result.stdout)["problems"]
+    assert result.exit_code == 0
+    assert (problem["severity"], problem["key"]) == ("warning", key)
+    assert message in problem["message"]
+
+
+def test_plugins_are_listed_in_their_order_with_their_hooks() -> None:
+    Path("mine.py").write_text("from gatepost import hookimpl\n@hookimpl\ndef on_statement(statement): ...\n")
+
+    report = json.loads(gatepost("-s", "mine.py", "plugins", "--json", config=CONFIG).stdout)
+
+    assert [each["name"] for each in report["enabled"]] == ["agents", "secrets", "mine"]
+    assert report["enabled"][1]["hooks"] == ["on_connect", "on_start"]
+    assert report["enabled"][2]["hooks"] == ["on_statement"]
+    assert {"mask", "audit"} <= set(report["installed"])
+    assert "on_statement" in gatepost("-s", "mine.py", "plugins").stdout
+
+
+@pytest.mark.parametrize("command", ["run", "plugins", "agents"])
+def test_a_missing_configuration_is_a_clear_error(command: str) -> None:
+    result = gatepost(command)
+
+    assert result.exit_code == 2
+    assert "gatepost.toml: cannot be read" in result.stderr
+    assert "gatepost init" in result.stderr
+
+
+def test_a_command_of_a_plugin_that_is_off_says_so() -> None:
+    result = gatepost("agents", "list", config=CONFIG.replace("[plugins.agents]\n", ""))
+
+    assert result.exit_code == 2
+    assert "add a table [plugins.agents] to gatepost.toml" in result.stderr
+
+
+def test_an_unknown_command_is_an_error_with_and_without_a_configuration() -> None:
+    for config in (None, CONFIG):
+        result = gatepost("nonsense", config=config)
+        assert result.exit_code == 2
+        assert "No such command 'nonsense'" in result.stderr
+
+
+def test_a_plugins_command_runs_after_its_start() -> None:
+    Path("mine.py").write_text(
+        "import click\nfrom gatepost import hookimpl\nstarted = []\n"
+        "@hookimpl\ndef on_start(gateway):\n    started.append(gateway.worker)\n"
+        "@hookimpl\ndef add_commands(cli):\n    cli.command('mine')(lambda: click.echo(f'started {started}'))\n"
+    )
+
+    assert gatepost("-s", "mine.py", "mine", config=CONFIG).stdout == "started [-1]\n"
+
+
+def test_a_fault_of_a_plugins_command_is_shown_without_a_traceback() -> None:
+    Path("mine.py").write_text(
+        "from gatepost import PluginFault, hookimpl\n"
+        "def fail():\n    raise PluginFault('no record', hint='Look for it.')\n"
+        "@hookimpl\ndef add_commands(cli):\n    cli.command('mine')(fail)\n"
+    )
+
+    result = gatepost("-s", "mine.py", "mine", config=CONFIG)
+
+    assert (result.exit_code, result.stderr) == (1, "Error: no record\nLook for it.\n")
+
+
+def test_an_interrupt_ends_with_130() -> None:
+    Path("mine.py").write_text(
+        "from gatepost import hookimpl\ndef interrupted():\n    raise KeyboardInterrupt\n"
+        "@hookimpl\ndef add_commands(cli):\n    cli.command('mine')(interrupted)\n"
+    )
+
+    assert gatepost("-s", "mine.py", "mine", config=CONFIG).exit_code == 130
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    Path("gatepost.toml").write_text(CONFIG)
+    command = [sys.executable, "-c", "from gatepost.cli import main; main()", "plugins", "--json"]
+    read, write = os.pipe()
+    os.close(read)
+
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+
+    assert ended.stderr == b""
+
+
+def test_output_that_is_no_terminal_has_no_colours() -> None:
+    for arguments in (["check"], ["plugins"]):
+        result = gatepost(*arguments, config=CONFIG + '[limits]\nidle = "1h"\n')
+        assert "\x1b" not in result.output
