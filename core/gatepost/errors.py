@@ -6,6 +6,7 @@ A fault's texts are written by gatepost and may be shown and logged: they never 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 
 
 class FaultCode(StrEnum):
@@ -90,3 +91,12 @@ class ConfigFault(Fault):
     def __str__(self) -> str:
         place = self.file + (f":{self.line}" if self.line else "")
         return ": ".join(part for part in (place, self.key, self.message) if part)
+
+
+def describe(error: BaseException) -> str:
+    """What may be said of any exception: its type and place, never its text, which may quote a cell."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
+    return type(error).__name__ + place

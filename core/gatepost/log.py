@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from gatepost.errors import Fault
+from gatepost.errors import Fault, describe
 
 
 class _Line(logging.Formatter):
@@ -22,6 +22,8 @@ class _Line(logging.Formatter):
             text = self._redact(record.getMessage())
         except Fault as fault:
             text = f"(withheld: {fault})"
+        if record.exc_info and record.exc_info[1] is not None:
+            text += f" ({describe(record.exc_info[1])})"
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z"
         level = record.levelname.lower()
         if self._as_json:

@@ -23,7 +23,7 @@ import pluggy
 
 from gatepost import hookspecs
 from gatepost.config import Config, fault_at, section
-from gatepost.errors import ConfigFault, Fault, PluginFault
+from gatepost.errors import ConfigFault, Fault, PluginFault, describe
 from gatepost.hookspecs import Gateway, Service
 from gatepost.values import (
     ALLOW,
@@ -99,13 +99,9 @@ async def finish(steps: Steps[T], waiting: Awaitable[Any] | None = None) -> T:
 
 
 def failure(plugin: str, hook: str, error: BaseException) -> PluginFault:
-    """What may be said of a plugin's exception: its type and place, never its text, which may quote a cell."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
+    """The fault of a plugin that raised `error`."""
     return PluginFault(
-        f"plugin {plugin} failed in {hook}: {type(error).__name__}{place}",
+        f"plugin {plugin} failed in {hook}: {describe(error)}",
         hint="This is an error on the gateway's side; ask its operator to look at the log.",
     )
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from gatepost import tls
 from gatepost.adapter import Limits, TlsPolicy
 from gatepost.config import Config, ListenTls, UpstreamTls, address
-from gatepost.errors import ClientFault, FaultCode
+from gatepost.errors import ClientFault, FaultCode, describe
 from gatepost.gateway import LocalGateway, find_adapter
 from gatepost.plugins import Plugins, finish
 from gatepost.relay import Listener, Relay
@@ -114,6 +114,7 @@ class Server:
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM, then drain. `ready` is called when the listeners are open."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_log_exception)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         await finish(self.plugins.start(self._gateway))
@@ -270,6 +271,12 @@ class Server:
         await asyncio.sleep(0)
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+
+def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """asyncio's own handler would log the arguments of callbacks, and so a client's bytes."""
+    error = context.get("exception")
+    log.error("an error outside any session: %s", describe(error) if error else context.get("message", ""))
 
 
 def open_files_needed(config: Config) -> int:

@@ -39,6 +39,7 @@ log = logging.getLogger("gatepost.supervisor")
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
 _STABLE_SECONDS: Final = 5.0
 _LONGEST_BACKOFF: Final = 5.0
 _KILL_SECONDS: Final = 10.0
@@ -322,7 +323,7 @@ def _become(child: Child, parent: int, folder: Path) -> NoReturn:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN if not child.is_worker else signal.SIG_DFL)
-        _die_with(parent)
+        _settle(child.name, parent)
         child.main()
         status = 0
     except KeyboardInterrupt:
@@ -336,10 +337,12 @@ def _become(child: Child, parent: int, folder: Path) -> NoReturn:
         os._exit(status)
 
 
-def _die_with(parent: int) -> None:
-    """End by SIGTERM when the supervisor has gone, however it went (prctl(2); Linux alone has it)."""
+def _settle(name: str, parent: int) -> None:
+    """Take a name for `ps`, and end by SIGTERM when the supervisor has gone, however it went (prctl(2), Linux alone)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        prctl = ctypes.CDLL(None).prctl
+        prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
 
