@@ -338,7 +338,7 @@ def _become(child: Child, parent: int, folder: Path) -> NoReturn:
 
 
 def _settle(name: str, parent: int) -> None:
-    """Take a name for `ps`, and end by SIGTERM when the supervisor has gone, however it went (prctl(2), Linux alone)."""
+    """Take a name for `ps`, and end by SIGTERM when the supervisor has gone, however it went (prctl(2))."""
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None).prctl
         prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
