@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gatepost.adapter import (
     CLIENT,
@@ -30,11 +30,9 @@ from gatepost_postgres.cancel import CancelUpstream
 from gatepost_postgres.inbox import Inbox
 from gatepost_postgres.login import LoggedIn, Login
 from gatepost_postgres.messages import PROTOCOL_3_2
+from gatepost_postgres.serving import ServingPhase, Started
 from gatepost_postgres.startup import Startup
 from gatepost_postgres.startup_message import StartupRequest
-
-if TYPE_CHECKING:
-    from gatepost_postgres.serving import ServingPhase
 
 _KEY_BYTES_3_0: Final = 4
 
@@ -145,17 +143,16 @@ class PostgresSession(ProtocolSession):
         yield Connect(identity)
 
     def _logged_in(self, login: LoggedIn) -> Iterator[Action]:
-        from gatepost_postgres.serving import ServingPhase, Started
-
         assert self._request is not None
         protocol = self._request.protocol
         secret = self._environment.cancel_secret
         self._issued = secret if protocol == PROTOCOL_3_2 else secret[:_KEY_BYTES_3_0]
         self._key = (login.number, login.secret)
+        serving = ServingPhase(self._environment, Started(protocol=protocol, parameters=login.parameters))
         yield SendClient(messages.backend_key_data(self._environment.number, self._issued))
         yield SendClient(messages.message(messages.READY, b"I"))
         yield Serving()
-        self._serving = ServingPhase(self._environment, Started(protocol=protocol, parameters=login.parameters))
+        self._serving = serving
         for side, inbox in ((UPSTREAM, self._upstream), (CLIENT, self._client)):
             if data := inbox.drain():
-                yield from self._serving.receive(side, data)
+                yield from serving.receive(side, data)
