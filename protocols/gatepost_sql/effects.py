@@ -151,6 +151,47 @@ TRANSACTION_VERBS: Final[Mapping[str, str]] = {
     "TRANS_STMT_ROLLBACK_PREPARED": "rollback_prepared",
 }
 
+# DROP and RENAME of these administer the server, or who may do what, rather than define what it holds.
+ADMINISTERED: Final = frozenset(
+    {
+        "OBJECT_ACCESS_METHOD",
+        "OBJECT_DATABASE",
+        "OBJECT_EVENT_TRIGGER",
+        "OBJECT_EXTENSION",
+        "OBJECT_FDW",
+        "OBJECT_FOREIGN_SERVER",
+        "OBJECT_LANGUAGE",
+        "OBJECT_POLICY",
+        "OBJECT_PUBLICATION",
+        "OBJECT_ROLE",
+        "OBJECT_SUBSCRIPTION",
+        "OBJECT_TABLESPACE",
+    }
+)
+
+# So do these commands of ALTER TABLE.
+ADMINISTERING: Final = frozenset(
+    {
+        "AT_ChangeOwner",
+        "AT_DisableRowSecurity",
+        "AT_DisableRule",
+        "AT_DisableTrig",
+        "AT_DisableTrigAll",
+        "AT_DisableTrigUser",
+        "AT_EnableAlwaysRule",
+        "AT_EnableAlwaysTrig",
+        "AT_EnableReplicaRule",
+        "AT_EnableReplicaTrig",
+        "AT_EnableRowSecurity",
+        "AT_EnableRule",
+        "AT_EnableTrig",
+        "AT_EnableTrigAll",
+        "AT_EnableTrigUser",
+        "AT_ForceRowSecurity",
+        "AT_NoForceRowSecurity",
+    }
+)
+
 # Nodes that hold nothing to look at.
 LEAVES: Final = frozenset(
     {
@@ -229,7 +270,6 @@ CLAUSES: Final = frozenset(
         "PublicationTable",
         "RangeSubselect",
         "RangeTableFunc",
-        "RangeTableSample",
         "ResTarget",
         "ReturnStmt",
         "ReturningClause",

@@ -7,7 +7,7 @@ from typing import Final
 
 from gatepost.values import Output
 from gatepost_sql.functions import ROW_FUNCTIONS
-from gatepost_sql.tree import Node, range_name, strings
+from gatepost_sql.tree import Node, is_cte, range_name, strings
 
 # What PostgreSQL calls a column that is one of these and has no name (`FigureColname` in its parse_target.c).
 _NAMES: Final = {
@@ -52,14 +52,20 @@ def of(statement: Node) -> tuple[Output, ...]:
     """
     ((kind, node),) = statement.items()
     if kind == "CopyStmt":
-        return of(node["query"]) if "query" in node else _listed(strings(node.get("attlist", ())))
+        if "query" in node:
+            return of(node["query"])
+        return () if node.get("is_from") else _listed(strings(node.get("attlist", ())))
     if kind == "SelectStmt":
         return _select(node)
     if "returningClause" in node:
         sources = [{"RangeVar": node["relation"]}, *node.get("fromClause", ()), *node.get("usingClause", ())]
         if "sourceRelation" in node:
             sources.append(node["sourceRelation"])
-        return _targets(node["returningClause"]["exprs"], _ranges(sources, _cte_names(node)))
+        ranges = _ranges(sources, _cte_names(node))
+        if ranges is not None:
+            options = node["returningClause"].get("options", ())
+            ranges |= {"old", "new", *(option["ReturningOption"]["value"] for option in options)}
+        return _targets(node["returningClause"]["exprs"], ranges)
     return ()
 
 
@@ -111,12 +117,10 @@ def _ranges(sources: Iterable[Node], ctes: frozenset[str]) -> frozenset[str] | N
                 return None
             names.update(node[member]["aliasname"] for member in ("alias", "join_using_alias") if member in node)
             pending += (node["larg"], node["rarg"])
-        elif kind != "RangeVar" or "colnames" in node.get("alias", ()):
-            return None
-        elif node["relname"] in ctes and "schemaname" not in node:
-            return None
-        else:
+        elif kind == "RangeVar" and "colnames" not in node.get("alias", ()) and not is_cte(node, ctes):
             names.add(range_name(node))
+        else:
+            return None
     return frozenset(names)
 
 

@@ -36,7 +36,9 @@ def judge(text: str) -> Facts:
         walk = Walk(statements)
         facts = walk.facts(fingerprint(text).hex)
     except NotUnderstood as error:
-        return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), reason=str(error))
+        return _unknown(str(error))
+    except (LookupError, TypeError, ValueError):
+        return _unknown("its parse tree has a shape that is not known")
     if form and not walk.literals_matter:
         _forms[form] = facts
         if len(_forms) > _FORMS:
@@ -52,6 +54,11 @@ def _normal_form(text: str, data: bytes) -> str:
     if len(data) > _FORM_BYTES or data.count(b"(") > _FORM_BRACKETS:
         return ""
     try:
-        return normalize(text)
+        form: str = normalize(text)
     except (PgQueryError, UnicodeDecodeError):
         raise NotUnderstood("PostgreSQL's grammar does not accept the text") from None
+    return form
+
+
+def _unknown(reason: str) -> Facts:
+    return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), reason=reason)

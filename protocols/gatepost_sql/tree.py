@@ -60,6 +60,11 @@ def range_name(relation: Node) -> str:
     return name
 
 
+def is_cte(relation: Node, ctes: frozenset[str]) -> bool:
+    """Does a table's name in a FROM stand for one of these queries of a WITH?"""
+    return relation["relname"] in ctes and "schemaname" not in relation
+
+
 _CONSTANTS: Final = (("sval", "String", "sval", ""), ("fval", "Float", "fval", ""), ("ival", "Integer", "ival", 0))
 
 

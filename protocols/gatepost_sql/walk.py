@@ -9,9 +9,9 @@ from postgast import pg_query_pb2
 
 from gatepost.values import Effect, Facts, Use
 from gatepost_sql import outputs
-from gatepost_sql.effects import CLAUSES, LEAVES, STATEMENTS, STRENGTH, TRANSACTION_VERBS
+from gatepost_sql.effects import ADMINISTERED, ADMINISTERING, CLAUSES, LEAVES, STATEMENTS, STRENGTH, TRANSACTION_VERBS
 from gatepost_sql.functions import FUNCTIONS, OPERATORS, ROW_FUNCTIONS
-from gatepost_sql.tree import Node, constant, range_name, relation_name, strings, target_names
+from gatepost_sql.tree import Node, constant, is_cte, range_name, relation_name, strings, target_names
 
 # A member that is a node is written as {"Kind": {…}}; where the grammar allows one kind alone, as {…}. These are those:
 # (kind of the parent, name of the member) -> kind of the member.
@@ -30,6 +30,11 @@ _COLUMN_NAMES: Final[Mapping[str, str]] = {"AlterTableCmd": "name", "ColumnDef":
 _DROPPED_NAMES: Final[Mapping[str, str]] = {"List": "items", "ObjectWithArgs": "objname", "TypeName": "names"}
 
 _PLAIN: Final = frozenset({"select", "insert", "update", "delete", "merge"})
+
+# An UPDATE of this view sets what it shows.
+_SETTINGS_VIEWS: Final = frozenset({"pg_settings", "pg_catalog.pg_settings"})
+
+_SAMPLING: Final = frozenset({"system", "bernoulli"})
 
 _OFF: Final = frozenset({"off", "false", "0"})
 
@@ -175,6 +180,8 @@ class Walk:
             self._use("select" if scope.planned else "update", name, target_names(conflict["targetList"]))
         if "returningClause" in node:
             self._use("select", name)
+        if name in _SETTINGS_VIEWS:
+            self._settings.append(("*", None))
         scope = self._with(node, scope._replace(verb="select"))
         self._children(kind, node, scope, ("withClause", "relation", "cols"))
 
@@ -208,9 +215,8 @@ class Walk:
 
     def _table(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(range_name(node))
-        name = relation_name(node)
-        if not (scope.verb == "select" and name in scope.ctes and "schemaname" not in node):
-            self._use(scope.verb, name)
+        if scope.verb != "select" or not is_cte(node, scope.ctes):
+            self._use(scope.verb, relation_name(node))
 
     def _aliased(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(node["aliasname"])
@@ -309,7 +315,9 @@ class Walk:
         self._add(Effect.CONTROL, "set", scope)
         kind = node["kind"]
         if kind == "VAR_SET_MULTI":
-            self._options(node.get("args", ()))
+            options = node.get("args", ())
+            self._options(option for option in options if "DefElem" in option)
+            self._settings += [("transaction_snapshot", constant(item)) for item in options if "A_Const" in item]
         elif kind == "VAR_RESET_ALL":
             self._settings.append(("*", None))
         else:
@@ -333,11 +341,29 @@ class Walk:
             self._settings.append(("*", None))
 
     def _drop(self, kind: str, node: Node, scope: Scope) -> None:
-        self._add(Effect.DEFINE, "drop", scope)
+        self._add(Effect.ADMINISTER if node["removeType"] in ADMINISTERED else Effect.DEFINE, "drop", scope)
         for item in node["objects"]:
             (shape, inner), *_ = item.items()
             member = _DROPPED_NAMES.get(shape)
-            self._use("drop", ".".join(strings(inner[member] if member else [item])))
+            names = strings(inner[member] if member else [item])
+            if names:
+                self._use("drop", ".".join(names))
+
+    def _rename(self, kind: str, node: Node, scope: Scope) -> None:
+        self._add(Effect.ADMINISTER if node["renameType"] in ADMINISTERED else Effect.DEFINE, "alter", scope)
+        if node["renameType"] == "OBJECT_COLUMN":
+            self._columns.update((node["subname"], node["newname"]))
+        self._children(kind, node, scope._replace(verb="alter"))
+
+    def _alter_command(self, kind: str, node: Node, scope: Scope) -> None:
+        if node["subtype"] in ADMINISTERING:
+            self._add(Effect.ADMINISTER, "alter", scope)
+        self._named(kind, node, scope)
+
+    def _sample(self, kind: str, node: Node, scope: Scope) -> None:
+        if strings(node["method"])[-1] not in _SAMPLING:
+            self._add(Effect.UNKNOWN, "a sampling method is not built in", scope)
+        self._children(kind, node, scope, ("method",))
 
     _visits: ClassVar[Mapping[str, Callable[[Walk, str, Node, Scope], None]]] = {
         "SelectStmt": _select,
@@ -353,13 +379,15 @@ class Walk:
         "TransactionStmt": _transaction,
         "DiscardStmt": _discard,
         "DropStmt": _drop,
+        "RenameStmt": _rename,
+        "RangeTableSample": _sample,
         "RangeVar": _table,
         "RangeFunction": _range_function,
         "Alias": _aliased,
         "JoinExpr": _join,
         "ColumnRef": _column,
         "ColumnDef": _named,
-        "AlterTableCmd": _named,
+        "AlterTableCmd": _alter_command,
         "IndexElem": _named,
         "Constraint": _mention,
         "TableLikeClause": _mention,
@@ -385,6 +413,8 @@ def verb_of(kind: str, node: Node) -> str:
         return direction + "_binary" if is_binary(node) else direction
     if kind == "VariableSetStmt" and node["kind"].startswith("VAR_RESET"):
         return "reset"
+    if kind == "FetchStmt":
+        return "move" if node.get("ismove") else "fetch"
     if kind == "VacuumStmt":
         return "vacuum" if node.get("is_vacuumcmd") else "analyze"
     if kind in ("GrantStmt", "GrantRoleStmt"):
