@@ -1,6 +1,6 @@
 """RowDescription: a result's columns, and what their cells' bytes are.
 
-Source: PostgreSQL 18 documentation, 54.7, RowDescription and Bind (result-column format codes).
+Source: PostgreSQL 18 documentation, 54.7, RowDescription.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from gatepost.errors import ClientFault, UpstreamFault
+from gatepost.errors import UpstreamFault
 from gatepost.values import Column, Kind
 from gatepost_postgres import messages
 from gatepost_postgres.types import BINARY_FORMAT, COPY_TUPLES, TEXT_FORMAT, TEXT_OID, TYPES, UNKNOWN
@@ -49,31 +48,8 @@ class Description(Struct, frozen=True, kw_only=True):
             parts += (messages.cstring(name), self.body[at - _field.size : at])
         return b"".join(parts)
 
-    def with_formats(self, codes: Sequence[int]) -> Description:
-        """The same columns in the formats that a Bind asks for: no code means text, one holds for all columns.
-
-        Raises ClientFault for a code that is neither 0 nor 1, or for another number of codes than columns.
-        """
-        formats = formats_of(codes, len(self.columns))
-        if formats == self.formats:
-            return self
-        columns = tuple(
-            replace(column, is_text=_is_text(oid, fmt))
-            for column, oid, fmt in zip(self.columns, self.oids, formats, strict=True)
-        )
-        return replace(self, columns=columns, formats=formats)
-
     def __repr__(self) -> str:
         return f"Description({len(self.columns)} columns)"
-
-
-def formats_of(codes: Sequence[int], count: int) -> tuple[int, ...]:
-    """One format for each of `count` values, from the codes of a Bind. Raises ClientFault."""
-    if any(code not in (TEXT_FORMAT, BINARY_FORMAT) for code in codes):
-        raise ClientFault("a Bind asks for a format that does not exist")
-    if len(codes) > 1 and len(codes) != count:
-        raise ClientFault("a Bind has another number of format codes than of values")
-    return tuple(codes) if len(codes) > 1 else (codes[0] if codes else TEXT_FORMAT,) * count
 
 
 def _is_text(oid: int, fmt: int) -> bool:

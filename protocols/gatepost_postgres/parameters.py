@@ -11,7 +11,6 @@ from itertools import repeat
 from gatepost.errors import ClientFault, FaultCode
 from gatepost.values import Scalar
 from gatepost_postgres import types
-from gatepost_postgres.columns import formats_of
 
 
 def decode(
@@ -26,7 +25,7 @@ def decode(
 
     Raises ClientFault for a format that does not exist, and for bytes that are not of their type.
     """
-    every = formats_of(formats, len(values))
+    every = _formats(formats, len(values))
     known = (*oids, *repeat(0, len(values) - len(oids)))
     parameters: list[tuple[Scalar, ...] | None] = []
     room = types.MAX_SCALARS
@@ -40,3 +39,12 @@ def decode(
     except types.Malformed as error:
         raise ClientFault(f"a parameter is malformed: {error}") from error
     return tuple(parameters)
+
+
+def _formats(codes: Sequence[int], count: int) -> tuple[int, ...]:
+    """One format for each of `count` values."""
+    if any(code not in (types.TEXT_FORMAT, types.BINARY_FORMAT) for code in codes):
+        raise ClientFault("a Bind names a format that does not exist")
+    if len(codes) > 1 and len(codes) != count:
+        raise ClientFault("a Bind has another number of format codes than of values")
+    return tuple(codes) if len(codes) > 1 else (codes[0] if codes else types.TEXT_FORMAT,) * count

@@ -261,9 +261,9 @@ class _Batch:
 def _numbers(data: NDArray[Any], dtype: str, at: NDArray[Any]) -> NDArray[Any]:
     """The big-endian numbers that begin at these positions; at a position out of `data`, that at its last."""
     last = len(data) - np.dtype(dtype).itemsize
-    if last < 0:
+    if last < 0 and len(at):
         raise UpstreamFault("a row does not end where its length says")
-    overlapping: NDArray[Any] = np.ndarray((last + 1,), dtype, data.data, 0, (1,))
+    overlapping: NDArray[Any] = np.ndarray((max(last + 1, 0),), dtype, data.data, 0, (1,))
     numbers: NDArray[Any] = overlapping[np.minimum(at, last)]
     return numbers
 

@@ -1,0 +1,318 @@
+"""Batches of rows and of COPY lines: what plugins see, what leaves after they changed it."""
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepost.errors import UpstreamFault
+from gatepost.values import Kind, Scalar
+from gatepost_postgres.columns import COPY_BINARY, COPY_LINE, Description, describe
+from gatepost_postgres.rows import Batch, CopyBatch
+
+PAN = "4111111111111111"
+MASKED = "************1111"
+
+TEXT, INT4, INT8, BYTEA, JSON, TEXT_ARRAY = 25, 23, 20, 17, 114, 1009
+
+
+def description(*oids: int, fmt: int = 0) -> Description:
+    fields = b"".join(b"c\0" + struct.pack("!IhIhih", 0, 0, oid, -1, -1, fmt) for oid in oids)
+    return describe(struct.pack("!h", len(oids)) + fields)
+
+
+def row(*cells: bytes | None) -> bytes:
+    body = struct.pack("!h", len(cells)) + b"".join(
+        struct.pack("!i", -1) if cell is None else struct.pack("!i", len(cell)) + cell for cell in cells
+    )
+    return b"D" + struct.pack("!I", len(body) + 4) + body
+
+
+def copy(line: bytes) -> bytes:
+    return b"d" + struct.pack("!I", len(line) + 4) + line
+
+
+def starts(messages: Sequence[bytes]) -> list[int]:
+    return [sum(map(len, messages[:index])) for index in range(len(messages))]
+
+
+def batch_of(*rows: Sequence[bytes | None], oids: Sequence[int] = (TEXT, TEXT), fmt: int = 0) -> Batch:
+    messages = [row(*cells) for cells in rows]
+    return Batch(description(*oids, fmt=fmt), b"".join(messages), starts(messages))
+
+
+def cells_of(batch: Batch) -> list[list[bytes | None]]:
+    buffer = batch.buffer
+    columns = [
+        [
+            None if length < 0 else buffer[offset : offset + length]
+            for offset, length in zip(offsets, lengths, strict=True)
+        ]
+        for offsets, lengths in (
+            (batch.offsets(column).tolist(), batch.lengths(column).tolist()) for column in range(len(batch.columns))
+        )
+    ]
+    return [list(cells) for cells in zip(*columns, strict=True)]
+
+
+cell = st.none() | st.binary(max_size=12)
+
+
+@given(st.integers(1, 5).flatmap(lambda count: st.lists(st.lists(cell, min_size=count, max_size=count), min_size=1)))
+def test_cells_are_found_alike_one_by_one_and_all_at_once(rows: list[list[bytes | None]]) -> None:
+    batch = batch_of(*rows, oids=[TEXT] * len(rows[0]))
+    assert cells_of(batch) == rows
+    assert [[batch.row(i).raw(c) for c in range(len(rows[0]))] for i in range(len(batch))] == rows
+
+
+def test_what_nobody_changed_is_what_came() -> None:
+    batch = batch_of((b"a", None), (b"", PAN.encode()))
+    batch.offsets(0)
+    batch.row(1).scalars(1)
+    assert not batch.changed
+    assert batch.output() is batch.buffer
+
+
+def test_bytes_between_rows_leave_as_they_are() -> None:
+    first, unwanted, last = row(b"a"), row(b"unwanted"), row(b"b")
+    batch = Batch(description(TEXT), first + unwanted + last, [0, len(first) + len(unwanted)])
+    assert cells_of(batch) == [[b"a"], [b"b"]]
+    batch.row(1).replace(0, ["longer"])
+    assert batch.output() == first + unwanted + row(b"longer")
+
+
+def test_patches() -> None:
+    batch = batch_of((b"1", PAN.encode()), (b"2", None), (b"3", PAN.encode()))
+    buffer = batch.buffer
+    hits = batch.offsets(1)[batch.lengths(1) == len(PAN)]
+    batch.patch(hits[:, np.newaxis] + np.arange(12), ord("*"), len(hits))
+    assert batch.changed
+    assert batch.masked == 2
+    assert batch.output() == row(b"1", MASKED.encode()) + row(b"2", None) + row(b"3", MASKED.encode())
+    assert batch.buffer == batch.output()
+    assert batch.row(2).raw(1) == MASKED.encode()
+    assert PAN.encode() in buffer
+
+
+def test_a_cell_of_the_same_length_is_patched() -> None:
+    batch = batch_of((PAN.encode(), b"x"))
+    batch.row(0).replace(0, [MASKED])
+    assert batch.output() == row(MASKED.encode(), b"x")
+    assert (batch.masked, batch.buffer) == (1, batch.output())
+
+
+def test_changes_at_length_and_patches_together() -> None:
+    batch = batch_of((b"a", PAN.encode()), (b"b", PAN.encode()), (b"c", b"d"))
+    batch.row(0).replace(0, ["much longer"])
+    batch.row(2).replace(1, [None])
+    batch.patch(batch.offsets(1)[:2, np.newaxis] + np.arange(12), ord("*"), 2)
+    masked = MASKED.encode()
+    assert batch.output() == row(b"much longer", masked) + row(b"b", masked) + row(b"c", None)
+    assert batch.masked == 4
+
+
+def test_rows_are_dropped() -> None:
+    batch = batch_of((b"a", b"1"), (b"b", b"2"), (b"c", b"3"))
+    batch.drop(0)
+    batch.row(2).drop()
+    batch.row(2).replace(0, ["changed, and yet dropped"])
+    assert batch.output() == row(b"b", b"2")
+    assert (batch.changed, batch.dropped) == (True, 2)
+    batch.drop(1)
+    assert batch.output() == b""
+
+
+def test_a_cell_counts_once_however_often_it_is_changed() -> None:
+    batch = batch_of((b"a", b"b"))
+    batch.row(0).replace(0, ["xx"])
+    batch.row(0).replace(0, ["xxx"])
+    batch.row(0).replace(1, ["b"])
+    assert batch.masked == 1
+
+
+def test_a_second_plugin_sees_what_the_first_made() -> None:
+    batch = batch_of((b"a", b"1"), (b"b", b"2"), (b"c", b"3"))
+    batch.row(0).replace(0, [f"now {PAN}"])
+    batch.drop(1)
+    batch.settle()
+    assert cells_of(batch) == [[f"now {PAN}".encode(), b"1"], [b"b", b"2"], [b"c", b"3"]]
+    batch.patch(batch.offsets(0)[:1, np.newaxis] + 4 + np.arange(12), ord("*"), 1)
+    batch.row(2).replace(1, ["33"])
+    assert batch.output() == row(f"now {MASKED}".encode(), b"1") + row(b"c", b"33")
+    assert batch.masked == 3
+
+
+@pytest.mark.parametrize(
+    ("oid", "fmt", "data", "left"),
+    [
+        (TEXT, 0, b"secret", b"[removed]"),
+        (TEXT, 1, b"secret", b"[removed]"),
+        (INT4, 0, b"41", None),
+        (INT8, 1, bytes(8), None),
+        (BYTEA, 0, rb"\x41", None),
+        (BYTEA, 1, b"A", None),
+        (JSON, 0, b"{}", None),
+        (TEXT_ARRAY, 0, b"{a}", None),
+        (1082, 0, b"2026-11-23", None),
+        (99999, 0, b"sad", b"[removed]"),
+        (99999, 1, b"sad", None),
+    ],
+)
+def test_redaction(oid: int, fmt: int, data: bytes, left: bytes | None) -> None:
+    batch = batch_of((data,), oids=(oid,), fmt=fmt)
+    batch.row(0).redact(0, "[removed]")
+    assert batch.output() == row(left)
+
+
+def test_a_number_may_be_redacted_by_a_number() -> None:
+    batch = batch_of((b"41",), oids=(INT4,))
+    batch.row(0).redact(0, "0")
+    assert batch.output() == row(b"0")
+
+
+def test_null_has_no_values() -> None:
+    batch = batch_of((None, b"x"))
+    one = batch.row(0)
+    assert one.scalars(0) == ()
+    one.replace(0, [])
+    one.redact(0, "x")
+    with pytest.raises(ValueError, match="NULL"):
+        one.replace(0, ["x"])
+    assert not batch.changed
+
+
+def test_binary_numbers_stay_numbers() -> None:
+    batch = batch_of((int(PAN).to_bytes(8),), oids=(INT8,), fmt=1)
+    one = batch.row(0)
+    assert one.scalars(0) == (Scalar(Kind.INTEGER, PAN, 8),)
+    one.replace(0, ["9000000000001111"])
+    assert batch.output() == row((9000000000001111).to_bytes(8))
+    with pytest.raises(ValueError, match="integer"):
+        one.replace(0, [MASKED])
+
+
+def test_malformed_cells_are_the_servers_fault_and_are_not_quoted() -> None:
+    one = batch_of((b"secret\xff", b"x")).row(0)
+    for act in (lambda: one.scalars(0), lambda: one.replace(0, ["x"])):
+        with pytest.raises(UpstreamFault) as raised:
+            act()
+        assert "secret" not in str(raised.value)
+
+
+LIES = [
+    row(b"a"),
+    row(b"a", b"b", b"c"),
+    row(b"a", b"b")[:-1] + b"",
+    row(b"a", b"b").replace(b"\0\0\0\1b", b"\0\0\0\2b"),
+    row(b"a", b"b").replace(b"\0\0\0\1b", b"\0\0\0\0b"),
+    row(b"a", b"b").replace(b"\0\0\0\1a", b"\xff\xff\xff\xfea"),
+    row(b"a", b"b").replace(b"\0\0\0\1a", b"\x7f\xff\xff\xffa"),
+    row(b"a", b"b").replace(b"\0\0\0\1b", b"\x7f\xff\xff\xffb"),
+    b"D\0\0\0\4",
+    b"D\0\0\0\6\0\2",
+    b"D\xff\xff\xff\xff\0\2",
+]
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_rows_that_lie_are_the_servers_fault(lie: bytes) -> None:
+    good = row(b"a", b"b")
+    for messages, index in (([lie], 0), ([good, lie], 1)):
+        for act in (lambda batch: batch.offsets(0), lambda batch, at=index: batch.row(at)):
+            with pytest.raises(UpstreamFault):
+                act(Batch(description(TEXT, TEXT), b"".join(messages), starts(messages)))
+
+
+def test_a_row_must_not_reach_into_the_next() -> None:
+    lie = row(b"a", row(b"x", b"y"))
+    with pytest.raises(UpstreamFault):
+        Batch(description(TEXT, TEXT), lie, [0, len(lie) - len(row(b"x", b"y"))]).offsets(0)
+
+
+def test_there_are_no_other_rows() -> None:
+    batch = batch_of((b"a", b"b"))
+    for index in (-1, 1):
+        with pytest.raises(IndexError):
+            batch.row(index)
+        with pytest.raises(IndexError):
+            batch.drop(index)
+
+
+def test_no_rows() -> None:
+    batch = Batch(description(TEXT), b"", [])
+    assert len(batch) == len(batch.offsets(0)) == 0
+    assert batch.output() == b""
+
+
+def copy_batch(*lines: bytes, about: Description = COPY_LINE) -> CopyBatch:
+    messages = [copy(line) for line in lines]
+    return CopyBatch(about, b"".join(messages), starts(messages))
+
+
+def test_lines_of_copy() -> None:
+    batch = copy_batch(b"1\t" + PAN.encode() + b"\n", b"\\N\n", b"")
+    assert batch.lengths(0).tolist() == [19, 3, 0]
+    assert [batch.row(index).scalars(0) for index in range(3)] == [
+        (Scalar(Kind.TEXT, f"1\t{PAN}"),),
+        (Scalar(Kind.TEXT, "\\N"),),
+        (Scalar(Kind.TEXT, ""),),
+    ]
+    assert not batch.changed
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+def test_the_end_of_a_line_stays(end: bytes) -> None:
+    batch = copy_batch(PAN.encode() + end, b"a" + end, b"b" + end)
+    batch.row(0).replace(0, [MASKED])
+    batch.row(1).replace(0, ["longer"])
+    batch.row(2).redact(0, "[removed]")
+    assert batch.output() == copy(MASKED.encode() + end) + copy(b"longer" + end) + copy(b"[removed]" + end)
+    assert batch.masked == 3
+
+
+def test_lines_are_patched_and_dropped() -> None:
+    batch = copy_batch(PAN.encode() + b"\n", b"a\n")
+    batch.patch(batch.offsets(0)[:1, np.newaxis] + np.arange(12), ord("*"), 1)
+    batch.drop(1)
+    assert batch.output() == copy(MASKED.encode() + b"\n")
+
+
+def test_a_line_cannot_be_null() -> None:
+    with pytest.raises(ValueError, match="NULL"):
+        copy_batch(b"a\n").row(0).replace(0, [None])
+
+
+def test_a_line_in_another_encoding_is_a_fault() -> None:
+    with pytest.raises(UpstreamFault):
+        copy_batch(b"\xff\n").row(0).scalars(0)
+
+
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+
+
+def test_copy_in_binary_format() -> None:
+    tuples = row(PAN.encode(), int(PAN).to_bytes(8), None)[5:], row(b"x", bytes(8), None)[5:]
+    batch = copy_batch(HEADER + tuples[0], tuples[1], TRAILER, about=COPY_BINARY)
+    assert [len(batch.row(index).scalars(0)) for index in range(3)] == [2, 2, 0]
+    assert [scalar.text for scalar in batch.row(0).scalars(0)] == [PAN, PAN]
+    batch.row(0).replace(0, [f"{MASKED}!", "0"])
+    assert batch.output() == b"".join(
+        map(copy, (HEADER + row(f"{MASKED}!".encode(), bytes(8), None)[5:], tuples[1], TRAILER))
+    )
+
+
+@pytest.mark.parametrize("data", [b"\0", b"\0\1", b"\xff\xfe", TRAILER + b"\0", HEADER[:-1], row(b"a")[5:] + b"\0"])
+def test_copy_in_binary_format_that_lies(data: bytes) -> None:
+    with pytest.raises(UpstreamFault):
+        copy_batch(data, about=COPY_BINARY).row(0).scalars(0)
+
+
+def test_a_message_of_copy_that_lies() -> None:
+    for message in (b"d\0\0\0\x09abc", b"d\0\0\0\3"):
+        for act in (lambda batch: batch.offsets(0), lambda batch: batch.row(0)):
+            with pytest.raises(UpstreamFault):
+                act(CopyBatch(COPY_LINE, message, [0]))
