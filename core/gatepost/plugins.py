@@ -401,7 +401,7 @@ class SessionHooks:
                 continue
             try:
                 if kind == "on_rows":
-                    hook.call(self.session, batch)
+                    hook.call(self.session, batch, part)
                 else:
                     self._each_row(hook, batch, part)
             except Fault:
