@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from gatepost import FaultCode, PluginFault
 from gatepost_audit import records, wire
@@ -74,6 +75,7 @@ class Link(asyncio.Protocol):
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._until(lambda: not self._kept)
+        self.is_open = False
         self._keeper.cancel()
         with suppress(asyncio.CancelledError):
             await self._keeper
@@ -165,8 +167,7 @@ class Link(asyncio.Protocol):
             self._unsent.clear()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
