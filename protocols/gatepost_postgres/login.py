@@ -17,7 +17,7 @@ from typing import ClassVar, Final
 from msgspec import Struct
 
 from gatepost.adapter import Action, Environment, SendClient, SendUpstream, TlsInfo
-from gatepost.errors import Fault, FaultCode, UpstreamFault
+from gatepost.errors import ClientFault, Fault, FaultCode, UpstreamFault
 from gatepost.values import UpstreamCredentials
 from gatepost_postgres import messages
 from gatepost_postgres.inbox import Inbox
@@ -255,7 +255,7 @@ def _unsupported(request: int | None) -> UpstreamFault:
 def _refusal(code: str, request: StartupRequest) -> Fault:
     """What the client is told of an error at login: what it can act on, and nothing that the database wrote."""
     if code.startswith("22") and request.settings:
-        return UpstreamFault(
+        return ClientFault(
             f"the database refused the value of a startup parameter (SQLSTATE {code})",
             code=FaultCode.UNSUPPORTED,
             hint=f"Check {', '.join(request.settings)}.",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import hmac
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from tests.wire import message
 
 from gatepost.adapter import Authenticate, Environment
@@ -84,6 +88,9 @@ def split(data: bytes) -> list[tuple[str, bytes]]:
 def startup(version: int = 3 << 16, /, **parameters: str) -> bytes:
     pairs = b"".join(f"{name}\0{value}\0".encode() for name, value in parameters.items())
     return struct.pack("!II", len(pairs) + 9, version) + pairs + b"\0"
+
+
+STARTUP = startup(user="agent", database="shop")
 
 
 def error(data: bytes) -> dict[str, str]:
@@ -189,6 +196,12 @@ def database_ready(*extra: bytes) -> bytes:
     return b"".join((*settings, *extra)) + message("K", struct.pack("!i", 99) + b"sesa") + READY
 
 
+def client_final() -> bytes:
+    """What `ScramClient` proves itself with; the same in each session of `make_player()`."""
+    client = ScramClient()
+    return message("p", client.final(told(make_player().client(STARTUP), client.initial())[0][1][4:]))
+
+
 def prove(player: Player, password: str = PASSWORD, /, **parameters: str) -> Player:
     """Bring a session through its startup and SCRAM."""
     player.client(startup(**{"user": "agent", "database": "shop", **parameters}))
@@ -200,3 +213,12 @@ def prove(player: Player, password: str = PASSWORD, /, **parameters: str) -> Pla
 def serve(player: Player, *extra: bytes, **parameters: str) -> Player:
     """Bring a session through SCRAM and a trusting database to its first statement."""
     return prove(player, **parameters).upstream(AUTH_OK + database_ready(*extra))
+
+
+def certificate(algorithm: hashes.HashAlgorithm | None) -> bytes:
+    """A certificate in DER, signed by its own key with this hash; with Ed25519 without one."""
+    key = ec.generate_private_key(ec.SECP256R1()) if algorithm else ed25519.Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now)
+    return builder.sign(key, algorithm).public_bytes(serialization.Encoding.DER)

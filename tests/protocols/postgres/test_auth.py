@@ -13,8 +13,10 @@ from tests.protocols.postgres.handshake import (
     AGENT,
     AUTH_OK,
     PASSWORD,
+    STARTUP,
     Answer,
     ScramClient,
+    certificate,
     error,
     make_player,
     prove,
@@ -22,10 +24,8 @@ from tests.protocols.postgres.handshake import (
     same_however_cut,
     sasl_initial,
     split,
-    startup,
     told,
 )
-from tests.protocols.postgres.test_scram import certificate
 from tests.wire import SSL_REQUEST, TERMINATE, message
 
 from gatepost.adapter import CLIENT, Authenticate, Connect, TlsInfo, TlsPolicy
@@ -36,7 +36,6 @@ from gatepost_postgres.scram import server_end_point
 
 SCRAM, BEARER = CredentialKind.SCRAM_SHA_256, CredentialKind.BEARER
 CLEARTEXT, CERTIFICATE = CredentialKind.PASSWORD, CredentialKind.CERTIFICATE
-STARTUP = startup(user="agent", database="shop")
 OUR_CERTIFICATE = certificate(hashes.SHA256())
 BOUND = "p=tls-server-end-point"
 TOKEN = "eyJhbGciOi.J9-_~+/x=="

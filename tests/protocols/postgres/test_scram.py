@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import hashlib
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives import hashes
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.protocols.postgres.handshake import ScramClient, ScramServer, verifier
+from tests.protocols.postgres.handshake import ScramClient, ScramServer, certificate, verifier
 
 from gatepost.errors import ClientFault, UpstreamFault
 from gatepost_postgres.scram import (
@@ -202,14 +199,6 @@ def test_a_database_that_does_not_know_the_password_is_not_believed(verdict):
 )
 def test_saslprep(text, prepared):
     assert saslprep(text) == prepared
-
-
-def certificate(algorithm: hashes.HashAlgorithm | None) -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1()) if algorithm else ed25519.Ed25519PrivateKey.generate()
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now)
-    return builder.sign(key, algorithm).public_bytes(serialization.Encoding.DER)
 
 
 @pytest.mark.parametrize(

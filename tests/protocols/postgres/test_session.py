@@ -6,7 +6,9 @@ import pytest
 from tests.protocols.postgres.handshake import (
     AGENT,
     AUTH_OK,
+    STARTUP,
     ScramClient,
+    client_final,
     database_ready,
     error,
     make_player,
@@ -25,14 +27,7 @@ from gatepost.testing import from_client, from_upstream
 from gatepost.values import EndCode
 from gatepost_postgres.messages import PROTOCOL_3_2
 
-STARTUP = startup(user="agent", database="shop")
 NOTIFICATION = message("A", b"\0\0\0\x63channel\0payload\0")
-
-
-def client_final() -> bytes:
-    """What the client proves itself with; the same in each session of the same environment."""
-    client = ScramClient()
-    return message("p", client.final(told(make_player().client(STARTUP), client.initial())[0][1][4:]))
 
 
 def test_a_client_comes_through_to_its_first_statement_however_the_bytes_are_cut():

@@ -7,7 +7,7 @@ import struct
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.protocols.postgres.handshake import error, make_player, questions, same_however_cut, split, startup
+from tests.protocols.postgres.handshake import STARTUP, error, make_player, questions, same_however_cut, split, startup
 from tests.wire import GSSENC_REQUEST, SSL_REQUEST
 
 from gatepost.adapter import CLIENT, Cancel, Limits, SendClient, StartTls, TlsInfo, TlsPolicy
@@ -17,7 +17,6 @@ from gatepost.values import CredentialKind, EndCode
 from gatepost_postgres.messages import PROTOCOL_3_0, PROTOCOL_3_2
 from gatepost_postgres.startup_message import StartupRequest, parse_startup
 
-STARTUP = startup(user="agent", database="shop")
 OVER_TLS = {"tls": TlsInfo(version="TLSv1.3", cipher="any")}
 OVER_DIRECT_TLS = {"tls": TlsInfo(version="TLSv1.3", cipher="any", alpn="postgresql")}
 ASKED = b"R"
