@@ -1,0 +1,73 @@
+"""Every file in examples/ does what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from tests.certificates import Authority
+from tests.servers import Database, MakeGate
+
+from gatepost.cli import main
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def source(name: str) -> str:
+    return (EXAMPLES / name).read_text()
+
+
+def test_no_example_is_left_out() -> None:
+    assert {file.name for file in EXAMPLES.iterdir() if file.is_file()} == {
+        "gatepost.toml",
+        "hide_addresses.py",
+        "no_delete.py",
+    }
+
+
+def test_the_configuration_passes_the_check(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.server()
+    (tmp_path / "db-ca.pem").write_bytes(authority.certificate.read_bytes())
+    certificate.rename(tmp_path / "server.pem")
+    key.rename(tmp_path / "server.key")
+    (tmp_path / "gatepost.toml").write_text(source("gatepost.toml"))
+
+    result = CliRunner().invoke(main, ["-c", str(tmp_path / "gatepost.toml"), "check"])
+
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_no_delete_refuses_what_deletes_or_might(postgres: Database, gate: MakeGate) -> None:
+    running = gate(postgres, plugins="", scripts=[source("no_delete.py")])
+    janitor = running.add_agent("janitor", "janitor")
+
+    with psycopg.connect(running.address, autocommit=True) as agent:
+        for statement in (
+            "DELETE FROM orders",
+            "WITH gone AS (DELETE FROM orders RETURNING *) SELECT * FROM gone",
+            "TRUNCATE orders",
+            "DO $$ BEGIN DELETE FROM orders; END $$",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+                agent.execute(statement)  # type: ignore[call-overload]
+            assert caught.value.diag.message_hint == "Set deleted_at to now() instead."
+        assert agent.execute("SELECT count(*) > 0 FROM orders").fetchone() == (True,)
+
+    with psycopg.connect(running.address, user="janitor", password=janitor) as connection:
+        assert connection.execute("DELETE FROM orders WHERE false").rowcount == 0
+
+
+def test_hide_addresses_hides_them_wherever_they_are(postgres: Database, gate: MakeGate) -> None:
+    running = gate(postgres, plugins="", scripts=[source("hide_addresses.py")])
+
+    with psycopg.connect(running.address, autocommit=True) as agent:
+        for binary in (False, True):
+            row = agent.execute(
+                "SELECT 'to kim@example.com' AS a, ARRAY['x', 'lee@example.org'], "
+                '\'{"by": "kim@example.com"}\'::json, NULL, 7',
+                binary=binary,
+            ).fetchone()
+            assert row == ("to (address)", ["x", "(address)"], {"by": "(address)"}, None, 7)
