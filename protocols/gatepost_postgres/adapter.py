@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from gatepost.adapter import Adapter, Environment, ProtocolSession
 from gatepost.values import Shown
 from gatepost_postgres.session import PostgresSession
+from gatepost_postgres.shown import shown
 from gatepost_postgres.startup import ALPN
 
 
@@ -29,8 +30,6 @@ class PostgresAdapter(Adapter):
         return PostgresSession(environment)
 
     def shown(self, output: Iterable[bytes]) -> Iterator[Shown]:
-        from gatepost_postgres.shown import shown
-
         return shown(output)
 
 

@@ -173,7 +173,9 @@ class Authentication:
     def _fail(self, deny: Deny | None = None) -> Iterator[Action]:
         """The same for an unknown user and a wrong password; only a plugin's Deny says more."""
         if deny is None:
-            return self._refuse(sqlstate.INVALID_PASSWORD, "authentication failed")
+            is_token = self._mechanism == OAUTHBEARER
+            code = sqlstate.INVALID_AUTHORIZATION if is_token else sqlstate.INVALID_PASSWORD
+            return self._refuse(code, "authentication failed")
         return self._refuse(sqlstate.INVALID_AUTHORIZATION, deny.reason, hint=deny.hint)
 
     def _refuse(self, code: str, text: str, *, hint: str = "") -> Iterator[Action]:

@@ -285,12 +285,12 @@ def test_a_token_proves_a_client(initial):
     assert is_proven(player)
 
 
-@pytest.mark.parametrize(("answer", "sqlstate"), [(None, "28P01"), (LOCKED, "28000")])
-def test_a_refused_token_is_told_in_json_first(answer, sqlstate):
+@pytest.mark.parametrize(("answer", "said"), [(None, "authentication failed"), (LOCKED, LOCKED.reason)])
+def test_a_refused_token_is_told_in_json_first(answer, said):
     player = over_tls(BEARER, answer=lambda question: answer)
     assert told(player, bearer(f"Bearer {TOKEN}")) == [("R", struct.pack("!I", 11) + b'{"status":"invalid_token"}')]
     player.client(message("p", b"\x01"))
-    assert refusal(player)[0] == sqlstate
+    assert refusal(player) == ("28000", said)
 
 
 def test_a_client_without_a_token_is_answered_without_asking_plugins():
@@ -298,7 +298,7 @@ def test_a_client_without_a_token_is_answered_without_asking_plugins():
     assert b"invalid_token" in told(player, bearer(""))[0][1]
     assert not questions(player)
     player.client(message("p", b"\x01"))
-    assert refusal(player) == ("28P01", "authentication failed")
+    assert refusal(player) == ("28000", "authentication failed")
 
 
 @pytest.mark.parametrize(
