@@ -1,5 +1,5 @@
 """gatepost's record: every session, statement and answer, on the disk before it takes effect."""
 
-from gatepost_audit.plugin import Audit, Config
+from gatepost_audit.plugin import Audit, AuditConfig
 
-__all__ = ["Audit", "Config"]
+__all__ = ["Audit", "AuditConfig"]

@@ -53,7 +53,7 @@ LOOSE = 1.0
 Durability = Literal["disk", "os"]
 
 
-class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AuditConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[plugins.audit]`.
 
     Attributes:
@@ -119,7 +119,9 @@ class Recorded:
 class Audit:
     """The record of every session, statement and answer (PCI DSS 10.2)."""
 
-    def __init__(self, config: Config) -> None:
+    Config = AuditConfig
+
+    def __init__(self, config: AuditConfig) -> None:
         self._config = config
         self._read_flags = wire.DISK if config.reads == "disk" else 0
         self._write_flags = wire.DISK if config.writes == "disk" else 0
