@@ -71,3 +71,7 @@ def test_hide_addresses_hides_them_wherever_they_are(postgres: Database, gate: M
                 binary=binary,
             ).fetchone()
             assert row == ("to (address)", ["x", "(address)"], {"by": "(address)"}, None, 7)
+
+
+def test_the_readme_shows_the_script_that_is_tested() -> None:
+    assert source("no_delete.py") in (EXAMPLES.parent / "README.md").read_text()
