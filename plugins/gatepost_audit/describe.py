@@ -31,7 +31,7 @@ class Describer:
         self._redact = redact
         self._worker = worker
         self._clean: set[str] = set()
-        self._facts: dict[int, tuple[Facts, records.FactsRecord]] = {}
+        self._facts: dict[str, tuple[Facts, records.FactsRecord]] = {}
 
     def text(self, text: str) -> str:
         """The text as it may rest."""
@@ -46,7 +46,6 @@ class Describer:
 
     def asked(self, session: Session, statement: Statement, verdict: Verdict) -> records.Asked:
         facts = statement.facts
-        known = self._facts.get(id(facts))
         if isinstance(verdict, Deny):
             name, plugin, rule, reason = "deny", verdict.plugin, self.text(verdict.rule), self.text(verdict.reason)
         elif isinstance(verdict, Rewrite):
@@ -68,10 +67,13 @@ class Describer:
             rule,
             reason,
             facts.effect.value,
-            self._describe_facts(facts) if known is None else known[1],
+            self._facts_of(facts),
         )
 
-    def _describe_facts(self, facts: Facts) -> records.FactsRecord:
+    def _facts_of(self, facts: Facts) -> records.FactsRecord:
+        known = self._facts.get(facts.fingerprint)
+        if known is not None and (known[0] is facts or known[0] == facts):
+            return known[1]
         text = self.text
         described = records.FactsRecord(
             facts.verbs,
@@ -86,7 +88,7 @@ class Describer:
         raw = cast(records.FactsRecord, msgspec.Raw(records.encode(described)))
         if len(self._facts) >= KNOWN:
             self._facts.clear()
-        self._facts[id(facts)] = facts, raw
+        self._facts[facts.fingerprint] = facts, raw
         return raw
 
     def binds(self, parameters: tuple[tuple[Scalar, ...] | None, ...]) -> tuple[tuple[str, ...] | None, ...]:
@@ -94,9 +96,11 @@ class Describer:
 
     def _bind(self, scalars: tuple[Scalar, ...]) -> tuple[str, ...]:
         """The scalars of one parameter, looked at together: an array may hold a secret in pieces."""
+        if len(scalars) == 1 and scalars[0].kind is not Kind.BYTES:
+            return (self._redact(scalars[0].text),)
         texts = tuple(scalar.text for scalar in scalars)
         joined = " ".join(readable(scalar) for scalar in scalars)
-        redacted = self.text(joined)
+        redacted = self._redact(joined)
         return texts if redacted == joined else (redacted,)
 
     def ended(
