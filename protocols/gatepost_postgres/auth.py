@@ -40,6 +40,7 @@ _BEARER: Final = re.compile(
 _TOKEN: Final = re.compile(rb"Bearer +(?P<token>[A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
 _BEARER_REFUSED: Final = b'{"status":"invalid_token"}'
 _DISMISSAL: Final = b"\x01"
+_FAILED: Final = "authentication failed"
 
 Answer: TypeAlias = Identity | Verifier | Deny | None
 
@@ -115,6 +116,13 @@ class Authentication:
             raise PluginFault(f"a plugin answered credentials of the kind {asked.kind.value} with the wrong type")
         yield from self._ANSWERS[asked.kind](self, answer)
 
+    @property
+    def departure(self) -> Reason:
+        """What it is if the client leaves now. One whose token was refused was refused, and need not confirm it."""
+        if self._state is _State.BEARER_DISMISSAL:
+            return Reason(code=EndCode.REFUSED, text=_FAILED)
+        return Reason(code=EndCode.CLIENT_LEFT)
+
     def _offered_mechanisms(self) -> tuple[str, ...]:
         offers = self._environment.offers
         mechanisms: list[str] = []
@@ -175,7 +183,7 @@ class Authentication:
         if deny is None:
             is_token = self._mechanism == OAUTHBEARER
             code = sqlstate.INVALID_AUTHORIZATION if is_token else sqlstate.INVALID_PASSWORD
-            return self._refuse(code, "authentication failed")
+            return self._refuse(code, _FAILED)
         return self._refuse(sqlstate.INVALID_AUTHORIZATION, deny.reason, hint=deny.hint)
 
     def _refuse(self, code: str, text: str, *, hint: str = "") -> Iterator[Action]:
@@ -184,8 +192,9 @@ class Authentication:
         yield Close(Reason(code=EndCode.REFUSED, text=text))
 
     def _leave(self, body: bytes) -> Iterator[Action]:
+        departure = self.departure
         self._state = _State.OVER
-        yield Close(Reason(code=EndCode.CLIENT_LEFT, text="the client left during authentication"))
+        yield Close(departure)
 
     # Certificates.
 

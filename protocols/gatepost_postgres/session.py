@@ -97,7 +97,8 @@ class PostgresSession(ProtocolSession):
 
     def eof(self, side: Side) -> list[Action]:
         if side is CLIENT:
-            return [*self._abort(), Close(Reason(code=EndCode.CLIENT_LEFT))]
+            left = Reason(code=EndCode.CLIENT_LEFT)
+            return [*self._abort(), Close(self._authentication.departure if self._authentication else left)]
         fault = UpstreamFault(
             "the database closed the connection", hint="Connect again; if it happens again, see the database's log."
         )

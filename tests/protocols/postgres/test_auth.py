@@ -328,6 +328,12 @@ def test_a_refused_bearer_must_be_dismissed_as_the_rfc_says():
     assert player.client(bearer(f"Bearer {TOKEN}")).closed.code is EndCode.CLIENT_FAULT
 
 
+@pytest.mark.parametrize("leave", [lambda player: player.client(TERMINATE), lambda player: player.eof(CLIENT)])
+def test_whoever_leaves_after_a_refusal_was_refused(leave):
+    player = over_tls(BEARER, answer=lambda question: None).client(bearer(f"Bearer {TOKEN}"))
+    assert leave(player).closed.code is EndCode.REFUSED
+
+
 # Passwords.
 
 
