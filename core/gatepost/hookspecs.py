@@ -178,7 +178,7 @@ def on_row(session: Session, row: Row) -> None:
 def on_rows(session: Session, batch: RowBatch, interest: Interest) -> None:
     """The rows of a chunk are about to leave, all at once. A plugin has this or `on_row`.
 
-    `interest` is what the plugin's `on_columns` said of this result; a subclass of it carries what the plugin found out.
+    `interest` is what its `on_columns` said of this result; a subclass of `Interest` carries what it found out there.
 
     Sync. An exception: the session ends before any of them leaves.
     """
