@@ -13,11 +13,11 @@ from typing import Final
 
 from gatepost import Kind, Scalar
 from gatepost_mask.alphabet import normal
-from gatepost_mask.detect import find, hide, mask, sensitive
+from gatepost_mask.detect import USUAL, find, hide, mask, sensitive
 from gatepost_mask.display import MARK, REMOVED, Display
 from gatepost_mask.ranges import LONGEST, SHORTEST, ranges
 
-_NUMBERS: Final = frozenset((Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT))
+NUMBERS: Final = frozenset((Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT))
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
 # A number with fewer digits before its point is a measure or an average, with decimals that often look like more.
 _WHOLE_DIGITS: Final = 9
@@ -28,11 +28,6 @@ _NUMBER: Final = re.compile(r"[-+]?([0-9]*)(?:\.[0-9]*)?")
 _EXPONENT: Final = re.compile(r"([-+]?)([0-9])(?:\.([0-9]+))?e\+?([0-9]{1,2})", re.IGNORECASE)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _JSON_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*')
-
-
-def may_hold(kind: Kind) -> bool:
-    """Whether a value of this kind can hold a card number."""
-    return kind not in _NEVER
 
 
 def mask_cell(scalars: Sequence[Scalar], display: Display) -> list[str | None] | None:
@@ -49,7 +44,7 @@ def mask_scalar(scalar: Scalar, display: Display) -> str:
     kind, text = scalar.kind, scalar.text
     if kind is Kind.TEXT:
         return mask(text, display)
-    if kind in _NUMBERS:
+    if kind in NUMBERS:
         return mask_number(text, display, kind is Kind.FLOAT)
     if kind is Kind.JSON:
         return mask_json(text, display)
@@ -58,6 +53,32 @@ def mask_scalar(scalar: Scalar, display: Display) -> str:
     if kind in _NEVER or (_UUID.fullmatch(text) and not text.replace("-", "").isdigit()):
         return text
     return mask(text, display)
+
+
+def mask_digits(digits: str, kind: Kind, display: Display) -> str | None:
+    """`mask_scalar` for a TEXT or INTEGER of ASCII digits alone; None if there is nothing to mask."""
+    if len(digits) > USUAL or digits[0] == "0" or digits.endswith("00"):
+        masked = mask_scalar(Scalar(kind, digits), display)
+        return None if masked == digits else masked
+    if not ranges().holds(digits):
+        return None
+    hidden = display.hidden(len(digits))
+    if not hidden:
+        return None
+    if kind is Kind.INTEGER:
+        return _blank(digits, hidden)
+    return digits[: hidden.start] + MARK * len(hidden) + digits[hidden.stop :]
+
+
+def hide_digits(scalar: Scalar, display: Display) -> str:
+    """A scalar that is a card number, whatever its digits are, as the role sees it."""
+    plain = normal(_without_exponent(scalar.text) if scalar.kind is Kind.FLOAT else scalar.text)
+    places = [place for place, character in enumerate(plain) if character in "0123456789"]
+    shown = len(places) >= SHORTEST
+    hidden = {places[index] for index in display.hidden(len(places))} if shown else set(places)
+    if scalar.kind in NUMBERS:
+        return _blank(plain, hidden)
+    return "".join(MARK if place in hidden else character for place, character in enumerate(scalar.text))
 
 
 def mask_number(text: str, display: Display, is_float: bool = False) -> str:
@@ -144,7 +165,7 @@ def _mask_joined(scalars: Sequence[Scalar], texts: list[str], display: Display) 
     start = 0
     for scalar, text in zip(scalars, texts, strict=True):
         here = {position for position in range(len(text)) if start + position in hidden}
-        if scalar.kind in _NUMBERS:
+        if scalar.kind in NUMBERS:
             masked.append(_blank(text, here))
         else:
             masked.append("".join(MARK if at in here else character for at, character in enumerate(text)))

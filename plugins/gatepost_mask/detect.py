@@ -32,7 +32,7 @@ _HARD: Final = re.compile(f"[{re.escape(HARD + QUOTES)}]")
 _PADDING: Final = 2
 _PREFIX: Final = 6
 # Chunks longer than this are searched in their middle.
-_USUAL: Final = 16
+USUAL: Final = 16
 
 # How card numbers are printed, by the lengths of their groups.
 _PRINTED: Final = frozenset(
@@ -56,7 +56,7 @@ def find(plain: str) -> Iterator[Sequence[int]]:
     table = ranges()
     for run in _RUN.finditer(plain):
         start, end = run.span()
-        if end - start <= _USUAL and run[0].isdigit():
+        if end - start <= USUAL and run[0].isdigit():
             yield from _in_chunk(run[0], start, table)
         else:
             yield from _in_run(plain, start, end, table)
@@ -121,7 +121,7 @@ def _ends(digits: str) -> range:
 def _in_run(plain: str, start: int, end: int, table: Ranges) -> Iterator[Sequence[int]]:
     chunks = [(chunk.start(), chunk[0]) for chunk in _CHUNK.finditer(plain, start, end)]
     for offset, digits in chunks:
-        if len(digits) > _USUAL:
+        if len(digits) > USUAL:
             yield from _inside(digits, offset, table)
             yield from _tiles(digits, offset, table)
     joined = "".join(digits for _, digits in chunks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 MARK: Final = "*"
@@ -23,7 +24,12 @@ class Display(StrEnum):
 
     def hidden(self, length: int) -> range:
         """Which digits of a number of this length are hidden."""
-        if self is Display.CLEAR:
-            return range(0)
-        first = _BIN if self is Display.BIN_LAST4 and length >= _BIN_FROM else 0
-        return range(first, max(length - _LAST, first))
+        return _hidden(self, length)
+
+
+@cache
+def _hidden(display: Display, length: int) -> range:
+    if display is Display.CLEAR:
+        return range(0)
+    first = _BIN if display is Display.BIN_LAST4 and length >= _BIN_FROM else 0
+    return range(first, max(length - _LAST, first))

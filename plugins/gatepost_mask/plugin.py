@@ -1,16 +1,27 @@
-"""The plugin: what is masked for whom."""
+"""The plugin: what is masked for whom, and what is refused."""
 
 from __future__ import annotations
+
+import re
+from typing import Final
 
 from msgspec import Struct
 
 import gatepost
-from gatepost import Interest, Notice, Result, RowBatch, Session
-from gatepost_mask.cells import may_hold
+from gatepost import Deny, Effect, Facts, Interest, Notice, Result, RowBatch, Session, Statement
 from gatepost_mask.detect import mask
-from gatepost_mask.display import Display
-from gatepost_mask.prefilter import maybe, maybe_text
-from gatepost_mask.rows import mask_rows
+from gatepost_mask.display import REMOVED, Display
+from gatepost_mask.prefilter import maybe_text
+from gatepost_mask.rows import Plan, mask_rows, plan
+from gatepost_mask.tags import Tag, TaggedColumn, Tags
+
+# What this plugin shows of a card number, in one piece or in groups, and of what it removes.
+_MASK: Final = re.compile(
+    r"\*{8,}[0-9]{4}(?![0-9])|[0-9]{6}\*{5,9}[0-9]{4}(?![0-9])|(?:[0-9*]{2}\*{2}[ .-]){2,}[0-9]{4}"
+)
+_COPIES: Final = frozenset(("copy_to", "copy_to_binary"))
+# What runs or reads a query later, when its text is no longer there to tell what its columns are.
+_DEFERRED: Final = frozenset(("declare", "prepare"))
 
 
 class MaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,9 +30,11 @@ class MaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         roles: what a role sees of a card number. Of an identity's roles the one that is first here
             counts; an identity with none of them sees the last four digits.
+        columns: columns that hold card numbers, other cardholder data or sensitive authentication data.
     """
 
     roles: dict[str, Display] = {}
+    columns: tuple[TaggedColumn, ...] = ()
 
 
 class Mask:
@@ -34,18 +47,34 @@ class Mask:
     Config = MaskConfig
 
     def __init__(self, config: MaskConfig) -> None:
-        self._config = config
+        self._roles = config.roles
+        self._tags = Tags(config.columns)
+
+    @gatepost.hookimpl
+    def on_statement(self, session: Session, statement: Statement) -> Deny | None:
+        facts = statement.facts
+        if facts.effect is not Effect.READ and _writes_mask(statement):
+            return Deny(
+                reason="The statement writes a value that was masked, in the place of the real one.",
+                rule="mask.written_back",
+                hint="Leave the masked column out of the statement, or copy it within the database.",
+            )
+        if self._tags and self._is_blind(facts, self._display(session)):
+            return Deny(
+                reason="The statement reads tagged columns in a way that does not tell which values are theirs.",
+                rule="mask.columns",
+                hint="Use a SELECT of its own, and name the columns that you need.",
+            )
+        return None
 
     @gatepost.hookimpl
     def on_columns(self, session: Session, result: Result) -> Interest:
-        binary = frozenset(
-            position for position, column in enumerate(result.columns) if not column.is_text and may_hold(column.kind)
-        )
-        return Interest(maybe=maybe, columns=binary)
+        return plan(result.columns, self._tags.treatments(result))
 
     @gatepost.hookimpl
-    def on_rows(self, session: Session, batch: RowBatch) -> None:
-        mask_rows(batch, self._display(session))
+    def on_rows(self, session: Session, batch: RowBatch, interest: Interest) -> None:
+        found = interest if isinstance(interest, Plan) else plan(batch.columns)
+        mask_rows(batch, found, self._display(session))
 
     @gatepost.hookimpl
     def on_notice(self, session: Session, notice: Notice) -> None:
@@ -60,4 +89,21 @@ class Mask:
 
     def _display(self, session: Session) -> Display:
         roles = session.identity.roles if session.identity else ()
-        return next((display for role, display in self._config.roles.items() if role in roles), Display.LAST4)
+        return next((display for role, display in self._roles.items() if role in roles), Display.LAST4)
+
+    def _is_blind(self, facts: Facts, display: Display) -> bool:
+        """Whether tagged values that this role may not see would come without their columns."""
+        verbs = frozenset(facts.verbs)
+        if verbs.isdisjoint(_COPIES | _DEFERRED):
+            return False
+        return not self._tags.read(facts) <= (frozenset() if display is not Display.CLEAR else _SHOWN_IN_CLEAR)
+
+
+_SHOWN_IN_CLEAR: Final = frozenset(Tag) - {Tag.SAD}
+
+
+def _writes_mask(statement: Statement) -> bool:
+    texts = [scalar.text for value in statement.parameters for scalar in value or ()]
+    if any(text == REMOVED or _MASK.search(text) for text in texts):
+        return True
+    return f"'{REMOVED}'" in statement.text or _MASK.search(statement.text) is not None

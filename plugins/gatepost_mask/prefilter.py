@@ -32,6 +32,11 @@ def maybe(data: bytes) -> bool:
     return data.isascii() or suspicious().search(data.decode("utf-8", "replace")) is not None
 
 
+def has_groups(data: bytes) -> bool:
+    """Whether digits are there in groups such as cards are printed in, with a list's separator between them."""
+    return _GROUPS in data.translate(_MAPPED, _DROPPED)
+
+
 def maybe_text(text: str) -> bool:
     """The same of a text."""
     return maybe(text.encode("utf-8", "replace"))

@@ -2,40 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gatepost import Column, Row, RowBatch
-from gatepost_mask.cells import mask_cell, may_hold
+from gatepost import Column, Interest, Kind, Row, RowBatch
+from gatepost_mask import arrays, prefilter
+from gatepost_mask.cells import mask_cell, mask_digits
 from gatepost_mask.display import REMOVED, Display
-from gatepost_mask.prefilter import maybe
 from gatepost_mask.ranges import SHORTEST
+from gatepost_mask.tags import Treatment, treat
 
 # From here on arrays are quicker than cells.
-MANY_BYTES: Final = 16 * 1024
+_MANY_ROWS: Final = 64
+
+_NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
+_SMALL_INTEGERS: Final = frozenset(("int2", "int4", "oid", "xid", "cid"))
+_DIGITS_ALONE: Final = frozenset((Kind.TEXT, Kind.INTEGER))
+# What marks a card number that the prefilter does not see, by the kind of a column in text format: a JSON escape, and
+# the exponent of a float with fewer digits than a card number has.
+_SIGNS: Final = {Kind.JSON: b"\\u", Kind.FLOAT: b"e+1"}
 
 
-def mask_rows(batch: RowBatch, display: Display) -> None:
-    """Mask the card numbers of all rows."""
-    columns = [index for index, column in enumerate(batch.columns) if may_hold(column.kind)]
-    for index in range(len(batch)):
-        row = batch.row(index)
-        for column in columns:
-            mask_one(row, column, batch.columns[column], display)
+class Plan(Interest, frozen=True, kw_only=True):
+    """Which columns of a result are looked at, and how.
+
+    Attributes:
+        texts: those that travel as text, and whether a cell of digits alone is one number there.
+        signs: those of them where more than digits can make a card number, and the bytes that tell.
+        others: those whose bytes say nothing: each value is looked at.
+        tagged: those that are treated whatever they hold.
+    """
+
+    texts: tuple[tuple[int, Kind], ...] = ()
+    signs: Mapping[int, bytes] = {}
+    others: tuple[int, ...] = ()
+    tagged: tuple[tuple[int, Treatment], ...] = ()
 
 
-def mask_one(row: Row, position: int, column: Column, display: Display) -> None:
-    """Mask the card numbers of one cell, if there are any."""
-    raw = row.raw(position)
-    if raw is None or (column.is_text and (len(raw) < SHORTEST or not maybe(raw))):
-        return
+def plan(columns: Sequence[Column], tagged: Mapping[int, Treatment] = {}) -> Plan:
+    """How to look at the rows of a result with these columns."""
+    looked_at = [
+        (position, column)
+        for position, column in enumerate(columns)
+        if position not in tagged
+        and column.kind not in _NEVER
+        and not (column.kind is Kind.INTEGER and column.type_name in _SMALL_INTEGERS)
+    ]
+    texts = tuple((position, column.kind) for position, column in looked_at if column.is_text)
+    others = tuple(position for position, column in looked_at if not column.is_text)
+    signs = {position: _SIGNS[kind] for position, kind in texts if kind in _SIGNS}
+    needles = frozenset(signs.values())
+
+    def maybe(data: bytes) -> bool:
+        return prefilter.maybe(data) or any(needle in data for needle in needles)
+
+    return Plan(
+        maybe=maybe if needles else prefilter.maybe,
+        columns=frozenset(others).union(tagged),
+        texts=texts,
+        signs=signs,
+        others=others,
+        tagged=tuple(tagged.items()),
+    )
+
+
+def mask_rows(batch: RowBatch, found: Plan, display: Display) -> None:
+    """Mask the card numbers of all rows, and remove sensitive authentication data from them."""
+    if len(batch) < _MANY_ROWS:
+        _mask_few(batch, found, display)
+    else:
+        _mask_many(batch, found, display)
+    for position, treatment in found.tagged:
+        for index in range(len(batch)):
+            treat(batch.row(index), position, treatment, display)
+
+
+def _mask_few(batch: RowBatch, found: Plan, display: Display) -> None:
+    rows = [batch.row(index) for index in range(len(batch))]
+    for position, kind in found.texts:
+        cells = [row.raw(position) or b"" for row in rows]
+        column = b"\0".join(cells)
+        sign = found.signs.get(position)
+        is_signed = sign is not None and sign in column
+        if not is_signed and not prefilter.maybe(column):
+            continue
+        for row, cell in zip(rows, cells, strict=True):
+            if len(cell) >= SHORTEST and cell.isdigit() and kind in _DIGITS_ALONE:
+                masked = mask_digits(cell.decode(), kind, display)
+                if masked is not None:
+                    row.replace(position, (masked,))
+            elif is_signed or prefilter.maybe(cell):
+                _mask_one(row, position, display)
+    for position in found.others:
+        for row in rows:
+            _mask_one(row, position, display)
+
+
+def _mask_many(batch: RowBatch, found: Plan, display: Display) -> None:
+    for position, indexes in arrays.mask_texts(batch, found.texts, display):
+        for index in indexes:
+            _mask_one(batch.row(index), position, display)
+    for position, sign in found.signs.items():
+        if sign in batch.buffer:
+            for index in range(len(batch)):
+                row = batch.row(index)
+                if sign in (row.raw(position) or b""):
+                    _mask_one(row, position, display)
+    for position in found.others:
+        for index in arrays.suspects(batch, position):
+            _mask_one(batch.row(index), position, display)
+
+
+def _mask_one(row: Row, position: int, display: Display) -> None:
+    """Mask one cell; where its type holds no mask, nothing of it is left."""
     texts = mask_cell(row.scalars(position), display)
-    if texts is not None:
-        change(row, position, texts)
-
-
-def change(row: Row, position: int, texts: Sequence[str | None]) -> None:
-    """Put the texts into the cell; where its type holds no mask, nothing of it is left."""
+    if texts is None:
+        return
     try:
         row.replace(position, texts)
     except ValueError:
