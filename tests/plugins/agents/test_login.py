@@ -235,10 +235,3 @@ def test_the_lockout_cannot_be_weakened(table: dict[str, object], key: str) -> N
         section(config, "agents", AgentsConfig)
 
     assert caught.value.key == key
-
-
-def test_the_store_is_open_to_its_owner_alone(tmp_path: Path) -> None:
-    issue(tmp_path / "state")
-
-    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
-    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "state").iterdir()} == {0o600}
