@@ -1,0 +1,76 @@
+"""What is remembered must not change what is said."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepost_sql import facts, postgres
+from gatepost_sql.bounds import encode
+from gatepost_sql.tree import parse
+from gatepost_sql.walk import Walk
+
+literals = st.one_of(
+    st.integers(0, 10**20).map(str),
+    st.decimals(0, 100, allow_nan=False).map(str),
+    st.text(string.printable, max_size=10).map(lambda text: "'" + text.replace("'", "''") + "'"),
+    st.text(string.ascii_letters + "'; ", max_size=10).map(lambda text: f"$q${text}$q$"),
+    st.text(string.ascii_letters, max_size=5).map(lambda text: rf"E'\'{text}\n'"),
+    st.sampled_from(
+        ["true", "NULL", "$1", "x'1f'", "b'01'", "date '2020-01-01'", "interval '1' hour", "-1", "- 1", "'a'\n'b'"]
+    ),
+)
+queries = st.sampled_from(
+    [
+        "select {0}",
+        "select a, {0} from t where b = {1}",
+        "select a from t where b in ({0}, {1}) limit {1}",
+        "insert into t (a, b) values ({0}, {1})",
+        "update t set a = {0} where b > {1} returning a",
+        "delete from t where a between {0} and {1}",
+        "select set_config({0}, {1}, false)",
+        "select {0}::text, cast({1} as evil.t)",
+        "select f({0}), lower({1}) from t",
+        "select {0}; select {1}",
+        "set a.b to {0}",
+        "select {0} as x union select c from t order by {1}",
+    ]
+)
+
+
+@given(queries, st.lists(st.tuples(literals, literals), min_size=2, max_size=4))
+def test_facts_from_a_normal_form_are_those_of_the_text(query: str, pairs: list[tuple[str, str]]) -> None:
+    for pair in pairs:
+        text = query.format(*pair)
+        remembered = facts(text)
+        if remembered.fingerprint:
+            assert remembered == Walk(parse(encode(text))).facts(remembered.fingerprint)
+
+
+def test_a_form_is_remembered_across_literals() -> None:
+    assert facts("select once from t where a = 1") is facts("select once from t where a = 'x'")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("select set_config('a.b', 'c', true)", "select set_config('role', 'c', true)"),
+        ("set a.b = 'c'", "set a.b = 'd'"),
+        ("copy t to 'a'", "copy t to stdout"),
+        ("explain (analyze 0) delete from t", "explain (analyze 1) delete from t"),
+        ("select 'a' from t", "select a from t"),
+    ],
+)
+def test_where_a_literal_matters_it_is_looked_at(one: str, other: str) -> None:
+    assert facts(one) != facts(other)
+
+
+def test_the_memory_for_forms_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_FORMS", 8)
+    monkeypatch.setattr(postgres, "_forms", type(postgres._forms)())
+    for number in range(20):
+        facts(f"select bounded_{number}")
+    assert len(postgres._forms) == 8
