@@ -6,17 +6,16 @@ Source: PostgreSQL 18 documentation, 54.2 "Message Flow", above all 54.2.2 to 54
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, TypeAlias, TypeVar
 
-from gatepost.adapter import Action, Ended, Environment, SendClient
+from gatepost.adapter import Action, Environment, SendClient
 from gatepost.errors import ClientFault, FaultCode, UpstreamFault
 from gatepost.values import Statement
 from gatepost_postgres import denial, messages
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
-from gatepost_postgres.names import Names
-from gatepost_postgres.owed import Owed, Portal, Prepared, Run, State
+from gatepost_postgres.ledger import IDLE, Ledger
+from gatepost_postgres.owed import Owed, Run, State
 from gatepost_postgres.results import UNWATCHED, Plan, Plans
 from gatepost_postgres.texts import Texts
 
@@ -25,7 +24,6 @@ T = TypeVar("T")
 # What a handler returns: the message to send instead, b"" for none, None to send it as it came.
 Change: TypeAlias = bytes | None
 
-_IDLE: Final = ord("I")
 _STATUSES: Final = b"ITE"
 _SWALLOWED: Final = b""
 _ENDS_SESSION: Final = ("FATAL", "PANIC")
@@ -37,9 +35,9 @@ _REQUIRED_SETTINGS: Final[Mapping[str, str]] = {"client_encoding": "UTF8", "stan
 Handler: TypeAlias = "Callable[[Answers, Owed, bytes, int, int], Change]"
 
 
-def _by_state(entries: Mapping[State, T], default: T) -> tuple[T, ...]:
-    """The entries as a tuple to be indexed by state: much faster than hashing an enumeration's member."""
-    return tuple(entries.get(state, default) for state in State)
+def _by_state(entries: Mapping[int, T], default: T) -> tuple[T, ...]:
+    """The entries as a tuple, to be indexed by state."""
+    return tuple(entries.get(state, default) for state in State.ALL)
 
 
 # The kind of row that may come in a state; rows come in runs and are handled as such.
@@ -50,61 +48,22 @@ _ROWS: Final = _by_state(
         State.QUERY_ROWS: messages.DATA_ROW,
         State.COPY_OUT: messages.COPY_DATA,
     },
-    0,
+    None,
 )
 
 
 class Answers:
-    """What the server owes, and what it has answered.
+    """The server's messages: struck out of the ledger, and changed where plugins say so."""
 
-    Attributes:
-        prepared, portals: what the server knows by name.
-        is_skipping: the server discards messages up to a Sync that the client has not sent yet.
-        skipped_for: code and message of the error that it does so for.
-        is_copying_in: the server waits for COPY data, and the client has not ended it.
-        is_draining: COPY data may still come for a COPY that has failed; the server ignores it.
-        forgetting: statements under way that remove prepared statements.
-        status: of the last ReadyForQuery.
-    """
-
-    def __init__(self, environment: Environment) -> None:
-        self.prepared: Names[Prepared] = Names()
-        self.portals: Names[Portal] = Names()
-        self.is_skipping = False
-        self.skipped_for = ("", "")
-        self.is_copying_in = False
-        self.is_draining = False
-        self.forgetting = 0
-        self.status = _IDLE
-        self._owed: deque[Owed] = deque()
-        self._runs: dict[int, Run] = {}
-        self._ended: list[Action] = []
+    def __init__(self, environment: Environment, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._owed = ledger.owed
         self._partial = Partial()
         self._passing = 0
         self._hooks = environment.hooks
         self._message_bytes = environment.limits.message_bytes
         self._plans = Plans(environment.hooks)
         self._texts = Texts(environment.hooks)
-
-    def __len__(self) -> int:
-        """How many messages are unanswered."""
-        return len(self._owed)
-
-    @property
-    def is_idle(self) -> bool:
-        return not self._owed and self.status == _IDLE
-
-    @property
-    def batch_is_open(self) -> bool:
-        """Messages are unanswered, and no Sync behind them makes the server answer."""
-        return bool(self._owed) and not (self._owed[-1].state is State.SYNC or self._owed[-1].is_query)
-
-    def owe(self, owed: Owed) -> None:
-        """A message was sent that has this answer."""
-        self._owed.append(owed)
-
-    def is_under_way(self, run: Run) -> bool:
-        return run.statement.number in self._runs
 
     def has_watched_lines(self, statement: Statement) -> bool:
         """Plugins want to see the lines of this COPY TO STDOUT."""
@@ -120,28 +79,6 @@ class Answers:
                 hint=f"leave {name} at {required}",
             )
 
-    def start(self, run: Run) -> None:
-        self._runs[run.statement.number] = run
-        if run.forgets is not None:
-            self.forgetting += 1
-
-    def copy_ended(self) -> None:
-        """The client has sent CopyDone or CopyFail."""
-        if self.is_copying_in:
-            self.is_copying_in = False
-        elif self._owed:
-            self._owed.append(Owed(State.COPY_IN_ENDED))
-
-    def never_ran(self, run: Run) -> Ended:
-        """The end of a statement that was allowed while the server had begun to discard what it gets."""
-        run.error, run.message = self.skipped_for
-        return Ended(run.statement, run.outcome())
-
-    def abort(self) -> list[Action]:
-        """What was under way ends incomplete."""
-        runs, self._runs = self._runs, {}
-        return [Ended(run.statement, run.outcome(complete=False)) for run in runs.values()]
-
     def receive(self, data: bytes) -> list[Action]:
         joined = self._partial.join(data)
         if joined is None:
@@ -153,11 +90,13 @@ class Answers:
         if self._passing:
             position = min(self._passing, end)
             self._passing -= position
-        owed, expected = self._owed, self._expected
+        ledger, owed, expected = self._ledger, self._owed, self._expected
         while end - position >= HEADER_BYTES:
             kind, length = header(data, position)
             if length < 4 or length > LONGEST:
                 raise UpstreamFault("the server sent a message with an impossible length")
+            if ledger.marks:
+                ledger.drop_marks()
             head = owed[0] if owed else _NOTHING
             stop = position + 1 + length
             if kind == _ROWS[head.state]:
@@ -184,10 +123,13 @@ class Answers:
                 self._partial.keep(data[position:], HEADER_BYTES)
         if position > sent:
             pieces.append(data if position - sent == end else data[sent:position])
+        if ledger.marks:
+            ledger.drop_marks()
         out = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        actions, self._ended = self._ended, []
-        if out:
-            actions.insert(0, SendClient(out))
+        actions: list[Action] = [SendClient(out)] if out else []
+        if ledger.ended:
+            actions += ledger.ended
+            ledger.ended.clear()
         return actions
 
     def _bound(self, length: int) -> None:
@@ -243,7 +185,7 @@ class Answers:
 
     def _open_rows(self, head: Owed) -> tuple[Plan, Run]:
         """What to do with the rows of an Execute, whose portal is known only now that it answers."""
-        portal = head.portal or self.portals.settled.get(head.name)
+        portal = self._ledger.portal_of(head)
         if portal is None or (portal.plan is None and self._hooks.wants_rows):
             raise UpstreamFault("the server sent rows of unknown columns")
         head.plan, head.run, head.state = portal.plan or UNWATCHED, portal.run, State.EXECUTE_ROWS
@@ -272,22 +214,22 @@ class Answers:
             head.plan = self._plans.rows(head.run.statement, body)
             head.state = State.QUERY_ROWS
             return head.plan.message
-        self._pop()
+        self._owed.popleft()
         if not head.is_portal:
             return self._plans.titles(body)
-        portal = head.portal or self.portals.settled.get(head.name)
+        portal = self._ledger.portal_of(head)
         if portal is None:
             return self._plans.titles(body)
         portal.plan = self._plans.rows(portal.run.statement, body)
         return _SWALLOWED if head.is_own else portal.plan.message
 
     def _no_rows(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
-        self._pop()
+        self._owed.popleft()
         return _SWALLOWED if head.is_own else None
 
     def _describe_parameters(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         body = data[position + HEADER_BYTES : stop]
-        prepared = self.prepared.settled.get(head.name)
+        prepared = self._ledger.prepared.settled.get(head.name)
         if prepared is not None:
             try:
                 prepared.types = struct.unpack_from(f"!{(len(body) - 2) // 4}I", body, 2)
@@ -303,17 +245,17 @@ class Answers:
         if run is not None:
             run.tag = tag
             if not head.is_query:
-                self._end(run)
+                self._ledger.end(run)
         return change
 
     def _empty(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         run = self._finish_execution(head)
         if run is not None and not head.is_query:
-            self._end(run)
+            self._ledger.end(run)
         return None
 
     def _suspended(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
-        self._pop()
+        self._owed.popleft()
         return None
 
     def _finish_execution(self, head: Owed) -> Run | None:
@@ -321,13 +263,13 @@ class Answers:
         if head.is_query:
             head.state = State.QUERY_NEXT
             head.plan = None
-            self.is_copying_in = False
+            self._ledger.copy_is_over()
             return head.run
-        self._pop()
-        self.is_copying_in = False
+        self._owed.popleft()
+        self._ledger.copy_is_over()
         if head.run is not None:
             return head.run
-        portal = head.portal or self.portals.settled.get(head.name)
+        portal = self._ledger.portal_of(head)
         return portal.run if portal is not None else None
 
     # COPY.
@@ -349,30 +291,14 @@ class Answers:
         return None
 
     def _copy_in(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
-        """The server waits for data. What was sent behind the statement it has read, or will read, as a part of that.
-
-        It ignores a Sync; it ends the session at anything but COPY data.
-        """
         head.run, head.state = self._run_of(head), State.COPY_IN
-        behind = list(self._owed)[1:]
-        self.is_copying_in = True
-        for index, owed in enumerate(behind):
-            if owed.state is State.COPY_IN_ENDED:
-                self.is_copying_in = False
-                behind = behind[index + 1 :]
-                break
-            if owed.state is not State.SYNC:
-                raise ClientFault("a message was sent where the database waits for COPY data")
-        else:
-            behind = []
-        self._owed.clear()
-        self._owed.extend((head, *behind))
+        self._ledger.copy_begins()
         return None
 
     def _run_of(self, head: Owed) -> Run:
         if head.run is not None:
             return head.run
-        portal = head.portal or self.portals.settled.get(head.name)
+        portal = self._ledger.portal_of(head)
         if portal is None:
             raise UpstreamFault("the server answered for a portal that does not exist")
         return portal.run
@@ -380,38 +306,38 @@ class Answers:
     # Prepared statements and portals.
 
     def _parsed(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
-        self._pop()
+        self._owed.popleft()
         if head.is_own:
             return _SWALLOWED
-        self.prepared.end(head.name)
+        self._ledger.prepared.end(head.name)
         assert head.prepared is not None
-        self.prepared.settled[head.name] = head.prepared
+        self._ledger.prepared.settled[head.name] = head.prepared
         if head.run is not None:
-            self._end(head.run)
+            self._ledger.end(head.run)
         return None
 
     def _bound_portal(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
-        self._pop()
-        self.portals.end(head.name)
-        replaced = self.portals.settled.get(head.name)
+        self._owed.popleft()
+        self._ledger.portals.end(head.name)
+        replaced = self._ledger.portals.settled.get(head.name)
         if replaced is not None:
-            self._end(replaced.run)
+            self._ledger.end(replaced.run)
         assert head.portal is not None
-        self.portals.settled[head.name] = head.portal
+        self._ledger.portals.settled[head.name] = head.portal
         return None
 
     def _closed(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
-        self._pop()
+        self._owed.popleft()
         if head.is_own:
             return _SWALLOWED
         if head.is_portal:
-            self.portals.end(head.name)
-            portal = self.portals.settled.pop(head.name, None)
+            self._ledger.portals.end(head.name)
+            portal = self._ledger.portals.settled.pop(head.name, None)
             if portal is not None:
-                self._end(portal.run)
+                self._ledger.end(portal.run)
         else:
-            self.prepared.end(head.name)
-            self.prepared.settled.pop(head.name, None)
+            self._ledger.prepared.end(head.name)
+            self._ledger.prepared.settled.pop(head.name, None)
         return None
 
     # Errors, and the end of a batch.
@@ -420,61 +346,37 @@ class Answers:
         fields, change = self._texts.error(data[position + HEADER_BYTES : stop])
         code, message = fields.get("code", ""), fields.get("message", "")
         if fields.get("severity_unlocalized", fields.get("severity")) in _ENDS_SESSION:
-            for run in self._runs.values():
-                run.error, run.message = code, message
+            self._ledger.fail_all(code, message)
             return change
-        if head.state is State.SYNC:
+        if head.state == State.SYNC:
             return change
-        if head.state is State.NOTHING:
+        if head.state == State.NOTHING:
             raise UpstreamFault("the server sent an error that it does not owe")
-        if head.state is State.DENIED:
+        if head.state == State.DENIED:
             assert head.deny is not None
             change = denial.refusal(head.deny, head.sqlstate)
-        if head.state is State.COPY_IN or head.state is State.DENIED:
-            self.is_copying_in = False
-            self.is_draining = True
+        if head.state == State.COPY_IN or head.state == State.DENIED:
+            self._ledger.copy_is_over()
+            self._ledger.is_draining = True
         if head.is_query:
             assert head.run is not None
             head.run.error, head.run.message = code, message
             head.state = State.QUERY_FAILED
             return change
-        if head.state is State.PARSE and not head.name and not head.is_own:
-            self.prepared.settled.pop(b"", None)
-        self._skip(code, message)
+        if head.state == State.PARSE and not head.name and not head.is_own:
+            self._ledger.prepared.settled.pop(b"", None)
+        self._ledger.skip(code, message)
         return change
-
-    def _skip(self, code: str, message: str) -> None:
-        """The server discards what is under way up to the next Sync."""
-        while self._owed:
-            if self._owed[0].state is State.SYNC:
-                return
-            owed = self._owed.popleft()
-            if owed.is_own:
-                continue
-            if owed.state is State.PARSE:
-                self.prepared.end(owed.name)
-            elif owed.state is State.BIND:
-                self.portals.end(owed.name)
-            elif owed.state is State.CLOSE:
-                (self.portals if owed.is_portal else self.prepared).end(owed.name)
-                continue
-            portal = owed.portal or (self.portals.settled.get(owed.name) if owed.is_portal else None)
-            run = owed.run or (portal and portal.run)
-            if run is not None:
-                run.error, run.message = code, message
-                self._end(run)
-        self.is_skipping = True
-        self.skipped_for = (code, message)
 
     def _ready(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         if stop - position != HEADER_BYTES + 1 or data[position + HEADER_BYTES] not in _STATUSES:
             raise UpstreamFault("the server sent a malformed ReadyForQuery")
-        self.status = data[position + HEADER_BYTES]
-        self._pop()
+        self._ledger.status = data[position + HEADER_BYTES]
+        self._owed.popleft()
         if head.run is not None:
-            self._end(head.run)
-        if self.status == _IDLE and self.portals.settled:
-            self._forget_portals()
+            self._ledger.end(head.run)
+        if self._ledger.status == IDLE and self._ledger.portals.settled:
+            self._ledger.forget_portals()
         return None
 
     # What may come at any time.
@@ -490,35 +392,7 @@ class Answers:
         self.require(name, value)
         return change
 
-    # Bookkeeping.
-
-    def _pop(self) -> None:
-        self._owed.popleft()
-        while self._owed and self._owed[0].state is State.COPY_IN_ENDED:
-            self._owed.popleft()
-
-    def _end(self, run: Run) -> None:
-        if self._runs.pop(run.statement.number, None) is None:
-            return
-        self._ended.append(Ended(run.statement, run.outcome()))
-        if run.forgets is not None:
-            self.forgetting -= 1
-            if not run.error or run.statement.facts.statements > 1:
-                self._forget_prepared(run.forgets)
-        if run.forgets_portals:
-            self._forget_portals()
-
-    def _forget_prepared(self, name: bytes) -> None:
-        if name:
-            self.prepared.settled.pop(name, None)
-        else:
-            self.prepared.settled.clear()
-
-    def _forget_portals(self) -> None:
-        portals = list(self.portals.settled.values())
-        self.portals.settled.clear()
-        for portal in portals:
-            self._end(portal.run)
+    # The tables.
 
     _at_any_time: ClassVar[Mapping[int, Handler]] = {
         messages.ERROR: _failed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -30,6 +30,8 @@ class Run(Struct):
     forgets_portals: bool = False
 
     def outcome(self, *, complete: bool = True) -> Outcome:
+        if complete and not self.error and not self.masked and not self.received:
+            return Outcome(rows=self.rows, bytes=self.bytes, tag=self.tag)
         return Outcome(
             rows=self.rows,
             bytes=self.bytes,
@@ -65,27 +67,29 @@ class Portal(Struct):
     is_described: bool = False
 
 
-class State(IntEnum):
-    """What the server's next answer is about."""
+class State:
+    """What the server's next answer is about. Plain numbers, for an enumeration's members are slow to reach."""
 
-    NOTHING = 0
-    PARSE = 1
-    BIND = 2
-    CLOSE = 3
-    PARAMETERS = 4
-    COLUMNS = 5
-    EXECUTE = 6
-    EXECUTE_ROWS = 7
-    QUERY = 8
-    QUERY_ROWS = 9
-    QUERY_NEXT = 10
-    QUERY_FAILED = 11
-    COPY_OUT = 12
-    COPY_OUT_DONE = 13
-    COPY_IN = 14
-    COPY_IN_ENDED = 15
-    DENIED = 16
-    SYNC = 17
+    NOTHING: Final = 0
+    PARSE: Final = 1
+    BIND: Final = 2
+    CLOSE: Final = 3
+    PARAMETERS: Final = 4
+    COLUMNS: Final = 5
+    EXECUTE: Final = 6
+    EXECUTE_ROWS: Final = 7
+    QUERY: Final = 8
+    QUERY_ROWS: Final = 9
+    QUERY_NEXT: Final = 10
+    QUERY_FAILED: Final = 11
+    COPY_OUT: Final = 12
+    COPY_OUT_DONE: Final = 13
+    COPY_IN: Final = 14
+    COPY_IN_ENDED: Final = 15
+    DENIED: Final = 16
+    SYNC: Final = 17
+
+    ALL: Final = range(18)
 
 
 class Owed(Struct):
@@ -94,20 +98,24 @@ class Owed(Struct):
     Attributes:
         state: what must come next.
         name: of the prepared statement or portal that the message is about.
-        run: the statement that its answer belongs to.
-        is_query: the message is a Query: what it owes ends in ReadyForQuery, and an error skips nothing.
+        portal: what is bound; of an Execute or Describe, only where no Bind has made it.
         is_portal: `name` is a portal's.
+        run: the statement that the answer belongs to, once that is known.
+        is_query: the message is a Query: what it owes ends in ReadyForQuery, and an error skips nothing.
         is_own: the session asked by itself; the client does not see the answer.
+        plan: what to do with the rows that come.
+        prepared: what is prepared.
+        deny, sqlstate: what the client is told in the error's place.
     """
 
-    state: State
+    state: int
     name: bytes = b""
+    portal: Portal | None = None
+    is_portal: bool = False
     run: Run | None = None
+    is_query: bool = False
+    is_own: bool = False
     plan: Plan | None = None
     prepared: Prepared | None = None
-    portal: Portal | None = None
     deny: Deny | None = None
     sqlstate: str = ""
-    is_query: bool = False
-    is_portal: bool = False
-    is_own: bool = False

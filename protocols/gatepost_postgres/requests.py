@@ -13,8 +13,8 @@ from msgspec import Struct
 from gatepost.errors import ClientFault
 from gatepost_postgres import messages
 
-_count = struct.Struct("!H")
-_length = struct.Struct("!i")
+_count: Final = struct.Struct("!H").unpack_from
+_length: Final = struct.Struct("!i").unpack_from
 _NUL: Final = b"\0"
 
 
@@ -73,6 +73,9 @@ class Execute(Struct):
     portal: bytes
     rest: bytes
 
+    def encode(self) -> bytes:
+        return messages.message(messages.EXECUTE, self.portal + _NUL + self.rest)
+
 
 def describe_portal(name: bytes) -> bytes:
     """A Describe of a portal, as a message."""
@@ -89,7 +92,7 @@ def parse(body: bytes) -> Parse:
     try:
         name_end = body.index(_NUL)
         text_end = body.index(_NUL, name_end + 1)
-        (count,) = _count.unpack_from(body, text_end + 1)
+        (count,) = _count(body, text_end + 1)
     except (ValueError, struct.error):
         raise ClientFault("a Parse message is malformed") from None
     if len(body) != text_end + 3 + 4 * count:
@@ -103,11 +106,11 @@ def bind(body: bytes) -> Bind:
         statement_end = body.index(_NUL, portal_end + 1)
         at = statement_end + 1
         formats, at = _codes(body, at)
-        (count,) = _count.unpack_from(body, at)
+        (count,) = _count(body, at)
         at += 2
         values: list[bytes | None] = []
         for _ in range(count):
-            (length,) = _length.unpack_from(body, at)
+            (length,) = _length(body, at)
             at += 4
             if length == -1:
                 values.append(None)
@@ -141,7 +144,7 @@ def named(body: bytes) -> tuple[bool, bytes]:
 
 
 def _codes(body: bytes, at: int) -> tuple[tuple[int, ...], int]:
-    (count,) = _count.unpack_from(body, at)
+    (count,) = _count(body, at)
     at += 2
     if not count:
         return (), at

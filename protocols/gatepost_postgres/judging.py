@@ -1,0 +1,334 @@
+"""What becomes of each message of a client: it goes on, it is asked about first, it is denied, or it has to wait.
+
+Source: PostgreSQL 18 documentation, 54.2.2 to 54.2.7.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final, TypeAlias
+
+from msgspec.structs import replace
+
+from gatepost.adapter import Action, Ended, Environment
+from gatepost.errors import ClientFault
+from gatepost.values import Deny, DenyCode, Effect, Facts, Scalar, Statement, Verdict
+from gatepost_postgres import denial, messages, parameters, requests
+from gatepost_postgres.answers import Answers
+from gatepost_postgres.ledger import Ledger, Mode
+from gatepost_postgres.names import Unsettled
+from gatepost_postgres.owed import Owed, Portal, Prepared, Run, State
+from gatepost_sql import facts
+
+_SYNC_OWED: Final = Owed(State.SYNC)
+_PRIVATE_NAME: Final = b"gatepost"
+
+_DEALLOCATE: Final = re.compile(
+    r'\s*deallocate\s+(?:prepare\s+)?(?!all\b|prepare\b)(?:([a-z_]\w*)|"([^"]+)")\s*;?\s*', re.ASCII | re.IGNORECASE
+)
+_BINARY: Final = re.compile(r"\bbinary\b", re.IGNORECASE)
+
+
+class Stall:
+    """The message cannot be judged before the server has answered all that it was sent."""
+
+
+STALL: Final = Stall()
+
+# What becomes of a message: None to send it as it came, bytes to send instead, a statement to ask about first.
+Step: TypeAlias = bytes | Statement | Stall | None
+Handler: TypeAlias = "Callable[[Judging, bytes], Step]"
+_Request: TypeAlias = requests.Query | requests.Parse | requests.Bind | requests.Execute
+
+
+class Judging:
+    """The client's messages, one by one. What is sent is written into the ledger.
+
+    Attributes:
+        is_asking: a statement was returned and neither allowed nor denied yet.
+        is_over: the client has said that it leaves.
+    """
+
+    def __init__(self, environment: Environment, ledger: Ledger, answers: Answers) -> None:
+        self.is_over = False
+        self._ledger = ledger
+        self._answers = answers
+        self._limits = environment.limits
+        self._wants_rows = environment.hooks.wants_rows
+        self._number = 0
+        self._batch = 0
+        self._request: _Request | None = None
+        self._prepared: Prepared | None = None
+        self._run: Run | None = None
+
+    @property
+    def is_asking(self) -> bool:
+        return self._request is not None
+
+    def resolve(self, statement: Statement, verdict: Verdict) -> tuple[bytes | None, list[Action]]:
+        """The answer to a statement that was returned: what to send, as in `Step`, and what has ended by that."""
+        request, self._request = self._request, None
+        assert request is not None
+        if isinstance(verdict, Deny):
+            return (b"" if self._ledger.mode == Mode.SKIPPING else self._deny(request, verdict)), []
+        if self._ledger.mode == Mode.SKIPPING:
+            return b"", [self._ledger.never_ran(Run(statement))]
+        if statement.facts.settings and (deny := denial.refused_setting(statement.facts)) is not None:
+            never = Run(statement, error=denial.INSUFFICIENT_PRIVILEGE, message=deny.reason)
+            return self._deny(request, deny), [Ended(statement, never.outcome())]
+        return self._allow(request, statement), []
+
+    # What a message asks for.
+
+    def _query(self, body: bytes) -> Step:
+        if self._ledger.batch_is_open:
+            return STALL
+        request = requests.query(body)
+        return self._judge(request, request.text)
+
+    def _parse(self, body: bytes) -> Step:
+        request = requests.parse(body)
+        if request.name == _PRIVATE_NAME:
+            return self._deny(request, _limit("this name is reserved", "give the prepared statement another name"))
+        if len(self._ledger.prepared) >= self._limits.prepared:
+            return self._deny(request, _limit("too many prepared statements", "close those that are not needed"))
+        return self._judge(request, request.text, is_preparation=True)
+
+    def _judge(self, request: requests.Query | requests.Parse, text: bytes, *, is_preparation: bool = False) -> Step:
+        """Ask about a text, unless the session itself has to deny it."""
+        try:
+            decoded = text.decode()
+        except UnicodeDecodeError:
+            deny = Deny(reason="the statement is not valid UTF-8", hint="send it in UTF-8", code=DenyCode.SYNTAX)
+            return self._deny(request, deny)
+        known = facts(decoded)
+        statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
+        deny_ = denial.refused_setting(known) if known.settings else None
+        if deny_ is None and self._wants_rows and "copy_to" in known.verbs and _BINARY.search(decoded):
+            deny_ = self._binary_copy(statement)
+        if deny_ is not None:
+            return self._deny(request, deny_)
+        return self._ask(request, statement)
+
+    def _ask(self, request: _Request, statement: Statement) -> Statement:
+        self._number = statement.number
+        self._request = request
+        return statement
+
+    def _binary_copy(self, statement: Statement) -> Deny | None:
+        if not self._answers.has_watched_lines(statement):
+            return None
+        return Deny(
+            reason="COPY in binary format cannot be looked into by the plugins that have to",
+            rule="gatepost: binary COPY",
+            hint="use COPY with (FORMAT text) or (FORMAT csv)",
+        )
+
+    def _bind(self, body: bytes) -> Step:
+        request = requests.bind(body)
+        ledger = self._ledger
+        if ledger.forgetting and ledger.owed:
+            return STALL
+        try:
+            prepared = ledger.prepared.find(request.statement, self._batch)
+        except Unsettled:
+            return STALL
+        if len(ledger.portals) >= self._limits.prepared:
+            return self._deny(request, _limit("too many portals", "close those that are not needed"))
+        if prepared is None:
+            prepared = _unknown("EXECUTE", request.statement)
+        values: tuple[tuple[Scalar, ...] | None, ...] = ()
+        if request.values:
+            values = parameters.decode(request.formats, request.values, prepared.types)
+        statement = Statement(
+            number=self._number + 1,
+            text=prepared.text,
+            facts=prepared.facts,
+            parameters=values,
+            original=prepared.original,
+        )
+        self._prepared = prepared
+        return self._ask(request, statement)
+
+    def _execute(self, body: bytes) -> Step:
+        request = requests.execute(body)
+        portal = self._ledger.portals.latest(request.portal)
+        if portal is None:
+            # DECLARE made it, or nothing did.
+            prepared = _unknown("FETCH ALL FROM", request.portal)
+            statement = Statement(number=self._number + 1, text=prepared.text, facts=prepared.facts)
+            return self._ask(request, statement)
+        if not self._ledger.is_under_way(portal.run):
+            return self._ask(request, replace(portal.run.statement, number=self._number + 1))
+        return self._run_portal(request, portal, None)
+
+    def _run_portal(self, request: requests.Execute, portal: Portal, unknown: Portal | None) -> bytes | None:
+        """Send an Execute; behind a Describe of our own where plugins want rows whose columns nobody has asked for."""
+        name, step = request.portal, None
+        if self._wants_rows and not portal.is_described:
+            portal.is_described = True
+            self._ledger.owed.append(Owed(State.COLUMNS, name, unknown, True, is_own=True))
+            step = requests.describe_portal(name) + request.encode()
+        self._ledger.owed.append(Owed(State.EXECUTE, name, unknown, True))
+        self._run = portal.run
+        return step
+
+    def _describe(self, body: bytes) -> Step:
+        is_portal, name = requests.named(body)
+        if is_portal:
+            portal = self._ledger.portals.latest(name)
+            if portal is not None:
+                portal.is_described = True
+            self._ledger.owed.append(Owed(State.COLUMNS, name, None, True))
+        else:
+            self._ledger.owed.append(Owed(State.PARAMETERS, name))
+        return None
+
+    def _close(self, body: bytes) -> Step:
+        is_portal, name = requests.named(body)
+        names = self._ledger.portals if is_portal else self._ledger.prepared
+        names.begin(name, None, self._batch)
+        self._ledger.owed.append(Owed(State.CLOSE, name, is_portal=is_portal))
+        return None
+
+    def _flush(self, body: bytes) -> Step:
+        return _empty(body)
+
+    def _sync(self, body: bytes) -> Step:
+        # While the server waits for COPY data it ignores a Sync.
+        if self._ledger.mode != Mode.COPYING_IN:
+            self._ledger.mode = Mode.NORMAL
+            self._ledger.owed.append(_SYNC_OWED)
+            self._batch += 1
+        return _empty(body)
+
+    def _terminate(self, body: bytes) -> Step:
+        self.is_over = True
+        return _empty(body)
+
+    def _function_call(self, body: bytes) -> Step:
+        if self._ledger.batch_is_open:
+            return STALL
+        deny = Deny(reason="function calls by message are not supported", hint="call the function in a SELECT")
+        return self._deny(requests.Query(b""), deny, denial.FEATURE_NOT_SUPPORTED)
+
+    def copy_data(self, length: int) -> bytes | None:
+        """COPY data of this length, which may pass before the rest of it is there."""
+        if self._ledger.mode == Mode.SKIPPING:
+            return b""
+        self._expect_copy()
+        if self._run is not None:
+            self._run.received += length - 4
+        return None
+
+    def _copy_done(self, body: bytes) -> Step:
+        self._expect_copy()
+        self._ledger.copy_ended()
+        return _empty(body)
+
+    def _copy_fail(self, body: bytes) -> Step:
+        self._expect_copy()
+        self._ledger.copy_ended()
+        return None
+
+    def _expect_copy(self) -> None:
+        """COPY data may come before the server has said that it wants it, and still come when it no longer does."""
+        if not (self._ledger.mode == Mode.COPYING_IN or self._ledger.is_draining or self._ledger.owed):
+            raise ClientFault("COPY data was sent where no COPY is under way")
+
+    # Verdicts.
+
+    def _deny(self, request: _Request, deny: Deny, sqlstate: str = "") -> bytes:
+        """Make the server fail in the message's place, and owe the client the reason."""
+        self._ledger.owed.append(Owed(State.DENIED, deny=deny, sqlstate=sqlstate))
+        if isinstance(request, requests.Query):
+            self._ledger.owed.append(_SYNC_OWED)
+            self._batch += 1
+            return denial.FAILING_PARSE + denial.SYNC
+        self._ledger.mode = Mode.SKIPPING
+        return denial.FAILING_PARSE
+
+    def _allow(self, request: _Request, statement: Statement) -> bytes | None:
+        ledger = self._ledger
+        run = Run(statement)
+        ledger.is_draining = False
+        if isinstance(request, requests.Query):
+            _note_forgetting(run)
+            ledger.start(run)
+            self._run = run
+            ledger.owed.append(Owed(State.QUERY, run=run, is_query=True))
+            self._batch += 1
+            return None if statement.original is None else request.encode(statement.text)
+        if isinstance(request, requests.Parse):
+            ledger.start(run)
+            prepared = Prepared(statement.text, statement.facts, statement.original, request.types)
+            ledger.prepared.begin(request.name, prepared, self._batch)
+            ledger.owed.append(Owed(State.PARSE, request.name, run=run, prepared=prepared))
+            return None if statement.original is None else request.encode(statement.text)
+        _note_forgetting(run)
+        ledger.start(run)
+        if isinstance(request, requests.Bind):
+            return self._bind_portal(request, run)
+        portal = ledger.portals.latest(request.portal)
+        if portal is not None:
+            portal.run = run
+            return self._run_portal(request, portal, None)
+        portal = Portal(run)
+        return self._run_portal(request, portal, portal)
+
+    def _bind_portal(self, request: requests.Bind, run: Run) -> bytes | None:
+        ledger = self._ledger
+        prepared, self._prepared = self._prepared, None
+        assert prepared is not None
+        rebound = None
+        if run.statement.text != prepared.text:
+            # A plugin has rewritten what is prepared already: prepare the new text beside it.
+            rebound = request.encode(run.statement.text, _PRIVATE_NAME, prepared.types)
+            ledger.owed.append(Owed(State.CLOSE, _PRIVATE_NAME, is_own=True))
+            ledger.owed.append(Owed(State.PARSE, _PRIVATE_NAME, is_own=True))
+        portal = Portal(run)
+        ledger.portals.begin(request.portal, portal, self._batch)
+        ledger.owed.append(Owed(State.BIND, request.portal, portal, True))
+        return rebound
+
+    # What a client may send.
+    handlers: ClassVar[Mapping[int, Handler]] = {
+        messages.QUERY: _query,
+        messages.PARSE: _parse,
+        messages.BIND: _bind,
+        messages.EXECUTE: _execute,
+        messages.DESCRIBE: _describe,
+        messages.CLOSE: _close,
+        messages.FLUSH: _flush,
+        messages.SYNC: _sync,
+        messages.TERMINATE: _terminate,
+        messages.FUNCTION_CALL: _function_call,
+        messages.COPY_DONE: _copy_done,
+        messages.COPY_FAIL: _copy_fail,
+    }
+
+
+def _empty(body: bytes) -> None:
+    if body:
+        raise ClientFault("the client sent a malformed message")
+
+
+def _limit(reason: str, hint: str) -> Deny:
+    return Deny(reason=reason, rule="gatepost: session limits", hint=hint)
+
+
+def _unknown(command: str, name: bytes) -> Prepared:
+    """What a name stands for that no message of this session has made."""
+    quoted = name.decode("utf-8", "replace").replace('"', '""')
+    reason = "what the name stands for was not said in this protocol's messages"
+    return Prepared(f'{command} "{quoted}"', Facts(effect=Effect.UNKNOWN, reason=reason), None, ())
+
+
+def _note_forgetting(run: Run) -> None:
+    """See whether the statement removes prepared statements, or moves cursors, by name."""
+    verbs = run.statement.facts.verbs
+    if "deallocate" in verbs or "discard" in verbs:
+        match = _DEALLOCATE.fullmatch(run.statement.text)
+        run.forgets = (match[1].lower() if match[1] else match[2]).encode() if match else b""
+    run.forgets_portals = "declare" in verbs or "close" in verbs

@@ -1,0 +1,186 @@
+"""The books of a session: what is unanswered, which statements are under way, what the server knows by name.
+
+The client's half writes down what it sends, the server's half strikes out what is answered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from gatepost.adapter import Action, Ended
+from gatepost.errors import ClientFault
+from gatepost_postgres.names import Names
+from gatepost_postgres.owed import Owed, Portal, Prepared, Run, State
+
+IDLE: Final = ord("I")
+
+
+class Mode:
+    """What the server does with the client's messages.
+
+    SKIPPING: it discards them up to a Sync that was not sent yet. COPYING_IN: it takes COPY data alone, and ignores
+    Flush and Sync.
+    """
+
+    NORMAL: Final = 0
+    SKIPPING: Final = 1
+    COPYING_IN: Final = 2
+
+
+class Ledger:
+    """What is under way.
+
+    Attributes:
+        owed: what the server owes, in the order in which it will answer.
+        ended: statements that have ended since this was last emptied.
+        prepared, portals: what the server knows by name.
+        mode: what the server does with what comes next.
+        skipped_for: code and message of the error that it discards messages for.
+        is_draining: COPY data may still come for a COPY that has failed; the server ignores it.
+        forgetting: how many statements under way remove prepared statements.
+        marks: how many entries of `owed` are COPY_IN_ENDED.
+        status: of the last ReadyForQuery.
+    """
+
+    def __init__(self) -> None:
+        self.owed: deque[Owed] = deque()
+        self.ended: list[Action] = []
+        self.prepared: Names[Prepared] = Names()
+        self.portals: Names[Portal] = Names()
+        self.mode = Mode.NORMAL
+        self.skipped_for = ("", "")
+        self.is_draining = False
+        self.forgetting = 0
+        self.marks = 0
+        self.status = IDLE
+        self._runs: dict[int, Run] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.owed and self.mode == Mode.NORMAL and self.status == IDLE
+
+    @property
+    def batch_is_open(self) -> bool:
+        """Messages are unanswered, and no Sync behind them makes the server answer."""
+        return bool(self.owed) and not (self.owed[-1].state == State.SYNC or self.owed[-1].is_query)
+
+    # Statements.
+
+    def start(self, run: Run) -> None:
+        self._runs[run.statement.number] = run
+        if run.forgets is not None:
+            self.forgetting += 1
+
+    def is_under_way(self, run: Run) -> bool:
+        return run.statement.number in self._runs
+
+    def end(self, run: Run) -> None:
+        """The answer to a statement is complete, or nothing can come of it any more."""
+        if self._runs.pop(run.statement.number, None) is None:
+            return
+        self.ended.append(Ended(run.statement, run.outcome()))
+        if run.forgets is not None:
+            self.forgetting -= 1
+            if not run.error or run.statement.facts.statements > 1:
+                self._forget_prepared(run.forgets)
+        if run.forgets_portals:
+            self.forget_portals()
+
+    def fail_all(self, code: str, message: str) -> None:
+        """An error that ends the session: nothing more comes of what is under way."""
+        for run in self._runs.values():
+            run.error, run.message = code, message
+
+    def never_ran(self, run: Run) -> Ended:
+        """The end of a statement that was allowed after the server had begun to discard messages."""
+        run.error, run.message = self.skipped_for
+        return Ended(run.statement, run.outcome())
+
+    def abort(self) -> list[Action]:
+        """The session is over: what is under way ends incomplete."""
+        runs, self._runs = self._runs, {}
+        return [Ended(run.statement, run.outcome(complete=False)) for run in runs.values()]
+
+    # Names.
+
+    def portal_of(self, owed: Owed) -> Portal | None:
+        """The portal that an Execute or a Describe means. Known for sure only when it is answered."""
+        return owed.portal or self.portals.settled.get(owed.name)
+
+    def forget_portals(self) -> None:
+        """The transaction has ended, or cursors may have been replaced by name."""
+        portals = list(self.portals.settled.values())
+        self.portals.settled.clear()
+        for portal in portals:
+            self.end(portal.run)
+
+    def _forget_prepared(self, name: bytes) -> None:
+        if name:
+            self.prepared.settled.pop(name, None)
+        else:
+            self.prepared.settled.clear()
+
+    # Errors and COPY.
+
+    def skip(self, code: str, message: str) -> None:
+        """After an error in the extended protocol the server discards all up to the next Sync."""
+        while self.owed:
+            if self.owed[0].state == State.SYNC:
+                return
+            owed = self.owed.popleft()
+            if owed.state == State.COPY_IN_ENDED:
+                self.marks -= 1
+            if owed.is_own:
+                continue
+            if owed.state == State.PARSE:
+                self.prepared.end(owed.name)
+            elif owed.state == State.BIND:
+                self.portals.end(owed.name)
+            elif owed.state == State.CLOSE:
+                (self.portals if owed.is_portal else self.prepared).end(owed.name)
+                continue
+            portal = self.portal_of(owed) if owed.is_portal else None
+            run = owed.run or (portal and portal.run)
+            if run is not None:
+                run.error, run.message = code, message
+                self.end(run)
+        self.mode = Mode.SKIPPING
+        self.skipped_for = (code, message)
+
+    def copy_begins(self) -> None:
+        """The server asks for COPY data. It ignores a Sync that was sent ahead of the data's end.
+
+        Anything else in that place ends its session (src/backend/commands/copyfromparse.c, CopyGetData).
+        """
+        head = self.owed.popleft()
+        while self.owed:
+            owed = self.owed.popleft()
+            if owed.state == State.COPY_IN_ENDED:
+                self.marks -= 1
+                break
+            if owed.state != State.SYNC:
+                raise ClientFault("a message was sent where the database waits for COPY data")
+        else:
+            self.mode = Mode.COPYING_IN
+        self.owed.appendleft(head)
+
+    def copy_ended(self) -> None:
+        """The client has sent CopyDone or CopyFail, perhaps ahead of the server's asking for data."""
+        if self.mode == Mode.COPYING_IN:
+            self.mode = Mode.NORMAL
+        elif self.owed:
+            self.owed.append(Owed(State.COPY_IN_ENDED))
+            self.marks += 1
+
+    def copy_is_over(self) -> None:
+        """The server has ended the COPY, whether or not the client has."""
+        if self.mode == Mode.COPYING_IN:
+            self.mode = Mode.NORMAL
+            self.is_draining = True
+
+    def drop_marks(self) -> None:
+        """COPY data has ended that the server did not ask for; it ignored all of it."""
+        while self.owed and self.owed[0].state == State.COPY_IN_ENDED:
+            self.owed.popleft()
+            self.marks -= 1
