@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -23,18 +23,22 @@ from gatepost_postgres.columns import COPY_LINE, Description
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Where a cell begins and ends; None for NULL.
+Span: TypeAlias = tuple[int, int] | None
+
 _HEADER: Final = 5  # a message's type and length
+_NULL: Final = 0xFFFFFFFF
 _length = struct.Struct("!i")
 _unsigned_length = struct.Struct("!I")
 _count = struct.Struct("!h")
 
 
 class _Row:
-    """A row of a batch; `_spans` are its cells' places in the batch's data, with a length of -1 for NULL."""
+    """A row of a batch; `_spans` are its cells' places in the batch's data."""
 
     __slots__ = ("_batch", "_index", "_new", "_spans", "_touched")
 
-    def __init__(self, batch: _Batch, index: int, spans: list[tuple[int, int]]) -> None:
+    def __init__(self, batch: _Batch, index: int, spans: list[Span]) -> None:
         self._batch = batch
         self._index = index
         self._spans = spans
@@ -51,8 +55,11 @@ class _Row:
     def raw(self, column: int) -> bytes | None:
         if column in self._new:
             return self._new[column]
-        offset, length = self._spans[column]
-        return None if length < 0 else bytes(self._batch.data[offset : offset + length])
+        span = self._spans[column]
+        if span is None:
+            return None
+        cell = self._batch.data[span[0] : span[1]]
+        return cell if type(cell) is bytes else bytes(cell)
 
     def scalars(self, column: int) -> tuple[Scalar, ...]:
         data = self.raw(column)
@@ -92,9 +99,9 @@ class _Row:
         before = self.raw(column)
         if cell == before:
             return
-        offset, length = self._spans[column]
-        if cell is not None and len(cell) == length and column not in self._new:
-            self._batch.overwrite(offset, cell)
+        span = self._spans[column]
+        if cell is not None and span is not None and len(cell) == span[1] - span[0] and column not in self._new:
+            self._batch.overwrite(span[0], cell)
         else:
             self._new[column] = cell
             self._batch.resized.add(self._index)
@@ -222,7 +229,7 @@ class _Batch:
     def frame(self, cells: Sequence[bytes | None]) -> bytes:
         raise NotImplementedError
 
-    def _spans(self, start: int) -> list[tuple[int, int]]:
+    def _spans(self, start: int) -> list[Span]:
         """The cells' places in the message that begins at `start`."""
         raise NotImplementedError
 
@@ -283,26 +290,25 @@ class Batch(_Batch):
             parts.append(b"\xff\xff\xff\xff" if cell is None else _length.pack(len(cell)) + cell)
         return messages.message(messages.DATA_ROW, b"".join(parts))
 
-    def _spans(self, start: int) -> list[tuple[int, int]]:
-        data = self.data
-        spans: list[tuple[int, int]] = []
+    def _spans(self, start: int) -> list[Span]:
+        data, columns, number = self.data, self.description.columns, _unsigned_length.unpack_from
+        spans: list[Span] = []
         try:
-            end = start + 1 + _unsigned_length.unpack_from(data, start + 1)[0]
-            (count,) = _count.unpack_from(data, start + _HEADER)
+            end = start + 1 + number(data, start + 1)[0]
             at = start + _HEADER + _count.size
-            for _ in range(min(count, len(self.columns))):
-                (length,) = _length.unpack_from(data, at)
-                at += _length.size
-                spans.append((at, length))
-                at += max(length, 0)
-                if length < -1 or at > end:
-                    raise UpstreamFault("a row does not end where its length says")
+            if _count.unpack_from(data, start + _HEADER)[0] != len(columns):
+                raise UpstreamFault("a row has another number of columns than its description")
+            for _ in columns:
+                length = number(data, at)[0]
+                at += 4
+                if length == _NULL:
+                    spans.append(None)
+                else:
+                    spans.append((at, at := at + length))
         except struct.error:
             raise UpstreamFault("a row does not end where its length says") from None
         if at != end or end > len(data):
             raise UpstreamFault("a row does not end where its length says")
-        if count != len(self.columns):
-            raise UpstreamFault("a row has another number of columns than its description")
         return spans
 
     def _locate(
@@ -364,14 +370,14 @@ class CopyBatch(_Batch):
     def frame(self, cells: Sequence[bytes | None]) -> bytes:
         return messages.message(messages.COPY_DATA, cells[0] or b"")
 
-    def _spans(self, start: int) -> list[tuple[int, int]]:
+    def _spans(self, start: int) -> list[Span]:
         try:
             (length,) = _unsigned_length.unpack_from(self.data, start + 1)
         except struct.error:
             raise UpstreamFault("a row does not end where its length says") from None
         if length < _length.size or start + 1 + length > len(self.data):
             raise UpstreamFault("a row does not end where its length says")
-        return [(start + _HEADER, length - _length.size)]
+        return [(start + _HEADER, start + 1 + length)]
 
     def _locate(
         self, starts: NDArray[Any], ends: NDArray[Any], data: NDArray[Any]

@@ -297,12 +297,6 @@ def _leaf(type_: Type, fmt: int, data: bytes) -> Scalar:
     return Scalar(type_.kind, type_.codec.read(data), type_.capacity)
 
 
-def _write_leaf(type_: Type, fmt: int, data: bytes, text: str) -> bytes:
-    if text == _leaf(type_, fmt, data).text:
-        return data
-    return _written(type_, fmt, text)
-
-
 def _written(type_: Type, fmt: int, text: str) -> bytes:
     if fmt == BINARY_FORMAT:
         return type_.codec.write(text)
@@ -324,7 +318,7 @@ def _rebuild(oid: int, fmt: int, data: bytes, texts: Iterator[str | None], depth
     parts = _split(oid, fmt, data, depth)
     if isinstance(parts, Type):
         text = next(texts)
-        return None if text is None else _write_leaf(parts, fmt, data, text)
+        return data if text == _leaf(parts, fmt, data).text else None if text is None else _written(parts, fmt, text)
     return parts.join(
         [
             None if cell is None else _rebuild(inner, fmt, cell, texts, depth + 1)
@@ -364,8 +358,13 @@ def encode(oid: int, fmt: int, data: bytes, texts: Sequence[str | None]) -> byte
 
     Raises ValueError where the type cannot hold a text or the number of texts differs, Malformed as `scalars` does.
     """
-    if len(texts) != len(scalars(oid, fmt, data)):
+    before = scalars(oid, fmt, data)
+    if len(texts) != len(before):
         raise ValueError("one text for each scalar was expected")
+    type_ = TYPES.get(oid)
+    if type_ is not None and type_.split is None:
+        text = texts[0]
+        return data if text == before[0].text else None if text is None else _written(type_, fmt, text)
     return _rebuild(oid, fmt, data, iter(texts), 0)
 
 
