@@ -101,10 +101,9 @@ class Startup:
         self._state = _State.ENCRYPTED
         self.tls = info
         if self._is_direct and info.alpn != ALPN:
-            raise ClientFault(
-                f'TLS without an SSLRequest needs the application protocol "{ALPN}"',
-                hint="Use a client that sends it (ALPN), or sslnegotiation=postgres.",
-            )
+            # As PostgreSQL does: nothing is said to a client of another protocol that was led here.
+            self._state = _State.FOREIGN
+            raise ClientFault(f'TLS without an SSLRequest came without the application protocol "{ALPN}" (ALPN)')
         yield from self.receive()
 
     def _take(self) -> tuple[_Request, int, bytes] | None:
