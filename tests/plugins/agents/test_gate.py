@@ -1,0 +1,67 @@
+"""Credentials of ours through a running gate, with a client that knows nothing of it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from tests.servers import Database, Gate, MakeGate, eventually
+
+
+def connect(gate: Gate, password: str) -> psycopg.Connection:
+    return psycopg.connect(gate.address, password=password, autocommit=True)
+
+
+def test_wrong_passwords_lock_an_agent_out_until_it_is_unlocked(postgres: Database, gate: MakeGate) -> None:
+    running = gate(postgres, plugins="", settings="workers = 2")
+    with connect(running, running.password):
+        pass
+
+    refusals = set()
+    for password in ["wrong"] * 10 + [running.password]:
+        with pytest.raises(psycopg.OperationalError) as caught:
+            connect(running, password)
+        refusals.add(str(caught.value).rpartition("FATAL:")[2])
+    with pytest.raises(psycopg.OperationalError) as caught:
+        psycopg.connect(running.address, user="nobody")
+    unknown = str(caught.value).rpartition("FATAL:")[2]
+    assert refusals == {unknown.replace("nobody", "agent")}
+
+    running.log.wait_for("login of 'agent' from 127.0.0.1")
+    running.log.wait_for(": locked")
+    running.log.wait_for(": unknown")
+    running.command("agents", "unlock", "agent")
+    with connect(running, running.password):
+        pass
+    assert running.password not in str(running.log)
+
+
+def test_rotation_and_revocation_reach_the_running_gate(postgres: Database, gate: MakeGate) -> None:
+    running = gate(postgres, plugins="")
+    with connect(running, running.password) as session:
+        running.command("agents", "rotate", "agent")
+        with pytest.raises(psycopg.OperationalError):
+            connect(running, running.password)
+        assert session.execute("SELECT 1").fetchone() == (1,)
+
+        running.command("agents", "revoke", "agent")
+
+        def refused() -> psycopg.Error | None:
+            try:
+                session.execute("SELECT 1")
+            except psycopg.errors.InsufficientPrivilege as error:
+                return error
+            return None
+
+        assert "revoked" in str(eventually(refused))
+
+
+def test_many_connections_at_once_are_no_attack(postgres: Database, gate: MakeGate) -> None:
+    running = gate(postgres, plugins="", settings="workers = 2")
+
+    with ThreadPoolExecutor(30) as threads:
+        connections = list(threads.map(lambda _: connect(running, running.password), range(30)))
+
+    for connection in connections:
+        connection.close()
