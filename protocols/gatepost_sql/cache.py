@@ -16,8 +16,9 @@ _LONG: Final = 65536
 def facts(text: str, dialect: str = "postgres") -> Facts:
     """What `text` means in `dialect`. Pure, and raises for no text: what cannot be understood is UNKNOWN.
 
-    Names are taken as they are written. That an unqualified function is the built-in one of its name, that a table is
-    no view and that a cast or operator runs no function of a user, the text does not prove; the catalogue does.
+    Names are taken as they are written. The text does not prove that an unqualified function is the built-in one of its
+    name, that `t.f` is a column and no call of f(t), that a table is no view and has no triggers, and that a cast or an
+    operator runs no function of a user; the catalogue would.
 
     Raises:
         ValueError: the dialect is not known.

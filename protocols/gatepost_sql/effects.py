@@ -1,6 +1,8 @@
 """What each kind of PostgreSQL statement is called, and what it can do.
 
-The names of the kinds are those of PostgreSQL's own parse nodes (`src/include/nodes/parsenodes.h`).
+The names of the kinds are those of PostgreSQL's own parse nodes (`src/include/nodes/parsenodes.h`). The verbs are those
+of `STATEMENTS` and `TRANSACTION_VERBS`, and those that `verb_of` tells apart: copy_to, copy_from, copy_to_binary,
+copy_from_binary, reset, move, analyze, revoke, and unknown for a text that is not understood.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gatepost.values import Effect
+from gatepost_sql.tree import Node, constant
 
 # From weakest to strongest. CONTROL stands below WRITE, so that BEGIN; INSERT is a write.
 STRENGTH: Final[Mapping[Effect, int]] = {
@@ -283,3 +286,28 @@ CLAUSES: Final = frozenset(
         "XmlExpr",
     }
 )
+
+
+def verb_of(kind: str, node: Node) -> str:
+    """What a statement is called."""
+    if kind == "TransactionStmt":
+        return TRANSACTION_VERBS.get(node["kind"], "transaction")
+    if kind == "CopyStmt":
+        direction = "copy_from" if node.get("is_from") else "copy_to"
+        return direction + "_binary" if _is_binary(node) else direction
+    if kind == "VariableSetStmt" and node["kind"].startswith("VAR_RESET"):
+        return "reset"
+    if kind == "FetchStmt":
+        return "move" if node.get("ismove") else "fetch"
+    if kind == "VacuumStmt":
+        return "vacuum" if node.get("is_vacuumcmd") else "analyze"
+    if kind in ("GrantStmt", "GrantRoleStmt"):
+        return "grant" if node.get("is_grant") else "revoke"
+    return STATEMENTS[kind][0] if kind in STATEMENTS else "unknown"
+
+
+def _is_binary(copy: Node) -> bool:
+    return any(
+        option["DefElem"]["defname"] == "format" and (constant(option["DefElem"].get("arg")) or "").lower() == "binary"
+        for option in copy.get("options", ())
+    )

@@ -1,4 +1,8 @@
-"""PostgreSQL's text to `Facts`, by PostgreSQL's own grammar (libpg_query, through postgast)."""
+"""PostgreSQL's text to `Facts`, by PostgreSQL's own grammar (libpg_query, through postgast).
+
+The grammar takes text as a server does whose `standard_conforming_strings` is on; with that off, a backslash in a plain
+string would mean something else to the server. Whoever sends the text to a server sees to it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ def judge(text: str) -> Facts:
         facts = walk.facts(fingerprint(text).hex)
     except NotUnderstood as error:
         return _unknown(str(error))
-    except (LookupError, TypeError, ValueError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         return _unknown("its parse tree has a shape that is not known")
     if form and not walk.literals_matter:
         _forms[form] = facts

@@ -9,7 +9,16 @@ from postgast import pg_query_pb2
 
 from gatepost.values import Effect, Facts, Use
 from gatepost_sql import outputs
-from gatepost_sql.effects import ADMINISTERED, ADMINISTERING, CLAUSES, LEAVES, STATEMENTS, STRENGTH, TRANSACTION_VERBS
+from gatepost_sql.effects import (
+    ADMINISTERED,
+    ADMINISTERING,
+    CLAUSES,
+    LEAVES,
+    STATEMENTS,
+    STRENGTH,
+    TRANSACTION_VERBS,
+    verb_of,
+)
 from gatepost_sql.functions import FUNCTIONS, OPERATORS, ROW_FUNCTIONS
 from gatepost_sql.tree import Node, constant, is_cte, range_name, relation_name, strings, target_names
 
@@ -290,7 +299,7 @@ class Walk:
             self._add(Effect.UNKNOWN, "an operator is not built in", scope)
 
     def _expression(self, kind: str, node: Node, scope: Scope) -> None:
-        # BETWEEN is written as an operator of that name.
+        # The grammar puts the word BETWEEN where the operator's name would be.
         if not node["kind"].endswith(("BETWEEN", "BETWEEN_SYM")):
             self._operator(node["name"], scope)
         self._children(kind, node, scope, ("name",))
@@ -402,28 +411,3 @@ class Walk:
         "JsonTableColumn": _conversion,
         "RangeTableFuncCol": _conversion,
     }
-
-
-def verb_of(kind: str, node: Node) -> str:
-    """What a statement is called: see `effects.STATEMENTS`, and the verbs that depend on more than the kind."""
-    if kind == "TransactionStmt":
-        return TRANSACTION_VERBS.get(node["kind"], "transaction")
-    if kind == "CopyStmt":
-        direction = "copy_from" if node.get("is_from") else "copy_to"
-        return direction + "_binary" if is_binary(node) else direction
-    if kind == "VariableSetStmt" and node["kind"].startswith("VAR_RESET"):
-        return "reset"
-    if kind == "FetchStmt":
-        return "move" if node.get("ismove") else "fetch"
-    if kind == "VacuumStmt":
-        return "vacuum" if node.get("is_vacuumcmd") else "analyze"
-    if kind in ("GrantStmt", "GrantRoleStmt"):
-        return "grant" if node.get("is_grant") else "revoke"
-    return STATEMENTS[kind][0] if kind in STATEMENTS else "unknown"
-
-
-def is_binary(copy: Node) -> bool:
-    return any(
-        option["DefElem"]["defname"] == "format" and (constant(option["DefElem"].get("arg")) or "").lower() == "binary"
-        for option in copy.get("options", ())
-    )
