@@ -107,10 +107,12 @@ def _stretches(data: bytes) -> tuple[NDArray[Any], NDArray[Any]]:
 def _between(first: NDArray[Any], last: NDArray[Any]) -> NDArray[Any]:
     """All indexes in the half-open ranges, once each, ascending."""
     counts = last - first
-    several = [np.arange(first[index], last[index]) for index in np.flatnonzero(counts > 1)]
-    found = np.concatenate([first[counts == 1], *several])
-    # Stretches lie apart, but two of them may touch one cell.
-    return np.unique(found) if len(found) > 1 else found
+    if counts.max() > 1:
+        # A stretch that lies over several cells.
+        return np.unique(np.concatenate([np.arange(low, high) for low, high in zip(first, last, strict=True)]))
+    found = first[counts == 1]
+    distinct: NDArray[Any] = found[np.flatnonzero(np.diff(found, prepend=-1))]
+    return distinct
 
 
 def _mask_whole(

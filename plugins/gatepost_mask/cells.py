@@ -99,7 +99,7 @@ def mask_json(text: str, display: Display) -> str:
     plain = normal(text)
     numbers = list(find(plain))
     hidden = {number[index] for number in numbers for index in display.hidden(len(number))}
-    removed = [position for span in sensitive(plain, {number[-1] for number in numbers}) for position in range(*span)]
+    removed = [position for span in sensitive(plain, numbers) for position in range(*span)]
     if not hidden and not removed:
         return text
     return _JSON_TOKEN.sub(lambda token: _overwrite_token(token, hidden, frozenset(removed)), text)

@@ -81,22 +81,25 @@ def mask(text: str, display: Display) -> str:
     for number in numbers:
         for index in display.hidden(len(number)):
             characters[number[index]] = MARK
-    for start, end in sensitive(plain, {number[-1] for number in numbers}):
+    for start, end in sensitive(plain, numbers):
         characters[start:end] = [REMOVED] + [""] * (end - start - 1)
     masked = "".join(characters)
     return text if masked == text else masked
 
 
-def sensitive(plain: str, ends: set[int]) -> Iterator[tuple[int, int]]:
-    """Where sensitive authentication data lies. `ends`: the last digits of the text's card numbers."""
+def sensitive(plain: str, numbers: Sequence[Sequence[int]]) -> Iterator[tuple[int, int]]:
+    """Where sensitive authentication data lies in a text with ASCII digits, whose card numbers these are."""
     for match in _TRACK.finditer(plain):
         yield match.span()
-    if ends:
-        for match in _NAMED_CODE.finditer(plain):
-            yield match.span(1)
-        for end in ends:
-            if code := _CODE_BEHIND.match(plain, end + 1):
-                yield code.span(1)
+    if not numbers or len(numbers[0]) == len(plain):
+        return
+    for match in _NAMED_CODE.finditer(plain):
+        yield match.span(1)
+    digits = {place for number in numbers for place in number}
+    for number in numbers:
+        code = _CODE_BEHIND.match(plain, number[-1] + 1)
+        if code is not None and code.start(1) not in digits:
+            yield code.span(1)
 
 
 def _in_chunk(digits: str, offset: int, table: Ranges) -> Iterator[Sequence[int]]:

@@ -101,10 +101,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def _luhn_sums() -> NDArray[Any]:
     """What each six digits add to a number's Luhn sum (ISO/IEC 7812-1, annex B): every second one is doubled."""
-    numbers = np.arange(_MILLION)
-    digits = numbers[:, np.newaxis] // 10 ** np.arange(_PREFIX) % 10
-    digits[:, 1::2] = DOUBLED[digits[:, 1::2]]
-    sums: NDArray[Any] = digits.sum(1, dtype=np.uint8)
+    pairs = np.add.outer(DOUBLED, np.arange(10, dtype=np.uint8)).ravel()
+    sums: NDArray[Any] = np.add.outer(np.add.outer(pairs, pairs).ravel(), pairs).ravel()
     return sums
 
 

@@ -1,7 +1,8 @@
 """Columns that the configuration tags: what a result shows of them, and which statements can't be let through.
 
 A result's column is *direct* if it is a tagged column itself, *derived* if an expression over one made it. Where
-neither the statement's text nor the column's origin tells, it counts as derived if the statement touches a tagged column.
+neither the statement's text nor the column's origin tells, it counts as derived if the statement touches a tagged
+column.
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+"""The data file, and the tables made of it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from tests.cards import of_every_brand
+
+from gatepost.demo.shop import card_number
+from gatepost_mask.ranges import LONGEST, SHORTEST, brands, ranges
+
+BRANDS = [(brand, prefix, length) for brand in brands() for prefix in brand.prefixes for length in brand.lengths]
+
+
+def ends(prefix: str) -> set[str]:
+    low, _, high = prefix.partition("-")
+    return {low, high or low}
+
+
+@pytest.mark.parametrize(
+    ("brand", "prefix", "length"), BRANDS, ids=[f"{brand.name} {prefix} {length}" for brand, prefix, length in BRANDS]
+)
+def test_numbers_at_both_ends_of_every_range_are_card_numbers(brand, prefix, length):
+    for end in ends(prefix):
+        number = card_number(end, length, random.Random(length))
+        assert ranges().holds(number)
+        changed = number[:-1] + str((int(number[-1]) + 1) % 10)
+        assert ranges().holds(changed) is any(
+            not other.luhn and length in other.lengths and number.startswith(tuple(other.prefixes))
+            for other in brands()
+        )
+
+
+def test_numbers_of_the_tests_own_list_are_card_numbers():
+    assert [pan for pan in of_every_brand(1) if not ranges().holds(pan)] == []
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "0000000000000000",
+        "9999999999999995",
+        "490154203237518",
+        "7011111111111116",
+        "2720999999999996"[:15],
+        "2721000000000004",
+        "2220999999999990",
+    ],
+)
+def test_luhn_alone_makes_no_card_number(number):
+    assert not ranges().holds(number)
+
+
+def test_every_length_is_one_that_a_table_has_a_bit_for():
+    assert {length for brand in brands() for length in brand.lengths} <= set(range(SHORTEST, LONGEST + 1))
