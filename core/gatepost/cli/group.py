@@ -76,20 +76,20 @@ class Gatepost(click.Group):
         command = super().get_command(ctx, cmd_name)
         if command is not None or ctx.resilient_parsing:
             return command
-        try:
-            return invocation(ctx).commands.get(cmd_name)
-        except ConfigFault:
-            if cmd_name in plugins.installed():
-                raise
-            return None
+        return invocation(ctx).commands.get(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, told = args[0], invocation(ctx)
         try:
             return super().resolve_command(ctx, args)
+        except ConfigFault as fault:
+            if name in plugins.installed():
+                raise
+            reason = f"No such command {name!r}, unless a plugin has it; and of plugins nothing is known:\n{fault}"
+            raise click.UsageError(reason, ctx) from fault
         except click.UsageError as error:
-            name, told = args[0], invocation(ctx)
             if name in plugins.installed() and name not in told.config.plugins:
                 advice = f"The plugin {name} is not enabled: add a table [plugins.{name}] to {told.file}."
                 raise click.UsageError(f"{error.message} {advice}", ctx) from None
