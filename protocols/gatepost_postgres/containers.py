@@ -16,6 +16,7 @@ from math import prod
 from typing import Final, NamedTuple
 
 MAX_DIMENSIONS: Final = 6  # PostgreSQL's MAXDIM
+MAX_CELLS: Final = 1 << 20
 
 Cell = bytes | None
 
@@ -54,6 +55,12 @@ def _take(data: bytes, at: int) -> tuple[Cell, int]:
     return data[at : at + length], at + length
 
 
+def _bounded(count: int, most: int) -> None:
+    """`count` cells are possible where there is room for `most`."""
+    if not 0 <= count <= min(most, MAX_CELLS):
+        raise ValueError("a value says it holds more than it can, or than is read")
+
+
 def _at_end(data: bytes, at: int) -> None:
     if at != len(data):
         raise ValueError("bytes follow the end of the value")
@@ -66,8 +73,9 @@ def binary_array(data: bytes) -> Parts:
         raise ValueError("an array has an impossible header")
     sizes = struct.unpack_from("!" + "ii" * dimensions, data, _array_header.size)[0::2]
     count = prod(sizes) if sizes else 0
-    if any(size < 0 for size in sizes) or count > (len(data) - at) // 4:
-        raise ValueError("an array says it has more elements than it holds")
+    if any(size < 0 for size in sizes):
+        raise ValueError("an array has an impossible header")
+    _bounded(count, (len(data) - at) // 4)
     bounds = data[_array_header.size : at]
     cells: list[Cell] = []
     for _ in range(count):
@@ -84,8 +92,7 @@ def binary_array(data: bytes) -> Parts:
 
 def binary_record(data: bytes) -> Parts:
     (count,) = _int.unpack_from(data)
-    if not 0 <= count <= (len(data) - 4) // 8:
-        raise ValueError("a record says it has more fields than it holds")
+    _bounded(count, (len(data) - 4) // 8)
     at = 4
     cells: list[Cell] = []
     oids: list[int] = []
@@ -128,8 +135,7 @@ def binary_range(data: bytes, bound: int) -> Parts:
 
 def binary_multirange(data: bytes, inner: int) -> Parts:
     (count,) = _int.unpack_from(data)
-    if not 0 <= count <= (len(data) - 4) // 4:
-        raise ValueError("a multirange says it has more ranges than it holds")
+    _bounded(count, (len(data) - 4) // 4)
     at = 4
     cells: list[Cell] = []
     for _ in range(count):
@@ -169,6 +175,7 @@ def copy_tuples(data: bytes) -> Parts:
             cell, at = _take(data, at)
             cells.append(cell)
             piece_from = at
+        _bounded(len(cells), MAX_CELLS)
     if count < -1:
         raise ValueError("a tuple of COPY has a negative number of fields")
     _at_end(data, at)
@@ -182,8 +189,7 @@ def copy_tuples(data: bytes) -> Parts:
 
 def binary_hstore(data: bytes, text: int) -> Parts:
     (count,) = _int.unpack_from(data)
-    if not 0 <= count <= (len(data) - 4) // 8:
-        raise ValueError("an hstore says it has more pairs than it holds")
+    _bounded(count, (len(data) - 4) // 8)
     at = 4
     cells: list[Cell] = []
     for _ in range(2 * count):
@@ -271,6 +277,7 @@ def text_array(data: bytes, element: int, delimiter: bytes = b",") -> Parts:
             piece_from = match.end(group) + (group == 2)
             is_null = plain is not None and cell.upper() == b"NULL"
             cells.append(None if is_null else _ESCAPE.sub(rb"\1", cell))
+            _bounded(len(cells), MAX_CELLS)
             wants_value, may_close = False, True
         at = match.end()
     if depth or at == start:
@@ -285,6 +292,7 @@ def text_array(data: bytes, element: int, delimiter: bytes = b",") -> Parts:
 
 def text_vector(data: bytes, element: int) -> Parts:
     """The form of int2vector and oidvector: numbers with spaces between them."""
+    _bounded(data.count(b" "), len(data))
     cells: list[Cell] = [*data.split()]
 
     def join(cells: Sequence[Cell]) -> bytes:
@@ -327,6 +335,7 @@ def text_record(data: bytes) -> Parts:
         if match is None:
             raise ValueError("a record is not well formed")
         cells.append(_unquote(match[0]) if match[0] else None)
+        _bounded(len(cells), MAX_CELLS)
         at = match.end()
         if data[at : at + 1] != b",":
             break
@@ -372,6 +381,7 @@ def text_multirange(data: bytes, inner: int) -> Parts:
         if match is None:
             raise ValueError("a multirange is not well formed")
         cells.append(match[0])
+        _bounded(len(cells), MAX_CELLS)
         at = match.end()
         if at < len(data) - 1:
             if data[at : at + 1] != b",":

@@ -164,10 +164,12 @@ class _Batch:
         return len(self._starts)
 
     def offsets(self, column: int) -> NDArray[Any]:
-        return self._located()[0][column]  # type: ignore[no-any-return]
+        offsets: NDArray[Any] = self._located()[0][column]
+        return offsets
 
     def lengths(self, column: int) -> NDArray[Any]:
-        return self._located()[1][column]  # type: ignore[no-any-return]
+        lengths: NDArray[Any] = self._located()[1][column]
+        return lengths
 
     def patch(self, positions: NDArray[Any], values: NDArray[Any] | int, cells: int) -> None:
         np.frombuffer(self._writable(), dtype=np.uint8)[positions] = values

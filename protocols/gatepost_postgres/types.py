@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from gatepost.values import Kind, Scalar
-from gatepost_postgres import codecs, times
+from gatepost_postgres import codecs, numbers, shapes, times
 from gatepost_postgres.codecs import Codec
 from gatepost_postgres.containers import (
+    MAX_CELLS,
     Parts,
     binary_array,
     binary_hstore,
@@ -36,7 +37,7 @@ TEXT_FORMAT: Final = 0
 BINARY_FORMAT: Final = 1
 
 MAX_DEPTH: Final = 16
-MAX_SCALARS: Final = 1 << 20
+MAX_SCALARS: Final = MAX_CELLS
 
 
 class Malformed(ValueError):
@@ -89,31 +90,31 @@ _SCALARS: Final[tuple[tuple[int, int, str, Kind, Codec, int], ...]] = (
     (17, 1001, "bytea", Kind.BYTES, codecs.BYTEA, 0),
     (18, 1002, "char", Kind.TEXT, codecs.CHAR, 0),
     (19, 1003, "name", Kind.TEXT, codecs.TEXT, 0),
-    (20, 1016, "int8", Kind.INTEGER, codecs.INT8, 8),
-    (21, 1005, "int2", Kind.INTEGER, codecs.INT2, 2),
-    (23, 1007, "int4", Kind.INTEGER, codecs.INT4, 4),
-    (24, 1008, "regproc", Kind.OTHER, codecs.OBJECT, 0),
+    (20, 1016, "int8", Kind.INTEGER, numbers.INT8, 8),
+    (21, 1005, "int2", Kind.INTEGER, numbers.INT2, 2),
+    (23, 1007, "int4", Kind.INTEGER, numbers.INT4, 4),
+    (24, 1008, "regproc", Kind.OTHER, numbers.OBJECT, 0),
     (25, 1009, "text", Kind.TEXT, codecs.TEXT, 0),
-    (26, 1028, "oid", Kind.INTEGER, codecs.UINT4, 4),
+    (26, 1028, "oid", Kind.INTEGER, numbers.UINT4, 4),
     (27, 1010, "tid", Kind.OTHER, codecs.TID, 0),
-    (28, 1011, "xid", Kind.INTEGER, codecs.UINT4, 4),
-    (29, 1012, "cid", Kind.INTEGER, codecs.UINT4, 4),
+    (28, 1011, "xid", Kind.INTEGER, numbers.UINT4, 4),
+    (29, 1012, "cid", Kind.INTEGER, numbers.UINT4, 4),
     (114, 199, "json", Kind.JSON, codecs.JSON, 0),
     (142, 143, "xml", Kind.TEXT, codecs.TEXT, 0),
     (194, 0, "pg_node_tree", Kind.TEXT, codecs.TEXT, 0),
-    (600, 1017, "point", Kind.OTHER, codecs.POINT, 0),
-    (601, 1018, "lseg", Kind.OTHER, codecs.LSEG, 0),
-    (602, 1019, "path", Kind.OTHER, codecs.PATH, 0),
-    (603, 1020, "box", Kind.OTHER, codecs.BOX, 0),
-    (604, 1027, "polygon", Kind.OTHER, codecs.POLYGON, 0),
-    (628, 629, "line", Kind.OTHER, codecs.LINE, 0),
+    (600, 1017, "point", Kind.OTHER, shapes.POINT, 0),
+    (601, 1018, "lseg", Kind.OTHER, shapes.LSEG, 0),
+    (602, 1019, "path", Kind.OTHER, shapes.PATH, 0),
+    (603, 1020, "box", Kind.OTHER, shapes.BOX, 0),
+    (604, 1027, "polygon", Kind.OTHER, shapes.POLYGON, 0),
+    (628, 629, "line", Kind.OTHER, shapes.LINE, 0),
     (650, 651, "cidr", Kind.OTHER, codecs.CIDR, 0),
-    (700, 1021, "float4", Kind.FLOAT, codecs.FLOAT4, 0),
-    (701, 1022, "float8", Kind.FLOAT, codecs.FLOAT8, 0),
+    (700, 1021, "float4", Kind.FLOAT, numbers.FLOAT4, 0),
+    (701, 1022, "float8", Kind.FLOAT, numbers.FLOAT8, 0),
     (705, 0, "unknown", Kind.TEXT, codecs.TEXT, 0),
-    (718, 719, "circle", Kind.OTHER, codecs.CIRCLE, 0),
+    (718, 719, "circle", Kind.OTHER, shapes.CIRCLE, 0),
     (774, 775, "macaddr8", Kind.OTHER, codecs.MACADDR8, 0),
-    (790, 791, "money", Kind.DECIMAL, codecs.MONEY, 0),
+    (790, 791, "money", Kind.DECIMAL, numbers.MONEY, 0),
     (829, 1040, "macaddr", Kind.OTHER, codecs.MACADDR, 0),
     (869, 1041, "inet", Kind.OTHER, codecs.INET, 0),
     (1033, 1034, "aclitem", Kind.TEXT, codecs.TEXT, 0),
@@ -127,26 +128,26 @@ _SCALARS: Final[tuple[tuple[int, int, str, Kind, Codec, int], ...]] = (
     (1266, 1270, "timetz", Kind.TIME, times.TIMETZ, 0),
     (1560, 1561, "bit", Kind.OTHER, codecs.BIT, 0),
     (1562, 1563, "varbit", Kind.OTHER, codecs.BIT, 0),
-    (1700, 1231, "numeric", Kind.DECIMAL, codecs.NUMERIC, 0),
+    (1700, 1231, "numeric", Kind.DECIMAL, numbers.NUMERIC, 0),
     (1790, 2201, "refcursor", Kind.TEXT, codecs.TEXT, 0),
-    (2202, 2207, "regprocedure", Kind.OTHER, codecs.OBJECT, 0),
-    (2203, 2208, "regoper", Kind.OTHER, codecs.OBJECT, 0),
-    (2204, 2209, "regoperator", Kind.OTHER, codecs.OBJECT, 0),
-    (2205, 2210, "regclass", Kind.OTHER, codecs.OBJECT, 0),
-    (2206, 2211, "regtype", Kind.OTHER, codecs.OBJECT, 0),
+    (2202, 2207, "regprocedure", Kind.OTHER, numbers.OBJECT, 0),
+    (2203, 2208, "regoper", Kind.OTHER, numbers.OBJECT, 0),
+    (2204, 2209, "regoperator", Kind.OTHER, numbers.OBJECT, 0),
+    (2205, 2210, "regclass", Kind.OTHER, numbers.OBJECT, 0),
+    (2206, 2211, "regtype", Kind.OTHER, numbers.OBJECT, 0),
     (2275, 1263, "cstring", Kind.TEXT, codecs.TEXT, 0),
     (2278, 0, "void", Kind.OTHER, codecs.TEXT, 0),
     (2950, 2951, "uuid", Kind.OTHER, codecs.UUID_, 0),
     (3220, 3221, "pg_lsn", Kind.OTHER, codecs.LSN, 0),
     (3614, 3643, "tsvector", Kind.OTHER, codecs.TSVECTOR, 0),
-    (3734, 3735, "regconfig", Kind.OTHER, codecs.OBJECT, 0),
-    (3769, 3770, "regdictionary", Kind.OTHER, codecs.OBJECT, 0),
+    (3734, 3735, "regconfig", Kind.OTHER, numbers.OBJECT, 0),
+    (3769, 3770, "regdictionary", Kind.OTHER, numbers.OBJECT, 0),
     (3802, 3807, "jsonb", Kind.JSON, codecs.JSONB, 0),
     (4072, 4073, "jsonpath", Kind.TEXT, codecs.JSONPATH, 0),
-    (4089, 4090, "regnamespace", Kind.OTHER, codecs.OBJECT, 0),
-    (4096, 4097, "regrole", Kind.OTHER, codecs.OBJECT, 0),
-    (4191, 4192, "regcollation", Kind.OTHER, codecs.OBJECT, 0),
-    (5069, 271, "xid8", Kind.INTEGER, codecs.UINT8, 8),
+    (4089, 4090, "regnamespace", Kind.OTHER, numbers.OBJECT, 0),
+    (4096, 4097, "regrole", Kind.OTHER, numbers.OBJECT, 0),
+    (4191, 4192, "regcollation", Kind.OTHER, numbers.OBJECT, 0),
+    (5069, 271, "xid8", Kind.INTEGER, numbers.UINT8, 8),
 )
 
 # (range, its array type, its multirange, that one's array type, name, type of the bounds)
@@ -262,7 +263,7 @@ def _looks_like(oid: int, data: bytes) -> Type:
         return TYPES[_INT8]
     if oid == 0 and len(data) > 8:
         try:
-            codecs.NUMERIC.read(data)
+            numbers.NUMERIC.read(data)
         except _NOT_OF_TYPE:
             return TYPES[_BYTEA]
         return TYPES[_NUMERIC]
@@ -297,6 +298,12 @@ def _leaf(type_: Type, fmt: int, data: bytes) -> Scalar:
     return Scalar(type_.kind, type_.codec.read(data), type_.capacity)
 
 
+def _changed(type_: Type, fmt: int, data: bytes, before: Scalar, text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    return data if text == before.text else _written(type_, fmt, text)
+
+
 def _written(type_: Type, fmt: int, text: str) -> bytes:
     if fmt == BINARY_FORMAT:
         return type_.codec.write(text)
@@ -317,8 +324,7 @@ def _walk(oid: int, fmt: int, data: bytes, depth: int) -> Iterator[Scalar]:
 def _rebuild(oid: int, fmt: int, data: bytes, texts: Iterator[str | None], depth: int) -> bytes | None:
     parts = _split(oid, fmt, data, depth)
     if isinstance(parts, Type):
-        text = next(texts)
-        return data if text == _leaf(parts, fmt, data).text else None if text is None else _written(parts, fmt, text)
+        return _changed(parts, fmt, data, _leaf(parts, fmt, data), next(texts))
     return parts.join(
         [
             None if cell is None else _rebuild(inner, fmt, cell, texts, depth + 1)
@@ -363,8 +369,7 @@ def encode(oid: int, fmt: int, data: bytes, texts: Sequence[str | None]) -> byte
         raise ValueError("one text for each scalar was expected")
     type_ = TYPES.get(oid)
     if type_ is not None and type_.split is None:
-        text = texts[0]
-        return data if text == before[0].text else None if text is None else _written(type_, fmt, text)
+        return _changed(type_, fmt, data, before[0], texts[0])
     return _rebuild(oid, fmt, data, iter(texts), 0)
 
 
