@@ -110,9 +110,8 @@ class Authentication:
         """The plugins have judged what was asked last."""
         asked = self._asked
         assert asked is not None
-        if isinstance(answer, Verifier) != (asked.kind is CredentialKind.SCRAM_SHA_256) and not (
-            answer is None or isinstance(answer, Deny)
-        ):
+        proof = Verifier if asked.kind is CredentialKind.SCRAM_SHA_256 else Identity
+        if answer is not None and not isinstance(answer, Deny | proof):
             raise PluginFault(f"a plugin answered credentials of the kind {asked.kind.value} with the wrong type")
         yield from self._ANSWERS[asked.kind](self, answer)
 

@@ -96,8 +96,8 @@ def cstring(text: str) -> bytes:
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> bytes:
-    """The body of an ErrorResponse or NoticeResponse from (field code, text); empty texts are left out."""
-    return b"".join(code.encode() + cstring(text) for code, text in pairs if text) + b"\0"
+    """The body of an ErrorResponse or NoticeResponse from (field code, text); empty texts and NULs are left out."""
+    return b"".join(code.encode() + cstring(text.replace("\0", "")) for code, text in pairs if text) + b"\0"
 
 
 def error(code: str, text: str, *, severity: str = "ERROR", detail: str = "", hint: str = "") -> bytes:

@@ -22,7 +22,7 @@ from gatepost.adapter import (
     Side,
     TlsInfo,
 )
-from gatepost.errors import ClientFault, Fault, FaultCode, UpstreamFault
+from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, UpstreamFault
 from gatepost.values import Deny, EndCode, Identity, Reason, Statement, UpstreamCredentials, Verdict, Verifier
 from gatepost_postgres import messages, sqlstate
 from gatepost_postgres.auth import Authentication
@@ -84,6 +84,9 @@ class PostgresSession(ProtocolSession):
 
     def connected(self, credentials: UpstreamCredentials) -> list[Action]:
         assert self._request is not None
+        password = credentials.password.reveal() if credentials.password else ""
+        if "\0" in credentials.user + credentials.database + password:
+            raise PluginFault("a plugin gave credentials for the database that hold a NUL")
         self._login = Login(self._environment, self._upstream, self._request, credentials, self._logged_in)
         return self._collect(self._login.begin())
 
@@ -154,6 +157,8 @@ class PostgresSession(ProtocolSession):
         yield SendClient(messages.message(messages.READY, b"I"))
         yield Serving()
         self._serving = serving
+        # They have done their part, and hold secrets.
+        self._authentication = self._login = None
         for side, inbox in ((UPSTREAM, self._upstream), (CLIENT, self._client)):
             if data := inbox.drain():
                 yield from serving.receive(side, data)

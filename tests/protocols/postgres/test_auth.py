@@ -234,6 +234,12 @@ def test_an_identity_for_an_unproven_password_is_the_plugins_fault():
         session.authenticated(AGENT)
 
 
+def test_a_deny_may_hold_anything():
+    player = make_player(answer=lambda question: Deny(reason="a NUL\0 within")).client(STARTUP)
+    player.client(ScramClient().initial())
+    assert error(bytes(player.to_client))["M"] == "a NUL within"
+
+
 # Certificates.
 
 

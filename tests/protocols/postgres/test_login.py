@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.protocols.postgres.handshake import (
+    AGENT,
     AUTH_OK,
     STARTUP,
     ScramClient,
@@ -30,12 +33,13 @@ from tests.wire import SSL_REQUEST, message
 from gatepost.adapter import UPSTREAM, StartTls, TlsInfo, TlsPolicy
 from gatepost.errors import UpstreamFault
 from gatepost.testing import Player, RecordingHooks, from_client, from_upstream
-from gatepost.values import EndCode, Notice, Secret, UpstreamCredentials
+from gatepost.values import CredentialKind, EndCode, Notice, Secret, UpstreamCredentials
 
 PASSWORD = "upstream-password"
 CREDENTIALS = UpstreamCredentials(user="service", password=Secret(PASSWORD))
 THEIR_CERTIFICATE = certificate(hashes.SHA256())
 TLS = TlsInfo(version="TLSv1.3", cipher="any", peer_certificate=THEIR_CERTIFICATE, alpn="postgresql")
+CERTIFICATES = {"offers": frozenset({CredentialKind.CERTIFICATE}), "client_tls": TlsPolicy.REQUIRED}
 SASL = b"SCRAM-SHA-256\0\0"
 SASL_PLUS = b"SCRAM-SHA-256-PLUS\0" + SASL
 
@@ -86,6 +90,20 @@ def test_the_login_is_gatepost_s_and_the_settings_are_the_clients():
 def test_the_credentials_may_name_the_database():
     player = prove(begin(UpstreamCredentials(user="service", database="ledger")), database="shop")
     assert parameters(bytes(player.to_upstream))["database"] == "ledger"
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        UpstreamCredentials(user="ser\0vice"),
+        UpstreamCredentials(user="service", database="shop\0"),
+        UpstreamCredentials(user="service", password=Secret("pass\0word")),
+    ],
+)
+def test_credentials_that_the_protocol_cannot_carry_are_the_plugins_fault(credentials):
+    player = prove(begin(credentials))
+    assert player.closed.code is EndCode.PLUGIN_FAULT
+    assert not player.to_upstream
 
 
 # TLS.
@@ -253,6 +271,14 @@ def test_a_database_that_speaks_before_tls_is_not_believed():
     session.receive(UPSTREAM, b"S")
     with pytest.raises(UpstreamFault):
         session.receive(UPSTREAM, AUTH_OK)
+
+
+@given(st.binary(max_size=100), st.sampled_from([b"", AUTH_OK, auth_request(10, SASL), AUTH_OK + database_ready()]))
+def test_whatever_a_database_says_the_session_waits_serves_or_closes(data, before):
+    player = make_player(answer=lambda question: AGENT, player={"tls": TLS}, **CERTIFICATES).client(SSL_REQUEST)
+    player.client(STARTUP).upstream(before).upstream(data)
+    if player.closed:
+        assert error(bytes(player.to_client[1:]))["S"] == "FATAL"
 
 
 # Errors.
