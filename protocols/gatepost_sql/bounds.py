@@ -23,7 +23,7 @@ FEW_BYTES: Final = 2 * MAX_LEVELS
 # The scanner's time grows with the square of the depth of nested comments.
 MAX_COMMENTS: Final = 1000
 # Of a tree in which parts are repeated.
-MAX_NODES: Final = 200_000
+MAX_NODES: Final = 100_000
 
 _FLAT: Final = frozenset(
     {

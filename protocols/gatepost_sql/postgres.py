@@ -6,7 +6,10 @@ string would mean something else to the server. Whoever sends the text to a serv
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 from postgast import PgQueryError, fingerprint, normalize
@@ -27,6 +30,11 @@ _forms: OrderedDict[str, Facts] = OrderedDict()
 
 def judge(text: str) -> Facts:
     """The facts of `text`, from those of a text that differs in literals only where there are any. Never raises."""
+    with _collector_paused() if len(text) > bounds.FEW_BYTES else nullcontext():
+        return _judge(text)
+
+
+def _judge(text: str) -> Facts:
     try:
         data = bounds.encode(text)
         form = _normal_form(text, data)
@@ -41,6 +49,8 @@ def judge(text: str) -> Facts:
         facts = walk.facts(fingerprint(text).hex)
     except NotUnderstood as error:
         return _unknown(str(error))
+    except RecursionError:
+        return _unknown("the statement is nested too deeply")
     except (AttributeError, LookupError, TypeError, ValueError):
         return _unknown("its parse tree has a shape that is not known")
     if form and not walk.literals_matter:
@@ -66,3 +76,15 @@ def _normal_form(text: str, data: bytes) -> str:
 
 def _unknown(reason: str) -> Facts:
     return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), reason=reason)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No search for cycles meanwhile: it would look again and again at a large tree that lives for a moment."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -22,15 +22,13 @@ _decode = msgspec.json.Decoder().decode
 def parse(data: bytes) -> list[Node]:
     """The statements of a text that `bounds.encode` lets pass, each as {kind: node}.
 
-    Raises NotUnderstood for what the grammar does not accept and for what is nested too deeply.
+    Raises NotUnderstood for what the grammar does not accept, and RecursionError for what is nested too deeply.
     """
     result = lib.pg_query_parse(data)
     try:
         if result.error:
             raise NotUnderstood("PostgreSQL's grammar does not accept the text")
         tree = _decode(result.parse_tree)
-    except RecursionError:
-        raise NotUnderstood("the statement is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise NotUnderstood("its parse tree cannot be read") from None
     finally:
