@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from msgspec.structs import replace
 
@@ -27,6 +27,9 @@ _PRIVATE_NAME: Final = b"gatepost"
 _DEALLOCATE: Final = re.compile(
     r'\s*deallocate\s+(?:prepare\s+)?(?!all\b|prepare\b)(?:([a-z_]\w*)|"([^"]+)")\s*;?\s*', re.ASCII | re.IGNORECASE
 )
+# Verbs of statements that remove prepared statements, or make and close cursors, by name.
+_BY_NAME: Final = frozenset(("deallocate", "discard", "declare", "close"))
+
 _BINARY: Final = re.compile(r"\bbinary\b", re.IGNORECASE)
 
 
@@ -39,6 +42,7 @@ STALL: Final = Stall()
 # What becomes of a message: None to send it as it came, bytes to send instead, a statement to ask about first.
 Step: TypeAlias = bytes | Statement | Stall | None
 Handler: TypeAlias = "Callable[[Judging, bytes], Step]"
+Allow: TypeAlias = Callable[[Any, Run], bytes | None]
 _Request: TypeAlias = requests.Query | requests.Parse | requests.Bind | requests.Execute
 
 
@@ -59,7 +63,9 @@ class Judging:
         self._number = 0
         self._batch = 0
         self._request: _Request | None = None
+        self._allow: Allow = self._allow_query
         self._prepared: Prepared | None = None
+        # The latest that may take COPY data.
         self._run: Run | None = None
 
     @property
@@ -68,8 +74,9 @@ class Judging:
 
     def resolve(self, statement: Statement, verdict: Verdict) -> tuple[bytes | None, list[Action]]:
         """The answer to a statement that was returned: what to send, as in `Step`, and what has ended by that."""
-        request, self._request = self._request, None
+        request, allow = self._request, self._allow
         assert request is not None
+        self._request = None
         if isinstance(verdict, Deny):
             return (b"" if self._ledger.mode == Mode.SKIPPING else self._deny(request, verdict)), []
         if self._ledger.mode == Mode.SKIPPING:
@@ -77,7 +84,11 @@ class Judging:
         if statement.facts.settings and (deny := denial.refused_setting(statement.facts)) is not None:
             never = Run(statement, error=denial.INSUFFICIENT_PRIVILEGE, message=deny.reason)
             return self._deny(request, deny), [Ended(statement, never.outcome())]
-        return self._allow(request, statement), []
+        run = Run(statement)
+        if not (statement.is_preparation or _BY_NAME.isdisjoint(statement.facts.verbs)):
+            _note_forgetting(run)
+        self._ledger.start(run)
+        return allow(request, run), []
 
     # What a message asks for.
 
@@ -85,7 +96,7 @@ class Judging:
         if self._ledger.batch_is_open:
             return STALL
         request = requests.query(body)
-        return self._judge(request, request.text)
+        return self._judge(request, self._allow_query, request.text)
 
     def _parse(self, body: bytes) -> Step:
         request = requests.parse(body)
@@ -93,9 +104,11 @@ class Judging:
             return self._deny(request, _limit("this name is reserved", "give the prepared statement another name"))
         if len(self._ledger.prepared) >= self._limits.prepared:
             return self._deny(request, _limit("too many prepared statements", "close those that are not needed"))
-        return self._judge(request, request.text, is_preparation=True)
+        return self._judge(request, self._allow_parse, request.text, is_preparation=True)
 
-    def _judge(self, request: requests.Query | requests.Parse, text: bytes, *, is_preparation: bool = False) -> Step:
+    def _judge(
+        self, request: requests.Query | requests.Parse, allow: Allow, text: bytes, *, is_preparation: bool = False
+    ) -> Step:
         """Ask about a text, unless the session itself has to deny it."""
         try:
             decoded = text.decode()
@@ -109,11 +122,12 @@ class Judging:
             deny_ = self._binary_copy(statement)
         if deny_ is not None:
             return self._deny(request, deny_)
-        return self._ask(request, statement)
+        return self._ask(request, allow, statement)
 
-    def _ask(self, request: _Request, statement: Statement) -> Statement:
+    def _ask(self, request: _Request, allow: Allow, statement: Statement) -> Statement:
         self._number = statement.number
         self._request = request
+        self._allow = allow
         return statement
 
     def _binary_copy(self, statement: Statement) -> Deny | None:
@@ -149,7 +163,7 @@ class Judging:
             original=prepared.original,
         )
         self._prepared = prepared
-        return self._ask(request, statement)
+        return self._ask(request, self._allow_bind, statement)
 
     def _execute(self, body: bytes) -> Step:
         request = requests.execute(body)
@@ -158,9 +172,9 @@ class Judging:
             # DECLARE made it, or nothing did.
             prepared = _unknown("FETCH ALL FROM", request.portal)
             statement = Statement(number=self._number + 1, text=prepared.text, facts=prepared.facts)
-            return self._ask(request, statement)
+            return self._ask(request, self._allow_execute, statement)
         if not self._ledger.is_under_way(portal.run):
-            return self._ask(request, replace(portal.run.statement, number=self._number + 1))
+            return self._ask(request, self._allow_execute, replace(portal.run.statement, number=self._number + 1))
         return self._run_portal(request, portal, None)
 
     def _run_portal(self, request: requests.Execute, portal: Portal, unknown: Portal | None) -> bytes | None:
@@ -249,48 +263,42 @@ class Judging:
         self._ledger.mode = Mode.SKIPPING
         return denial.FAILING_PARSE
 
-    def _allow(self, request: _Request, statement: Statement) -> bytes | None:
-        ledger = self._ledger
-        run = Run(statement)
-        ledger.is_draining = False
-        if isinstance(request, requests.Query):
-            _note_forgetting(run)
-            ledger.start(run)
-            self._run = run
-            ledger.owed.append(Owed(State.QUERY, run=run, is_query=True))
-            self._batch += 1
-            return None if statement.original is None else request.encode(statement.text)
-        if isinstance(request, requests.Parse):
-            ledger.start(run)
-            prepared = Prepared(statement.text, statement.facts, statement.original, request.types)
-            ledger.prepared.begin(request.name, prepared, self._batch)
-            ledger.owed.append(Owed(State.PARSE, request.name, run=run, prepared=prepared))
-            return None if statement.original is None else request.encode(statement.text)
-        _note_forgetting(run)
-        ledger.start(run)
-        if isinstance(request, requests.Bind):
-            return self._bind_portal(request, run)
-        portal = ledger.portals.latest(request.portal)
-        if portal is not None:
-            portal.run = run
-            return self._run_portal(request, portal, None)
-        portal = Portal(run)
-        return self._run_portal(request, portal, portal)
+    def _allow_query(self, request: requests.Query, run: Run) -> bytes | None:
+        self._ledger.owed.append(Owed(State.QUERY, run=run, is_query=True))
+        self._ledger.is_draining = False
+        self._batch += 1
+        self._run = run
+        return None if run.statement.original is None else request.encode(run.statement.text)
 
-    def _bind_portal(self, request: requests.Bind, run: Run) -> bytes | None:
-        ledger = self._ledger
-        prepared, self._prepared = self._prepared, None
+    def _allow_parse(self, request: requests.Parse, run: Run) -> bytes | None:
+        statement = run.statement
+        prepared = Prepared(statement.text, statement.facts, statement.original, request.types)
+        self._ledger.prepared.begin(request.name, prepared, self._batch)
+        self._ledger.owed.append(Owed(State.PARSE, request.name, run=run, prepared=prepared))
+        return None if statement.original is None else request.encode(statement.text)
+
+    def _allow_bind(self, request: requests.Bind, run: Run) -> bytes | None:
+        ledger, prepared = self._ledger, self._prepared
         assert prepared is not None
-        rebound = None
+        change = None
         if run.statement.text != prepared.text:
             # A plugin has rewritten what is prepared already: prepare the new text beside it.
-            rebound = request.encode(run.statement.text, _PRIVATE_NAME, prepared.types)
+            change = request.encode(run.statement.text, _PRIVATE_NAME, prepared.types)
             ledger.owed.append(Owed(State.CLOSE, _PRIVATE_NAME, is_own=True))
             ledger.owed.append(Owed(State.PARSE, _PRIVATE_NAME, is_own=True))
         portal = Portal(run)
         ledger.portals.begin(request.portal, portal, self._batch)
         ledger.owed.append(Owed(State.BIND, request.portal, portal, True))
-        return rebound
+        ledger.is_draining = False
+        return change
+
+    def _allow_execute(self, request: requests.Execute, run: Run) -> bytes | None:
+        portal = self._ledger.portals.latest(request.portal)
+        if portal is None:
+            portal = unknown = Portal(run)
+            return self._run_portal(request, portal, unknown)
+        portal.run = run
+        return self._run_portal(request, portal, None)
 
     # What a client may send.
     handlers: ClassVar[Mapping[int, Handler]] = {

@@ -110,9 +110,9 @@ class Ledger:
 
     def forget_portals(self) -> None:
         """The transaction has ended, or cursors may have been replaced by name."""
-        portals = list(self.portals.settled.values())
-        self.portals.settled.clear()
-        for portal in portals:
+        portals = self.portals.settled
+        while portals:
+            _, portal = portals.popitem()
             self.end(portal.run)
 
     def _forget_prepared(self, name: bytes) -> None:

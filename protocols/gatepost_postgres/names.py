@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from msgspec import Struct
-
 T = TypeVar("T")
-
-
-class _Moving(Struct, Generic[T]):
-    """What a name will mean if the latest message about it succeeds, and how many are unanswered."""
-
-    unanswered: int
-    batch: int
-    thing: T | None
 
 
 class Unsettled(Exception):
@@ -31,7 +21,8 @@ class Names(Generic[T]):
 
     def __init__(self) -> None:
         self.settled: dict[bytes, T] = {}
-        self._moving: dict[bytes, _Moving[T]] = {}
+        # For each name: how many messages about it are unanswered, the batch of the latest, and what that one makes it.
+        self._moving: dict[bytes, tuple[int, int, T | None]] = {}
 
     def __len__(self) -> int:
         return len(self.settled) + len(self._moving)
@@ -39,31 +30,25 @@ class Names(Generic[T]):
     def begin(self, name: bytes, thing: T | None, batch: int) -> None:
         """A message is sent that makes `name` mean `thing`, or nothing."""
         moving = self._moving.get(name)
-        if moving is None:
-            self._moving[name] = _Moving(1, batch, thing)
-        else:
-            moving.unanswered += 1
-            moving.batch = batch
-            moving.thing = thing
+        self._moving[name] = (1 if moving is None else moving[0] + 1, batch, thing)
 
     def end(self, name: bytes) -> None:
         """A message of `begin` was answered, or the server skipped it."""
-        moving = self._moving[name]
-        moving.unanswered -= 1
-        if not moving.unanswered:
-            del self._moving[name]
+        unanswered, batch, thing = self._moving.pop(name)
+        if unanswered > 1:
+            self._moving[name] = (unanswered - 1, batch, thing)
 
     def find(self, name: bytes, batch: int) -> T | None:
         """What `name` means for a message of this batch. Raises Unsettled."""
-        if self._moving:
-            moving = self._moving.get(name)
-            if moving is not None:
-                if moving.batch != batch:
-                    raise Unsettled
-                return moving.thing
+        if name in self._moving:
+            _, latest, thing = self._moving[name]
+            if latest != batch:
+                raise Unsettled
+            return thing
         return self.settled.get(name)
 
     def latest(self, name: bytes) -> T | None:
         """What `name` means if all messages about it succeed."""
-        moving = self._moving.get(name) if self._moving else None
-        return moving.thing if moving is not None else self.settled.get(name)
+        if name in self._moving:
+            return self._moving[name][2]
+        return self.settled.get(name)

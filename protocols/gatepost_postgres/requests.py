@@ -6,6 +6,7 @@ Source: PostgreSQL 18 documentation, 54.7 "Message Formats".
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from gatepost_postgres import messages
 _count: Final = struct.Struct("!H").unpack_from
 _length: Final = struct.Struct("!i").unpack_from
 _NUL: Final = b"\0"
+_NONE: Final = b"\0\0"
 
 
 class Query(Struct):
@@ -67,7 +69,7 @@ class Bind(Struct):
         )
 
 
-class Execute(Struct):
+class Execute(Struct, frozen=True):
     """A portal to be run. `rest` is the body after its name: how many rows at most."""
 
     portal: bytes
@@ -104,21 +106,21 @@ def bind(body: bytes) -> Bind:
     try:
         portal_end = body.index(_NUL)
         statement_end = body.index(_NUL, portal_end + 1)
-        at = statement_end + 1
-        formats, at = _codes(body, at)
+        formats, at = _codes(body, statement_end + 1)
         (count,) = _count(body, at)
         at += 2
         values: list[bytes | None] = []
         for _ in range(count):
             (length,) = _length(body, at)
             at += 4
-            if length == -1:
+            if length >= 0:
+                end = at + length
+                values.append(body[at:end])
+                at = end
+            elif length == -1:
                 values.append(None)
-                continue
-            if length < 0 or length > len(body) - at:
+            else:
                 raise ValueError
-            values.append(body[at : at + length])
-            at += length
         _, at = _codes(body, at)
     except (ValueError, struct.error):
         raise ClientFault("a Bind message is malformed") from None
@@ -129,6 +131,7 @@ def bind(body: bytes) -> Bind:
     )
 
 
+@lru_cache(maxsize=1024)
 def execute(body: bytes) -> Execute:
     end = body.find(_NUL)
     if end < 0 or len(body) != end + 5:
@@ -136,6 +139,7 @@ def execute(body: bytes) -> Execute:
     return Execute(body[:end], body[end + 1 :])
 
 
+@lru_cache(maxsize=1024)
 def named(body: bytes) -> tuple[bool, bytes]:
     """The body of a Describe or Close: whether it means a portal (else a prepared statement), and its name."""
     if body[:1] not in (b"P", b"S") or body.find(_NUL) != len(body) - 1:
@@ -144,8 +148,8 @@ def named(body: bytes) -> tuple[bool, bytes]:
 
 
 def _codes(body: bytes, at: int) -> tuple[tuple[int, ...], int]:
+    """Format codes at an offset, and where they end."""
+    if body[at : at + 2] == _NONE:
+        return (), at + 2
     (count,) = _count(body, at)
-    at += 2
-    if not count:
-        return (), at
-    return struct.unpack_from(f"!{count}H", body, at), at + 2 * count
+    return struct.unpack_from(f"!{count}H", body, at + 2), at + 2 + 2 * count
