@@ -10,6 +10,7 @@ import re
 import tomllib
 import types
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -313,12 +314,20 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _expected(type_: Any, message: str) -> str:
     """What was expected, from a validation error; where msgspec would quote the value, from the type."""
-    if get_origin(type_) is Literal:
-        return "expected one of " + ", ".join(f'"{value}"' for value in get_args(type_))
-    reason = message.partition(" - at `$")[0]
-    if reason.startswith("Invalid enum value"):
-        return "expected one of " + ", ".join(f'"{value.value}"' for value in type_)
+    if message.startswith("Invalid"):
+        choices = ", ".join(f'"{choice}"' for choice in _choices(type_))
+        return f"expected one of {choices}" if choices else "this value is not allowed here"
+    reason = message.partition(" - at `")[0]
     words = {"`object`": "a table", "`array`": "an array", "`str`": "a text", "`int`": "a whole number"}
     for word, plain in words.items():
         reason = reason.replace(word, plain)
     return reason[:1].lower() + reason[1:]
+
+
+def _choices(type_: Any) -> list[str]:
+    """The values that a type, or a part of it, is limited to."""
+    if get_origin(type_) is Literal:
+        return [str(value) for value in get_args(type_)]
+    if isinstance(type_, type) and issubclass(type_, Enum):
+        return [str(member.value) for member in type_]
+    return [choice for part in get_args(type_) for choice in _choices(part)]

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from msgspec import Struct
@@ -183,6 +184,11 @@ def test_the_line_of_a_key(key: tuple[str | int, ...], line: int | None) -> None
     assert line_of(NESTED, key) == line
 
 
+class Shade(StrEnum):
+    LIGHT = "light"
+    DARK = "dark"
+
+
 class Rule(Struct, frozen=True):
     column: str
     digits: int = 4
@@ -195,6 +201,7 @@ class PluginConfig(Struct, frozen=True):
     pair: tuple[str, int] = ("", 0)
     patience: Seconds = Seconds(1)
     words: FilePath | None = None
+    shades: dict[Shade, Literal["thin", "thick"] | None] = {}
 
 
 def configured(folder: Path, table: str) -> Config:
@@ -225,6 +232,18 @@ def test_a_plugin_decodes_its_own_table(tmp_path: Path) -> None:
             "unknown",
         ),
         ('password = "env:X"\n[plugins.mine.roles.r]\ncolumn = 3', 8, "plugins.mine.roles.r.column", "expected a text"),
+        (
+            'password = "env:X"\nshades.dark = "hunter2"',
+            7,
+            "plugins.mine.shades.dark",
+            'expected one of "thin", "thick"',
+        ),
+        (
+            'password = "env:X"\nshades.hunter2 = "thin"',
+            7,
+            "plugins.mine.shades",
+            'expected one of "light", "dark", "thin", "thick"',
+        ),
         ('password = "env:X"\nwords = 3', 7, "plugins.mine.words", "expected"),
         ('password = "env:X"\npair = ["a"]', 7, "plugins.mine.pair", "length 2"),
     ],
