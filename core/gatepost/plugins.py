@@ -22,9 +22,10 @@ import msgspec
 import pluggy
 
 from gatepost import hookspecs
-from gatepost.config import Config, fault_at, section
+from gatepost.config import Config, section
 from gatepost.errors import ConfigFault, Fault, PluginFault, describe
 from gatepost.hookspecs import Gateway, Service
+from gatepost.toml import fault_at
 from gatepost.values import (
     ALLOW,
     Allow,

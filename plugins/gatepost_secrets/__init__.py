@@ -30,7 +30,7 @@ from gatepost import (
     hookimpl,
     read_secret,
 )
-from gatepost.config import fault_at
+from gatepost.toml import fault_at
 
 logger = logging.getLogger("gatepost.secrets")
 

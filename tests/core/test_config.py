@@ -8,7 +8,8 @@ import pytest
 from msgspec import Struct
 
 from gatepost import ConfigFault, FilePath, Seconds, SecretReference
-from gatepost.config import Config, address, line_of, load, section
+from gatepost.config import Config, address, load, section
+from gatepost.toml import line_of
 
 TARGET = """\
 [targets.shop]

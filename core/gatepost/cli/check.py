@@ -10,10 +10,11 @@ from msgspec import Struct, structs
 
 from gatepost import tls
 from gatepost.cli.group import Invocation
-from gatepost.config import Config, TargetConfig, address, fault_at
+from gatepost.config import Config, TargetConfig, address
 from gatepost.errors import ConfigFault, Fault
 from gatepost.gateway import find_adapter
 from gatepost.plugins import Plugins
+from gatepost.toml import fault_at
 
 IDLE_AT_MOST = 900  # PCI DSS 8.2.8
 
