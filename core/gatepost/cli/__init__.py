@@ -51,7 +51,10 @@ def main(ctx: click.Context, config: Path, script: Sequence[Path]) -> None:
 @main.command()
 @pass_invocation
 def run(told: Invocation) -> None:
-    """Serve the configured targets until SIGTERM; SIGHUP reloads the configuration."""
+    """Serve the configured targets until SIGTERM.
+
+    SIGHUP reloads the configuration.
+    """
     from gatepost import supervisor
 
     raise SystemExit(supervisor.run(told.config, told.scripts))
@@ -93,7 +96,10 @@ def init(told: Invocation) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @pass_invocation
 def list_plugins(told: Invocation, as_json: bool) -> None:
-    """Show the plugins that are on, in order, with the hooks that each implements."""
+    """Show which plugins are on, and their hooks.
+
+    They are in the order in which they are asked.
+    """
     enabled = {name: told.plugins.hooks_of(name) for name in told.plugins.names}
     off = sorted(gatepost.plugins.installed().keys() - enabled.keys())
     if as_json:
@@ -112,7 +118,10 @@ def list_plugins(told: Invocation, as_json: bool) -> None:
 @main.command()
 @click.option("--once", is_flag=True, help="Show it once and end, also on a terminal.")
 def demo(once: bool) -> None:
-    """Start a database with a small shop and gatepost in front of it, and show what it does."""
+    """Show gatepost in front of a small shop.
+
+    Starts a PostgreSQL of its own, and leaves nothing behind.
+    """
     from gatepost.demo import main as show
 
     raise SystemExit(show(once))
