@@ -198,7 +198,7 @@ class Answers:
             starts.append(position)
             position += 1 + header(rows, position)[1]
         batch = plan.batch(plan.description, rows, starts)
-        self._hooks.rows(batch)
+        self._hooks.rows(batch, plan.interest)
         if not batch.changed:
             return None
         run.masked += batch.masked

@@ -40,12 +40,14 @@ class Plan(Struct, frozen=True):
     """What to do with a result's rows.
 
     Attributes:
+        interest: what the plugins said of the result.
         is_watched: some of the rows may matter to a plugin.
         maybe: asked with a run of rows; false where none of them matters. None: always show them.
         message: the RowDescription as the client may see it, or None if it may as it came.
     """
 
     description: Description
+    interest: Interest = Interest.NOTHING
     is_watched: bool = False
     maybe: Callable[[bytes], object] | None = None
     message: bytes | None = None
@@ -96,6 +98,7 @@ class Plans:
         interest = self._hooks.columns(Result(statement=statement, columns=description.columns, is_copy=is_copy))
         return Plan(
             description,
+            interest,
             is_watched=interest != Interest.NOTHING,
             maybe=None if interest.columns else interest.maybe,
             message=message,

@@ -69,7 +69,7 @@ class _Reader:
 
     def columns(self, body: bytes) -> Iterator[Shown]:
         self._description = describe(body)
-        yield Shown("columns", self._description.names)
+        yield Shown(kind="columns", cells=self._description.names)
 
     def row(self, body: bytes) -> Iterator[Shown]:
         (count,) = _count(body)
@@ -81,7 +81,7 @@ class _Reader:
                 raise ValueError("a cell is longer than its row")
             cells.append(None if length < 0 else self._cell(column, count, body[at : at + length]))
             at += max(length, 0)
-        yield Shown("row", tuple(cells))
+        yield Shown(kind="row", cells=tuple(cells))
 
     def _cell(self, column: int, count: int, data: bytes) -> str:
         description = self._description
@@ -96,7 +96,7 @@ class _Reader:
 
     def tag(self, body: bytes) -> Iterator[Shown]:
         self._end()
-        yield Shown("tag", tuple(_texts(body)))
+        yield Shown(kind="tag", cells=tuple(_texts(body)))
 
     def error(self, body: bytes) -> Iterator[Shown]:
         self._end()
@@ -111,20 +111,20 @@ class _Reader:
             for part in body.split(b"\0")
             if part
         }
-        yield Shown(kind, tuple(texts.get(name) for name in _ERROR_FIELDS))
+        yield Shown(kind=kind, cells=tuple(texts.get(name) for name in _ERROR_FIELDS))
 
     def notification(self, body: bytes) -> Iterator[Shown]:
-        yield Shown("notification", tuple(_texts(body[4:])))
+        yield Shown(kind="notification", cells=tuple(_texts(body[4:])))
 
     def parameter(self, body: bytes) -> Iterator[Shown]:
-        yield Shown("state", tuple(_texts(body)))
+        yield Shown(kind="state", cells=tuple(_texts(body)))
 
     def ready(self, body: bytes) -> Iterator[Shown]:
-        yield Shown("state", (_STATUSES.get(body, ""),))
+        yield Shown(kind="state", cells=(_STATUSES.get(body, ""),))
 
     def copy(self, body: bytes) -> Iterator[Shown]:
         text = _looks_like_text(body)
-        yield Shown("copy", (_hex(body) if text is None else text.rstrip("\n"),))
+        yield Shown(kind="copy", cells=(_hex(body) if text is None else text.rstrip("\n"),))
 
     def _end(self) -> None:
         """The result is over; what comes next may be of another statement."""
