@@ -17,7 +17,7 @@ from typing import ClassVar, Final, TypeAlias
 
 from gatepost.adapter import Action, Authenticate, Close, Environment, SendClient, TlsInfo, TlsPolicy
 from gatepost.errors import ClientFault, FaultCode, PluginFault
-from gatepost.values import CredentialKind, Credentials, Deny, EndCode, Identity, Reason, Secret, Verifier
+from gatepost.values import CredentialKind, Credentials, Deny, DenyCode, EndCode, Identity, Reason, Secret, Verifier
 from gatepost_postgres import messages, sqlstate
 from gatepost_postgres.inbox import Inbox
 from gatepost_postgres.scram import (
@@ -41,6 +41,9 @@ _TOKEN: Final = re.compile(rb"Bearer +(?P<token>[A-Za-z0-9._~+/-]+=*)", re.IGNOR
 _BEARER_REFUSED: Final = b'{"status":"invalid_token"}'
 _DISMISSAL: Final = b"\x01"
 _FAILED: Final = "authentication failed"
+
+# A plugin that could not judge says nothing of the credentials: the client may try them again.
+_DENIED: Final = {DenyCode.UNAVAILABLE: sqlstate.OF_FAULT[FaultCode.PLUGIN]}
 
 Answer: TypeAlias = Identity | Verifier | Deny | None
 
@@ -183,7 +186,7 @@ class Authentication:
             is_token = self._mechanism == OAUTHBEARER
             code = sqlstate.INVALID_AUTHORIZATION if is_token else sqlstate.INVALID_PASSWORD
             return self._refuse(code, _FAILED)
-        return self._refuse(sqlstate.INVALID_AUTHORIZATION, deny.reason, hint=deny.hint)
+        return self._refuse(_DENIED.get(deny.code, sqlstate.INVALID_AUTHORIZATION), deny.reason, hint=deny.hint)
 
     def _refuse(self, code: str, text: str, *, hint: str = "") -> Iterator[Action]:
         self._state = _State.OVER

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatepost.errors import Fault, FaultCode
+from gatepost.errors import ClientFault, Fault, FaultCode
 
 
 class Inbox:
@@ -61,10 +61,9 @@ class Inbox:
         if length < minimum:
             raise self._fault("a message's length is too small to be true")
         if length > self._limit:
-            raise self._fault(
-                f"a message of a handshake is longer than {self._limit} bytes",
-                code=FaultCode.TOO_LARGE if self._fault.code is FaultCode.PROTOCOL else None,
-            )
+            # Of a client it says that it sends too much; of a database, that something else answers in its place.
+            code = FaultCode.TOO_LARGE if self._fault is ClientFault else None
+            raise self._fault(f"a message of a handshake is longer than {self._limit} bytes", code=code)
         return length
 
     def _take(self, count: int) -> bytes:

@@ -31,7 +31,7 @@ from tests.wire import SSL_REQUEST, TERMINATE, message
 from gatepost.adapter import CLIENT, Authenticate, Connect, TlsInfo, TlsPolicy
 from gatepost.errors import FaultCode, PluginFault
 from gatepost.testing import Player, from_client
-from gatepost.values import CredentialKind, Deny, EndCode
+from gatepost.values import CredentialKind, Deny, DenyCode, EndCode
 from gatepost_postgres.scram import server_end_point
 
 SCRAM, BEARER = CredentialKind.SCRAM_SHA_256, CredentialKind.BEARER
@@ -232,6 +232,12 @@ def test_an_identity_for_an_unproven_password_is_the_plugins_fault():
     session.receive(CLIENT, ScramClient().initial())
     with pytest.raises(PluginFault):
         session.authenticated(AGENT)
+
+
+def test_a_plugin_that_cannot_judge_is_no_wrong_password():
+    deny = Deny(reason="the directory does not answer", code=DenyCode.UNAVAILABLE)
+    player = make_player(answer=lambda question: deny).client(STARTUP).client(ScramClient().initial())
+    assert error(bytes(player.to_client))["C"] == "58000"
 
 
 def test_a_deny_may_hold_anything():
