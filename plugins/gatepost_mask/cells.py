@@ -20,11 +20,11 @@ from gatepost_mask.ranges import LONGEST, SHORTEST, ranges
 NUMBERS: Final = frozenset((Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT))
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
 # A number with fewer digits before its point is a measure or an average, with decimals that often look like more.
-_WHOLE_DIGITS: Final = 9
+_WHOLE_DIGITS: Final = 8
 # From here on a float8 does not hold every integer, and the check digit may be lost.
 _EXACT_FLOAT: Final = 1 << 53
 
-_NUMBER: Final = re.compile(r"[-+]?([0-9]*)(?:\.[0-9]*)?")
+_NUMBER: Final = re.compile(r"[-+]?([0-9]*)(?:\.[0-9]*)?(?:[eE].*)?")
 _EXPONENT: Final = re.compile(r"([-+]?)([0-9])(?:\.([0-9]+))?e\+?([0-9]{1,2})", re.IGNORECASE)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _JSON_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*')

@@ -12,7 +12,7 @@ the ranges, and that
 
 Words do not bound anything: `pan4111…x` is found. Windows may overlap; a digit is shown only if every window over it
 would show it, so that no choice between them can be wrong. Recall comes first: of random numbers of 16 digits
-one in twenty is taken for a card number, of 20 digits one in six.
+one in fifteen is taken for a card number, of 20 digits one in eight.
 """
 
 from __future__ import annotations
