@@ -226,6 +226,21 @@ def test_rows_that_lie_are_the_servers_fault(lie: bytes) -> None:
                 act(Batch(description(TEXT, TEXT), b"".join(messages), starts(messages)))
 
 
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 255)), max_size=3))
+def test_damaged_rows_are_read_alike_one_by_one_and_all_at_once(damage: list[tuple[int, int]]) -> None:
+    data = bytearray(row(b"a", None, b"ccc", b"") + b"tail of another message")
+    for at, value in damage:
+        data[at % len(data)] = value
+    batch = Batch(description(*[TEXT] * 4), bytes(data), [0])
+    try:
+        one = [batch.row(0).raw(column) for column in range(4)]
+    except UpstreamFault:
+        with pytest.raises(UpstreamFault):
+            batch.offsets(0)
+    else:
+        assert cells_of(batch) == [one]
+
+
 def test_a_row_must_not_reach_into_the_next() -> None:
     lie = row(b"a", row(b"x", b"y"))
     with pytest.raises(UpstreamFault):
