@@ -108,7 +108,7 @@ class PostgresSession(ProtocolSession):
         return self.fault(fault, EndCode.SERVER_CLOSED if self._serving else EndCode.UPSTREAM_FAULT)
 
     def fault(self, fault: Fault, code: EndCode) -> list[Action]:
-        actions = [*self._abort()]
+        actions = self._abort()
         if self._startup.can_tell:
             text = messages.error(sqlstate.OF_FAULT[fault.code], fault.message, severity="FATAL", hint=fault.hint)
             actions.append(SendClient(text))
@@ -122,15 +122,16 @@ class PostgresSession(ProtocolSession):
         return CancelUpstream(self._environment, number, secret) if secret else None
 
     def _collect(self, steps: Iterable[Action]) -> list[Action]:
-        """Take the steps. What came before one that raises is kept: `fault` performs it first."""
+        """Take the steps. What came before one that raises is kept, for `fault` to do it first."""
         for action in steps:
             self._unsent.append(action)
         actions, self._unsent = self._unsent, []
         return actions
 
     def _abort(self) -> list[Action]:
+        """What is left to do before a Close. Once statements may come, nothing leaves that plugins have not seen."""
         actions, self._unsent = self._unsent, []
-        return [*actions, *(self._serving.abort() if self._serving else ())]
+        return self._serving.abort() if self._serving else actions
 
     def _wait(self) -> list[Action]:
         """Statements that come before the database is ready wait, within the bounds of a startup."""

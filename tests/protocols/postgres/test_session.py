@@ -19,7 +19,7 @@ from tests.protocols.postgres.handshake import (
     startup,
     told,
 )
-from tests.wire import message, query
+from tests.wire import SSL_REQUEST, message, query
 
 from gatepost.adapter import CLIENT, UPSTREAM, Connect, SendClient, Serving
 from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, UpstreamFault
@@ -51,6 +51,17 @@ def test_what_either_side_sent_ahead_is_served_once_the_database_is_ready():
     player.upstream(AUTH_OK + database_ready() + NOTIFICATION)
     assert player.to_client.endswith(NOTIFICATION)
     assert [statement.text for statement in player.asked] == ["select 1"]
+
+
+def test_what_was_done_before_a_fault_is_done_however_the_bytes_are_cut():
+    player = same_however_cut(make_player, [from_client(SSL_REQUEST + STARTUP + message("p", b"nonsense"))])
+    assert [kind for kind, _ in split(bytes(player.to_client[1:]))] == ["R", "E"]
+
+
+def test_what_no_plugin_has_seen_does_not_leave_with_a_fault():
+    player = prove(make_player()).client(message("y", b"")).upstream(AUTH_OK + database_ready() + NOTIFICATION)
+    assert NOTIFICATION not in player.to_client
+    assert error(bytes(player.to_client))["C"] == "08P01"
 
 
 def test_what_is_sent_ahead_is_bounded():
