@@ -10,6 +10,8 @@ the ranges, and that
 - lies in the middle of a chunk longer than 16 digits, and belongs to a network that is met everywhere; or
 - is one of several that together fill a chunk exactly (`string_agg(pan, '')`).
 
+So is one whose digits are written as bytes of ASCII in hexadecimal (a bytea).
+
 Words do not bound anything: `pan4111…x` is found. Windows may overlap; a digit is shown only if every window over it
 would show it, so that no choice between them can be wrong. Recall comes first: of random numbers of 16 digits
 one in fifteen is taken for a card number, of 20 digits one in eight.
@@ -27,6 +29,7 @@ from gatepost_mask.display import MARK, REMOVED, Display
 from gatepost_mask.ranges import LONGEST, SHORTEST, Ranges, ranges
 
 _RUN: Final = re.compile(f"[0-9](?:{gap()}[0-9]){{11,}}")
+_HEXADECIMAL: Final = re.compile(r"(?:3[0-9]){12,}")
 _CHUNK: Final = re.compile(r"[0-9]+")
 _HARD: Final = re.compile(f"[{re.escape(HARD + QUOTES)}]")
 _PADDING: Final = 2
@@ -43,6 +46,9 @@ _PRINTED: Final = frozenset(
 _TRACK: Final = re.compile(
     r"%?B[0-9]{12,19}\^[^^]{2,26}\^[0-9]{7}[^?\s\"']*\??|;?[0-9]{12,19}[=D][0-9]{7}[0-9=]*\??", re.ASCII
 )
+# White space in a field of COPY's text format, and what no card number has in it.
+_ESCAPE: Final = re.compile(r"\\[bfnrtv]")
+_BREAK: Final = "x"
 # Next to a card number, a verification code is told by its name, or by its place behind the expiry date.
 _NAMED_CODE: Final = re.compile(
     r"(?<![a-z])(?:cvv2?|cvc2?|cav2?|csc|cid|pin|security.?code)(?![a-z])[^0-9a-z]{0,6}([0-9]{3,6})(?![0-9])",
@@ -60,6 +66,10 @@ def find(plain: str) -> Iterator[Sequence[int]]:
             yield from _in_chunk(run[0], start, table)
         else:
             yield from _in_run(plain, start, end, table)
+    for run in _HEXADECIMAL.finditer(plain):
+        # Of each byte of ASCII, the second half is the digit.
+        for number in _in_chunk(run[0][1::2], 0, table):
+            yield [run.start() + 2 * place + 1 for place in number]
 
 
 def hide(text: str, display: Display) -> set[int]:
@@ -73,7 +83,17 @@ def mask(text: str, display: Display) -> str:
     The length stays, unless something was removed. The same object comes back if there was nothing to do. Stripes and
     codes are removed for every role (PCI DSS 3.3.1); `Display.CLEAR` shows card numbers only.
     """
-    plain = normal(text)
+    return mask_as(text, normal(text), display)
+
+
+def mask_line(text: str, display: Display) -> str:
+    """`mask`, for a line of COPY: a tab ends a field where there are no quotes (CSV); escapes stand for white space."""
+    plain = _ESCAPE.sub("  ", normal(text))
+    return mask_as(text, plain if '"' in plain else plain.replace("\t", _BREAK), display)
+
+
+def mask_as(text: str, plain: str, display: Display) -> str:
+    """`mask`, where the digits and separators of `text` are those of `plain`, character for character."""
     numbers = list(find(plain))
     if not numbers and not _TRACK.search(plain):
         return text

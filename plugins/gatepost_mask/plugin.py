@@ -12,7 +12,7 @@ from gatepost import Deny, Effect, Facts, Interest, Notice, Result, RowBatch, Se
 from gatepost_mask.detect import mask
 from gatepost_mask.display import REMOVED, Display
 from gatepost_mask.prefilter import maybe_text
-from gatepost_mask.rows import Plan, mask_rows, plan
+from gatepost_mask.rows import LINES, Plan, mask_rows, plan
 from gatepost_mask.tags import Tag, TaggedColumn, Tags
 
 # What this plugin shows of a card number, in one piece or in groups, and of what it removes.
@@ -69,6 +69,8 @@ class Mask:
 
     @gatepost.hookimpl
     def on_columns(self, session: Session, result: Result) -> Interest:
+        if result.is_copy and result.columns[0].is_text:
+            return LINES
         return plan(result.columns, self._tags.treatments(result))
 
     @gatepost.hookimpl

@@ -15,6 +15,7 @@ from gatepost_mask.ranges import SHORTEST
 _RUN: Final = b"0" * SHORTEST
 # A list's separators are mapped to commas. Every grouping that cards are printed in has this in it.
 _GROUPS: Final = b"000,000"
+_ESCAPES: Final = (b"\\b", b"\\f", b"\\n", b"\\r", b"\\t", b"\\v")
 _DROPPED: Final = (SOFT + QUOTES).encode()
 
 # 0xFF occurs in no UTF-8; in framing it is the length of a NULL.
@@ -30,6 +31,14 @@ def maybe(data: bytes) -> bool:
     if _RUN not in plain and (b"," not in plain or _GROUPS not in plain):
         return False
     return data.isascii() or suspicious().search(data.decode("utf-8", "replace")) is not None
+
+
+def maybe_lines(data: bytes) -> bool:
+    """The same of lines of COPY: see `gatepost_mask.detect.mask_line`."""
+    if b"\\" in data:
+        for escape in _ESCAPES:
+            data = data.replace(escape, b" ")
+    return maybe(data if b'"' in data else data.replace(b"\t", b"x"))
 
 
 def has_groups(data: bytes) -> bool:

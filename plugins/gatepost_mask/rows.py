@@ -8,6 +8,7 @@ from typing import Final
 from gatepost import Column, Interest, Kind, Row, RowBatch
 from gatepost_mask import arrays, prefilter
 from gatepost_mask.cells import mask_cell, mask_digits
+from gatepost_mask.detect import mask_line
 from gatepost_mask.display import REMOVED, Display
 from gatepost_mask.ranges import SHORTEST
 from gatepost_mask.tags import Treatment, treat
@@ -27,16 +28,21 @@ class Plan(Interest, frozen=True, kw_only=True):
     """Which columns of a result are looked at, and how.
 
     Attributes:
+        is_copy: the rows are lines of COPY.
         texts: those that travel as text, and whether a cell of digits alone is one number there.
         signs: those of them where more than digits can make a card number, and the bytes that tell.
         others: those whose bytes say nothing: each value is looked at.
         tagged: those that are treated whatever they hold.
     """
 
+    is_copy: bool = False
     texts: tuple[tuple[int, Kind], ...] = ()
     signs: Mapping[int, bytes] = {}
     others: tuple[int, ...] = ()
     tagged: tuple[tuple[int, Treatment], ...] = ()
+
+
+LINES: Final = Plan(maybe=prefilter.maybe_lines, is_copy=True)
 
 
 def plan(columns: Sequence[Column], tagged: Mapping[int, Treatment] = {}) -> Plan:
@@ -68,13 +74,26 @@ def plan(columns: Sequence[Column], tagged: Mapping[int, Treatment] = {}) -> Pla
 
 def mask_rows(batch: RowBatch, found: Plan, display: Display) -> None:
     """Mask the card numbers of all rows, and remove sensitive authentication data from them."""
-    if len(batch) < _MANY_ROWS:
+    if found.is_copy:
+        _mask_lines(batch, display)
+    elif len(batch) < _MANY_ROWS:
         _mask_few(batch, found, display)
     else:
         _mask_many(batch, found, display)
     for position, treatment in found.tagged:
         for index in range(len(batch)):
             treat(batch.row(index), position, treatment, display)
+
+
+def _mask_lines(batch: RowBatch, display: Display) -> None:
+    for index in range(len(batch)):
+        row = batch.row(index)
+        raw = row.raw(0)
+        if raw is not None and prefilter.maybe_lines(raw):
+            (line,) = row.scalars(0)
+            masked = mask_line(line.text, display)
+            if masked != line.text:
+                row.replace(0, (masked,))
 
 
 def _mask_few(batch: RowBatch, found: Plan, display: Display) -> None:

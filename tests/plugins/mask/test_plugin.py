@@ -10,6 +10,7 @@ from gatepost import Column, Deny, Effect, Facts, Identity, Kind, Notice, Notice
 from gatepost.testing import make_batch, make_columns, make_result, make_session, make_statement
 from gatepost_mask import Mask, MaskConfig
 from gatepost_mask.display import Display
+from gatepost_mask.prefilter import maybe_lines
 from gatepost_mask.rows import Plan
 from gatepost_mask.tags import Treatment
 from gatepost_sql.postgres import judge
@@ -47,10 +48,10 @@ def asked(text: str, *parameters: str):
     return make_statement(text, facts=judge(text), parameters=bound)
 
 
-def shown(text: str, columns, *rows, roles=(), mask=None):
+def shown(text: str, columns, *rows, roles=(), mask=None, is_copy=False):
     mask = mask or plugin()
     batch = make_batch(columns, *rows)
-    interest = mask.on_columns(session(*roles), make_result(*columns, statement=asked(text)))
+    interest = mask.on_columns(session(*roles), make_result(*columns, statement=asked(text), is_copy=is_copy))
     mask.on_rows(session(*roles), batch, interest)
     return batch.values
 
@@ -242,12 +243,42 @@ def test_what_is_not_tagged_may_be_copied(text, roles):
     assert plugin().on_statement(session(*roles), asked(text)) is None
 
 
-def test_lines_of_copy_show_no_number():
-    columns = make_columns("line")
+LINES = {
+    "text": "1\t{pan}\tx\n",
+    "first": "{pan}\t2026-11-23\n",
+    "csv": '1,"{pan}",x\n',
+    "csv, spaced": '1,"{spaced}",x\n',
+    "csv, tabs in quotes": '1,"{tabs}",x\n',
+    "escaped tabs": "1\t{escaped}\tx\n",
+    "array": "{{1,{pan}}}\n",
+    "json": '{{"p": {pan}}}\n',
+    "bytea": "7\t\\\\x{hexadecimal}\t2\n",
+}
+
+
+@pytest.mark.parametrize("shape", LINES.values(), ids=LINES)
+def test_lines_of_copy_show_no_number(shape):
     for pan in of_every_brand(5):
-        lines = [f"1\t{pan}\tx\n", f'1,"{pan}",x\n', f"{pan}\t2026-11-23\n", f"{{1,{pan}}}\n"]
-        values = shown("COPY t TO STDOUT", columns, *([line] for line in lines), mask=plugin(""))
-        assert [value for (value,) in values if pan in value] == []
+        groups = (pan[:4], pan[4:8], pan[8:12], pan[12:])
+        line = shape.format(
+            pan=pan,
+            spaced=" ".join(groups),
+            tabs="\t".join(groups),
+            escaped="\\t".join(groups),
+            hexadecimal=pan.encode().hex(),
+        )
+        assert maybe_lines(line.encode())
+        ((masked,),) = shown("COPY t TO STDOUT", make_columns("line"), [line], mask=plugin(""), is_copy=True)
+        assert len(masked) == len(line)
+        assert not {pan, pan.encode().hex()} & {"".join(filter(str.isdigit, part)) for part in masked.split("\t")}
+        assert pan not in "".join(filter(str.isdigit, masked))
+        assert pan.encode().hex() not in masked
+
+
+def test_fields_of_copy_make_no_number_together():
+    line = "4111\t1111\t1111\t1111\n"
+    assert shown("COPY t TO STDOUT", make_columns("line"), [line], mask=plugin(""), is_copy=True) == [(line,)]
+    assert not maybe_lines(b"1001\t2026-11-23 08:00:00\t12.50\n")
 
 
 @pytest.mark.parametrize(
