@@ -279,7 +279,12 @@ def _split(oid: int, fmt: int, data: bytes, depth: int) -> Parts | Type:
         if fmt == TEXT_FORMAT:
             return TYPES[TEXT_OID]
         return _guess(data) or _looks_like(oid, data)
-    return type_ if type_.split is None else type_.split[fmt](data)
+    if type_.split is None:
+        return type_
+    try:
+        return type_.split[fmt](data)
+    except _NOT_OF_TYPE as error:
+        raise Malformed(f"not a value of type {type_.name}") from error
 
 
 _ESCAPED_BYTE: Final = re.compile(rb"\\(?:([0-3][0-7]{2})|\\)")
@@ -293,15 +298,14 @@ def _bytea_text(data: bytes) -> str:
 
 
 def _leaf(type_: Type, fmt: int, data: bytes) -> Scalar:
-    if fmt == TEXT_FORMAT:
-        return Scalar(type_.kind, _bytea_text(data) if type_.kind is Kind.BYTES else data.decode(), type_.capacity)
-    return Scalar(type_.kind, type_.codec.read(data), type_.capacity)
-
-
-def _changed(type_: Type, fmt: int, data: bytes, before: Scalar, text: str | None) -> bytes | None:
-    if text is None:
-        return None
-    return data if text == before.text else _written(type_, fmt, text)
+    try:
+        if fmt == BINARY_FORMAT:
+            text = type_.codec.read(data)
+        else:
+            text = _bytea_text(data) if type_.kind is Kind.BYTES else data.decode()
+    except _NOT_OF_TYPE as error:
+        raise Malformed(f"not a value of type {type_.name}") from error
+    return Scalar(type_.kind, text, type_.capacity)
 
 
 def _written(type_: Type, fmt: int, text: str) -> bytes:
@@ -324,7 +328,10 @@ def _walk(oid: int, fmt: int, data: bytes, depth: int) -> Iterator[Scalar]:
 def _rebuild(oid: int, fmt: int, data: bytes, texts: Iterator[str | None], depth: int) -> bytes | None:
     parts = _split(oid, fmt, data, depth)
     if isinstance(parts, Type):
-        return _changed(parts, fmt, data, _leaf(parts, fmt, data), next(texts))
+        text = next(texts)
+        if text == _leaf(parts, fmt, data).text:
+            return data
+        return None if text is None else _written(parts, fmt, text)
     return parts.join(
         [
             None if cell is None else _rebuild(inner, fmt, cell, texts, depth + 1)
@@ -343,20 +350,15 @@ def scalars(oid: int, fmt: int, data: bytes) -> tuple[Scalar, ...]:
 
     Raises Malformed.
     """
-    try:
-        type_ = TYPES.get(oid)
-        if type_ is not None and type_.split is None:
-            return (_leaf(type_, fmt, data),)
-        found: list[Scalar] = []
-        for scalar in _walk(oid, fmt, data, 0):
-            if len(found) == MAX_SCALARS:
-                raise Malformed("the value holds too many others")
-            found.append(scalar)
-        return tuple(found)
-    except Malformed:
-        raise
-    except _NOT_OF_TYPE as error:
-        raise Malformed(f"not a value of type {type_.name if type_ else oid}") from error
+    type_ = TYPES.get(oid)
+    if type_ is not None and type_.split is None:
+        return (_leaf(type_, fmt, data),)
+    found: list[Scalar] = []
+    for scalar in _walk(oid, fmt, data, 0):
+        if len(found) == MAX_SCALARS:
+            raise Malformed("the value holds too many others")
+        found.append(scalar)
+    return tuple(found)
 
 
 def encode(oid: int, fmt: int, data: bytes, texts: Sequence[str | None]) -> bytes | None:
@@ -364,13 +366,14 @@ def encode(oid: int, fmt: int, data: bytes, texts: Sequence[str | None]) -> byte
 
     Raises ValueError where the type cannot hold a text or the number of texts differs, Malformed as `scalars` does.
     """
-    before = scalars(oid, fmt, data)
-    if len(texts) != len(before):
+    given = iter(texts)
+    try:
+        cell = _rebuild(oid, fmt, data, given, 0)
+    except StopIteration:
+        raise ValueError("one text for each scalar was expected") from None
+    for _ in given:
         raise ValueError("one text for each scalar was expected")
-    type_ = TYPES.get(oid)
-    if type_ is not None and type_.split is None:
-        return _changed(type_, fmt, data, before[0], texts[0])
-    return _rebuild(oid, fmt, data, iter(texts), 0)
+    return cell
 
 
 def whole(oid: int, fmt: int, text: str) -> bytes | None:
