@@ -63,25 +63,6 @@ LOCK = "lock"
 BLOCK = 1 << 20
 
 
-class Entry(Struct, frozen=True):
-    """An entry as it stands in the journal, its chain verified."""
-
-    segment: int
-    offset: int
-    sequence: int
-    encoding: int
-    payload: bytes
-    head: bytes
-
-    @property
-    def end(self) -> int:
-        return self.offset + ENTRY.size + len(self.payload) + DIGEST
-
-    def record(self) -> records.Record:
-        """Raises ValueError (also as msgspec's and zstandard's own errors) where the payload is no record."""
-        return records.decode(unpack(self.encoding, self.payload))
-
-
 class Place(Struct, frozen=True):
     """Where a reader stands: the offset of the next entry, its sequence number, and the head before it."""
 
@@ -89,6 +70,29 @@ class Place(Struct, frozen=True):
     offset: int
     sequence: int
     head: bytes
+
+
+class Entry(Struct, frozen=True):
+    """An entry, where it stands, and the chain's head with it."""
+
+    place: Place
+    encoding: int
+    payload: bytes
+    head: bytes
+
+    @property
+    def next(self) -> Place:
+        place = self.place
+        end = place.offset + ENTRY.size + len(self.payload) + DIGEST
+        return Place(place.segment, end, place.sequence + 1, self.head)
+
+    def record(self) -> records.Record:
+        """Raises Damage where the payload is no record."""
+        try:
+            return records.decode(unpack(self.encoding, self.payload))
+        except (ValueError, zstandard.ZstdError) as error:
+            message = f"entry {self.place.sequence} holds no record"
+            raise Damage(message, self.place.segment, self.place.offset) from error
 
 
 class Damage(Exception):
@@ -199,13 +203,22 @@ class Segment:
         head = hashlib.sha256(place.head + data[:-DIGEST]).digest()
         if head != data[-DIGEST:]:
             raise Damage(f"entry {place.sequence} was changed", place.segment, place.offset)
-        return Entry(place.segment, place.offset, sequence, encoding, data[ENTRY.size : -DIGEST], head)
+        return Entry(place, encoding, data[ENTRY.size : -DIGEST], head)
 
     def entries(self, place: Place) -> Iterator[Entry]:
         """The entries from `place` on. Raises Damage."""
         while (entry := self.entry(place)) is not None:
             yield entry
-            place = Place(entry.segment, entry.end, entry.sequence + 1, entry.head)
+            place = entry.next
+
+    def has_successor(self, place: Place) -> bool:
+        """Whether the entry after the one at `place` stands where the length of that one says.
+
+        A write that was cut off leaves none: then the entry at `place` was changed after it was written.
+        """
+        length, _, _ = ENTRY.unpack(self._read(place.offset, ENTRY.size))
+        header = self._read(place.offset + ENTRY.size + length + DIGEST, ENTRY.size)
+        return len(header) == ENTRY.size and ENTRY.unpack(header)[1] == place.sequence + 1
 
     def forget(self) -> None:
         """Read from the file again what was read ahead: somebody is still writing it."""
@@ -432,7 +445,7 @@ def find_end(folder: Path, number: int) -> tuple[Place, records.Cut | None]:
         place = segment.start
         try:
             for entry in segment.entries(place):
-                place = Place(number, entry.end, entry.sequence + 1, entry.head)
+                place = entry.next
         except Damage:
             pass
         length, digest = segment.remainder(place.offset)
@@ -441,22 +454,35 @@ def find_end(folder: Path, number: int) -> tuple[Place, records.Cut | None]:
     return place, records.Cut(time.time_ns(), number, place.offset, length, digest)
 
 
-def drop_before(folder: Path, time_ns: int) -> str | None:
-    """Remove the segments whose entries are all older. Returns in words what was dropped, for the record, or None."""
+def older_than(folder: Path, time_ns: int) -> records.Dropped | None:
+    """The segments whose entries are all older, to be recorded before `drop` removes them; None if there are none."""
     numbers = segments(folder)
-    dropped = []
+    last, head = 0, b""
     for number, following in pairwise(numbers):
         with Segment(folder, following) as segment:
             if segment.created >= time_ns:
                 break
-            start = segment.previous
-        dropped.append(number)
-    if not dropped:
-        return None
-    for number in dropped:
+            last, head = number, segment.previous
+    return records.Dropped(time.time_ns(), numbers[0], last, head) if last else None
+
+
+def drop(folder: Path, dropped: records.Dropped) -> None:
+    """Remove segments, the oldest first."""
+    for number in range(dropped.first, dropped.last + 1):
         segment_path(folder, number).unlink()
     sync_folder(folder)
-    return f"segments {dropped[0]} to {dropped[-1]}; the chain's head behind them is {start.hex()}"
+
+
+def is_being_written(folder: Path) -> bool:
+    """Whether a process has the journal open for writing."""
+    lock = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def make_zeros(path: Path, size: int) -> None:

@@ -14,23 +14,13 @@ PRIVATE = "checkpoint.key"
 PUBLIC = "checkpoint.pub"
 
 
-def private_path(folder: Path, reference: str) -> Path:
-    """Where the key is: `reference` is "file:PATH", or "" for one that gatepost makes itself. Raises ConfigFault."""
-    if not reference:
-        return folder / PRIVATE
-    kind, _, path = reference.partition(":")
-    if kind != "file" or not path:
-        raise ConfigFault("expected file:PATH, an Ed25519 private key in PEM", key="plugins.audit.key")
-    return Path(path)
-
-
-def load_or_create(folder: Path, reference: str) -> Ed25519PrivateKey:
-    """The private key; its public half is put into `folder`, in hexadecimal.
+def load_or_create(folder: Path, file: str) -> Ed25519PrivateKey:
+    """The private key in `file`, or if that is "" one in `folder`. Its public half goes into `folder`, in hexadecimal.
 
     Raises ConfigFault where the file is no such key, OSError where it cannot be read.
     """
-    path = private_path(folder, reference)
-    if not reference and not path.exists():
+    path = Path(file) if file else folder / PRIVATE
+    if not file and not path.exists():
         _write(path, Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     try:
         key = load_pem_private_key(path.read_bytes(), None)

@@ -10,33 +10,34 @@ import asyncio
 import time
 from collections.abc import Awaitable, Iterable
 from functools import partial
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+import click
+from msgspec import Meta, Struct
 
 import gatepost
 from gatepost import (
     Deny,
     Effect,
     FaultCode,
+    FilePath,
     Gateway,
     Outcome,
     PluginFault,
     Reason,
+    Seconds,
     Service,
     Session,
     Statement,
     Verdict,
 )
 from gatepost.values import Target
-from gatepost_audit import recorder, records, wire
+from gatepost_audit import commands, indexer, recorder, records, wire
 from gatepost_audit.client import Link
 from gatepost_audit.describe import Describer
-from gatepost_audit.keys import private_path
+from gatepost_audit.paths import make_folder
 
-DAY = 86400.0
-YEAR = 365
+YEAR = Seconds(365 * 86400)
 READY = 10.0
 """Seconds that the recorder has to answer when a worker starts."""
 PARTING = 5.0
@@ -60,31 +61,20 @@ class AuditConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         reads: when a read's answer may leave: its record is on the "disk", or with the "os" (which survives a killed
             process, not a lost machine).
         writes: the same for when any other statement may run.
-        retention_days: how long to keep the record; at least 365 (PCI DSS 10.5.1).
-        segment_megabytes: the size of the journal's files; retention drops whole ones.
-        key: "file:PATH" of an Ed25519 key in PEM that signs the checkpoints; "" makes one in the state folder.
+        retention: how long to keep the record, at least "365d" (PCI DSS 10.5.1); whole segments are dropped.
+        segment_megabytes: the size of a segment.
+        key: the file of an Ed25519 key in PEM that signs the checkpoints; "" makes one in the state folder.
     """
 
     reads: Durability = "disk"
     writes: Durability = "disk"
-    retention_days: int = YEAR
-    segment_megabytes: int = 64
-    key: str = ""
+    retention: Seconds = YEAR
+    segment_megabytes: Annotated[int, Meta(ge=1, le=4096)] = 64
+    key: FilePath = FilePath("")
 
     def __post_init__(self) -> None:
-        if self.retention_days < YEAR:
-            raise ValueError(f"retention_days is {self.retention_days}; PCI DSS 10.5.1 asks for at least {YEAR}")
-        if not 1 <= self.segment_megabytes <= 4096:
-            raise ValueError(f"segment_megabytes is {self.segment_megabytes}; expected 1 to 4096")
-        if self.key:
-            private_path(Path(), self.key)
-
-
-def folder_of(gateway: Gateway) -> Path:
-    """Where the record is; made, for this user alone, if it is not there."""
-    folder = gateway.state / "audit"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+        if self.retention < YEAR:
+            raise ValueError('`retention` is less than "365d", which PCI DSS 10.5.1 asks for')
 
 
 class Recorded:
@@ -131,16 +121,19 @@ class Audit:
     @gatepost.hookimpl
     def add_services(self, gateway: Gateway) -> Iterable[Service]:
         config = self._config
-        run = partial(
-            recorder.main, folder_of(gateway), config.key, config.segment_megabytes << 20, config.retention_days * DAY
-        )
-        return [Service(name="recorder", run=run)]
+        folder = make_folder(gateway)
+        record = partial(recorder.main, folder, config.key, config.segment_megabytes << 20, config.retention)
+        return [Service(name="recorder", run=record), Service(name="indexer", run=partial(indexer.main, folder))]
+
+    @gatepost.hookimpl
+    def add_commands(self, cli: click.Group, gateway: Gateway) -> None:
+        cli.add_command(commands.group(gateway, self._config.key, self._config.segment_megabytes << 20))
 
     @gatepost.hookimpl
     def on_start(self, gateway: Gateway) -> Awaitable[None] | None:
         if gateway.worker < 0:
             return None
-        folder = folder_of(gateway)
+        folder = make_folder(gateway)
         self._describe = Describer(gateway.redact, gateway.worker)
         self._records = Link(folder, ROOM)
         self._recordings = Link(folder, ROOM)
@@ -176,6 +169,8 @@ class Audit:
             records.encode(self._describe.asked(session, statement, verdict)),
             self._read_flags if is_read else self._write_flags,
         )
+        if not recorded.running:
+            recorded.start = recorded.offset + recorded.size
         if is_denied:
             recorded.pending = waiter
             return None

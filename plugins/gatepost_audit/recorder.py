@@ -24,7 +24,7 @@ import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatepost_audit import records, wire
-from gatepost_audit.journal import PLAIN, ZSTD, Journal, drop_before
+from gatepost_audit.journal import PLAIN, ZSTD, Journal, drop, older_than
 from gatepost_audit.keys import load_or_create
 from gatepost_audit.records import EventKind
 
@@ -156,9 +156,10 @@ class Recorder:
             self._fail(error)
 
     def _retain(self, journal: Journal) -> None:
-        dropped = drop_before(self._folder, time.time_ns() - int(self._retention * 1e9))
+        dropped = older_than(self._folder, time.time_ns() - int(self._retention * 1e9))
         if dropped is not None:
-            self._note(journal, EventKind.DROPPED, dropped)
+            journal.write([(PLAIN, records.encode(dropped))], sync=True)
+            drop(self._folder, dropped)
 
     def _open(self, now: float) -> None:
         try:
@@ -313,7 +314,7 @@ class Recorder:
 
 
 def main(folder: Path, key: str, segment_bytes: int, retention: float) -> None:
-    """The recorder's process. `key` is a reference to the signing key (see `gatepost_audit.keys`)."""
+    """The recorder's process. For `key` see `gatepost_audit.keys`, for the rest `Recorder`."""
     os.umask(0o077)
     recorder = Recorder(folder, load_or_create(folder, key), segment_bytes, retention)
     signal.signal(signal.SIGTERM, lambda *_: recorder.stop())

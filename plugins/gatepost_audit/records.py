@@ -120,7 +120,6 @@ class EventKind(StrEnum):
     RECOVERED = "recovered"
     FAILED = "failed"
     GAP = "gap"
-    DROPPED = "dropped"
     ACCESS = "access"
 
 
@@ -147,6 +146,15 @@ class Cut(Struct, frozen=True, array_like=True, tag=7):
     digest: bytes
 
 
+class Dropped(Struct, frozen=True, array_like=True, tag=9):
+    """Segments `first` to `last` are older than the retention and are removed; `head` is the chain's behind them."""
+
+    time: int
+    first: int
+    last: int
+    head: bytes
+
+
 class Checkpoint(Struct, frozen=True, array_like=True, tag=8):
     """The chain's head before this entry, signed with Ed25519 (see `gatepost_audit.journal`)."""
 
@@ -155,11 +163,11 @@ class Checkpoint(Struct, frozen=True, array_like=True, tag=8):
     signature: bytes
 
 
-Record: TypeAlias = SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint
+Record: TypeAlias = SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint | Dropped
 
 encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(
-    SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint
+    SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint | Dropped
 )
 
 

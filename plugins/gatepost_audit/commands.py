@@ -1,0 +1,231 @@
+"""`gatepost audit`: search, show, replay and verify the record."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gatepost import Effect, Gateway, Seconds
+from gatepost_audit import keys, search
+from gatepost_audit.access import record_access
+from gatepost_audit.journal import Damage
+from gatepost_audit.paths import make_folder
+from gatepost_audit.replay import answer, replay
+from gatepost_audit.store import FILE, Store
+from gatepost_audit.verify import Report, compare, verify
+from gatepost_audit.views import put_found, put_replay, put_report, put_session, put_statement, put_statements
+
+FOLLOW_EVERY = 0.25
+"""Seconds between looks for what is new."""
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+_limit = click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The latest so many.")
+
+
+class Moment(click.ParamType[int]):
+    """A time as Unix nanoseconds: "7d" ago, or an ISO date or time, in UTC unless it says otherwise."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return time.time_ns() - int(Seconds.parse(value) * 1e9)
+        except ValueError:
+            pass
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                'expected a duration such as "7d" or "12h", or a date or time such as "2026-01-31T08:00"', param, ctx
+            )
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1e9)
+
+
+_since = click.option("--since", type=Moment(), help='From then on: "7d" ago, or an ISO date or time (UTC).')
+_until = click.option("--until", type=Moment(), help="Before then.")
+
+
+def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
+    """The command group, bound to a gate. For `key` and `segment_bytes` see `gatepost_audit.access`."""
+
+    def folder() -> Path:
+        return make_folder(gateway)
+
+    def note(detail: str) -> None:
+        try:
+            record_access(folder(), key, segment_bytes, gateway.redact(detail))
+        except (OSError, Damage) as error:
+            click.echo(f"Warning: this access could not be recorded: {error}", err=True)
+
+    @contextmanager
+    def opened() -> Iterator[Store]:
+        note(command_line())
+        try:
+            with Store(folder()) as store:
+                store.catch_up()
+                yield store
+        except (sqlite3.Error, Damage) as error:
+            raise click.ClickException(
+                f"{error}. `gatepost audit verify` says more; `gatepost audit rebuild` makes the store anew."
+            ) from error
+
+    @click.group()
+    def audit() -> None:
+        """The record of every session, statement and answer."""
+
+    @audit.command("search")
+    @click.option("--session", help="Of this session.")
+    @click.option("--identity", help="Of this agent, or on behalf of this person.")
+    @click.option("--target", help="On this target.")
+    @_since
+    @_until
+    @click.option("--effect", type=click.Choice([effect.value for effect in Effect]), help="What it can do.")
+    @click.option("--verdict", type=click.Choice(["allow", "deny", "rewrite"]), help="What was decided.")
+    @click.option("--text", help="With these characters in its text.")
+    @click.option("--follow", is_flag=True, help="Go on with what is new, until interrupted.")
+    @_limit
+    @_as_json
+    def search_(limit: int, follow: bool, as_json: bool, **filters: Any) -> None:
+        """Find statements, the latest last."""
+        with opened() as store:
+            found = search.statements(store, filters, limit)
+            put_statements(found, as_json)
+            while follow:
+                time.sleep(FOLLOW_EVERY)
+                store.catch_up()
+                last = found[-1]["sequence"] if found else 0
+                if new := search.statements(store, {**filters, "after": last}):
+                    put_statements(new, as_json)
+                    found = new
+
+    @audit.command()
+    @click.option("--identity", help="Of this agent, or on behalf of this person.")
+    @click.option("--target", help="On this target.")
+    @_since
+    @_until
+    @click.option("--failed", is_flag=True, default=None, help="Only those that proved no identity.")
+    @_limit
+    @_as_json
+    def sessions(limit: int, as_json: bool, **filters: Any) -> None:
+        """List sessions and failed logins, the latest last."""
+        with opened() as store:
+            found = search.sessions(store, filters, limit)
+        put_found(
+            found, ("id", "time", "identity", "user", "client", "target", "statements", "ending", "reason"), as_json
+        )
+
+    @audit.command()
+    @click.option("--kind", help='Such as "access", "start", "gap".')
+    @_since
+    @_until
+    @_limit
+    @_as_json
+    def events(limit: int, as_json: bool, **filters: Any) -> None:
+        """List what happened to the record itself: starts, stops, gaps, and who read it."""
+        with opened() as store:
+            found = search.events(store, filters, limit)
+        put_found(found, ("time", "kind", "who", "detail"), as_json)
+
+    @audit.command()
+    @click.argument("id_", metavar="ID")
+    @_as_json
+    def show(id_: str, as_json: bool) -> None:
+        """Show all that is known of a statement (SESSION/NUMBER) or a session."""
+        session, _, number = id_.rpartition("/") if "/" in id_ else (id_, "", "")
+        with opened() as store:
+            about = one_session(store, session)
+            if not number:
+                put_session(about, search.statements(store, {"session": session}), as_json)
+                return
+            found = search.statements(store, {"session": session, "number": number})
+            if not found:
+                raise click.ClickException(f"No statement {number} of session {session} is on record.")
+            decode = gateway.adapter(about["protocol"]).shown
+            put_statement(found[0], list(answer(store, found[0], decode)), as_json)
+
+    @audit.command("replay")
+    @click.argument("session")
+    @click.option("--raw", is_flag=True, help="The bytes that the client was sent, and nothing else.")
+    @_as_json
+    def replay_(session: str, raw: bool, as_json: bool) -> None:
+        """Show what a session asked and what it was shown, in order."""
+        with opened() as store:
+            about = one_session(store, session)
+            if not raw:
+                put_replay(replay(store, session, gateway.adapter(about["protocol"]).shown), as_json)
+                return
+            for chunk in store.output(session, 0, store.shown_until(session)):
+                click.echo(chunk, nl=False)
+
+    @audit.command("verify")
+    @click.option(
+        "--public-key",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="The key that must have signed the checkpoints, in hexadecimal; by default the one in the state folder.",
+    )
+    @_as_json
+    def verify_(public_key: Path | None, as_json: bool) -> None:
+        """Verify the journal, and that the store agrees with it. Exit status 1 if anything was changed."""
+        path = public_key or folder() / keys.PUBLIC
+        try:
+            found = examine(folder(), keys.load_public(path))
+        except (OSError, ValueError) as error:
+            raise click.ClickException(f"The record cannot be verified: {error}.") from error
+        note(command_line())
+        if isinstance(found, str):
+            raise click.ClickException(found)
+        put_report(found, as_json)
+
+    @audit.command()
+    def rebuild() -> None:
+        """Make the store anew from the journal."""
+        note(command_line())
+        file = folder() / FILE
+        try:
+            with Store(folder()) as store:
+                store.clear()
+                store.catch_up()
+                place = store.place
+        except (sqlite3.Error, Damage) as error:
+            raise click.ClickException(f"{error}. If {file} is no store, remove it and try again.") from error
+        click.echo(f"Rebuilt from {place.sequence - 1 if place else 0} entries.")
+
+    return audit
+
+
+def command_line() -> str:
+    """As the record knows it: the command, and what it was asked for."""
+    context = click.get_current_context()
+    given = " ".join(
+        f"{name.rstrip('_')}={value}" for name, value in context.params.items() if value not in (None, False)
+    )
+    return f"{context.command_path} {given}".rstrip()
+
+
+def one_session(store: Store, session: str) -> search.Found:
+    found = search.sessions(store, {"session": session})
+    if not found:
+        raise click.ClickException(f"No session {session} is on record.")
+    return found[0]
+
+
+def examine(folder: Path, key: bytes) -> Report | str:
+    """The report on a sound record, or what is wrong with it. Raises OSError where it cannot be read."""
+    try:
+        report = verify(folder, key)
+    except Damage as damage:
+        return f"The journal is not what was written: {damage}."
+    try:
+        different = compare(folder)
+    except (sqlite3.Error, Damage) as error:
+        return f"The journal is sound, but the store cannot be read: {error}."
+    return f"The journal is sound, but the store is not what follows from it: {different}." if different else report

@@ -1,0 +1,183 @@
+"""Verification: is the journal what was written, and does the store agree with it?"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+from msgspec import Struct
+
+from gatepost_audit import records
+from gatepost_audit.journal import (
+    DIGEST,
+    Damage,
+    Entry,
+    Place,
+    Segment,
+    check_signature,
+    is_being_written,
+    segments,
+)
+from gatepost_audit.store import FILE, TABLES, Store
+
+RETRIES = 100
+RETRY_AFTER = 0.02
+"""Seconds in which a writer will have finished its write."""
+
+
+class Report(Struct, kw_only=True):
+    """What was found sound.
+
+    Attributes:
+        segments, entries, checkpoints: how many there are.
+        since: when the first segment was begun, Unix nanoseconds.
+        end: behind the last entry; its head is what to keep elsewhere as an anchor.
+        unsigned: entries behind the last checkpoint.
+        notes: what a reader should know though it is no damage.
+    """
+
+    segments: int = 0
+    entries: int = 0
+    checkpoints: int = 0
+    since: int = 0
+    end: Place | None = None
+    unsigned: int = 0
+    notes: list[str] = []
+
+
+def verify(folder: Path, key: bytes) -> Report:
+    """Read the whole journal.
+
+    Args:
+        folder: where it is.
+        key: the public key that its checkpoints must be signed with.
+
+    Raises Damage, which says where it is not what was written, or OSError where it cannot be read.
+    """
+    return _Verification(folder, key).run()
+
+
+class _Verification:
+    def __init__(self, folder: Path, key: bytes) -> None:
+        self._folder = folder
+        self._key = key
+        self._report = Report()
+        self._end = Place(0, 0, 1, bytes(DIGEST))
+        self._dropped: list[records.Dropped] = []
+        self._cut: records.Cut | None = None
+
+    def run(self) -> Report:
+        numbers = segments(self._folder)
+        for before, number in pairwise(numbers):
+            if number != before + 1:
+                raise Damage(f"segment {before + 1} is missing", before + 1, 0)
+        for number in numbers:
+            with Segment(self._folder, number) as segment:
+                self._follow(segment)
+                self._read(segment, is_last=number == numbers[-1])
+        if numbers and numbers[0] > 1 and not any(each.first < numbers[0] <= each.last + 1 for each in self._dropped):
+            raise Damage(f"segments before {numbers[0]} are missing, and no record says that they were dropped", 1, 0)
+        self._report.end = self._end
+        return self._report
+
+    def _follow(self, segment: Segment) -> None:
+        """Go on from the segment before this one."""
+        if not self._report.segments:
+            self._report.since = segment.created
+        elif (segment.previous, segment.start.sequence) != (self._end.head, self._end.sequence):
+            raise Damage("the segment does not follow the one before it", segment.number, 0)
+        self._report.segments += 1
+        self._end = segment.start
+
+    def _read(self, segment: Segment, *, is_last: bool) -> None:
+        damage = self._entries(segment)
+        if self._cut is not None:
+            raise Damage("bytes follow the last entry", self._cut.segment, self._cut.offset)
+        length, digest = segment.remainder(self._end.offset)
+        if not length:
+            return
+        damage = damage or Damage("bytes follow the last entry", segment.number, self._end.offset)
+        if is_last:
+            self._wait_for_writer(segment, damage)
+        elif segment.has_successor(self._end):
+            raise damage
+        else:
+            self._cut = records.Cut(0, segment.number, self._end.offset, length, digest)
+
+    def _entries(self, segment: Segment) -> Damage | None:
+        """Read on from where we are. Returns what stopped it before the end of the entries."""
+        while True:
+            try:
+                entry = segment.entry(self._end)
+            except Damage as damage:
+                return damage
+            if entry is None:
+                return None
+            self._look_at(entry)
+            self._end = entry.next
+
+    def _look_at(self, entry: Entry) -> None:
+        record = entry.record()
+        place = entry.place
+        self._report.entries += 1
+        self._report.unsigned += 1
+        match record:
+            case records.Checkpoint():
+                if not check_signature(record, place.sequence, place.head, self._key):
+                    raise Damage(f"checkpoint {place.sequence} is not signed with the key", place.segment, place.offset)
+                self._report.checkpoints += 1
+                self._report.unsigned = 0
+            case records.Dropped():
+                self._dropped.append(record)
+            case records.Cut(segment=segment, offset=offset, length=length, digest=digest):
+                if self._cut != records.Cut(0, segment, offset, length, digest):
+                    message = f"segment {segment} does not end as entry {place.sequence} says"
+                    raise Damage(message, segment, offset)
+                self._cut = None
+                self._report.notes.append(
+                    f"A crash cut off segment {segment} at byte {offset}: {length} bytes behind it are no whole entry."
+                )
+
+    def _wait_for_writer(self, segment: Segment, damage: Damage) -> None:
+        """What looks like damage at the journal's end may be a write under way: then it is whole soon."""
+        end = self._end
+        for _ in range(RETRIES):
+            if not is_being_written(self._folder):
+                break
+            time.sleep(RETRY_AFTER)
+            segment.forget()
+            self._entries(segment)
+            if self._end != end:
+                return
+        raise damage
+
+
+def compare(folder: Path) -> str:
+    """Compare the store with a fresh one from the same journal. Returns what differs, or ""."""
+    if not (folder / FILE).exists():
+        return ""
+    with tempfile.TemporaryDirectory(dir=folder, prefix="compare-") as scratch, Store(folder) as store:
+        fresh_file = Path(scratch, FILE)
+        with Store(folder, fresh_file) as fresh:
+            store.connection.execute("ATTACH ? AS fresh", (str(fresh_file),))
+            store.connection.execute("BEGIN")  # one snapshot, however the indexer goes on
+            place = store.place
+            if place is None:
+                return ""
+            fresh.catch_up(place.sequence)
+            if fresh.place != place:
+                return f"it has read up to entry {place.sequence - 1}, where the journal has another one or none"
+            return next(filter(None, (_difference(store.connection, table) for table in TABLES)), "")
+
+
+def _difference(connection: sqlite3.Connection, table: str) -> str:
+    for one, other in (("main", "fresh"), ("fresh", "main")):
+        row = connection.execute(
+            f"SELECT min(sequence) FROM (SELECT * FROM {one}.{table} EXCEPT SELECT * FROM {other}.{table})"  # noqa: S608
+        ).fetchone()
+        if row[0] is not None:
+            return f"in its table {table}, the store differs from the journal's entry {row[0]}"
+    return ""
