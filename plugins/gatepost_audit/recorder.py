@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,7 +104,7 @@ class Recorder:
         self._listener: socket.socket | None = None
         self._connections: dict[int, Connection] = {}
         self._compressor = ThreadPoolExecutor(1, "compress")
-        self._compressed: list[tuple[Connection, bytes]] = []
+        self._compressed: deque[tuple[Connection, bytes]] = deque()
         self._epoll = select.epoll()
         self._awake, self._wake = socket.socketpair()
         self._awake.setblocking(False)
@@ -211,8 +212,8 @@ class Recorder:
                 self._awake.recv(READ)
             else:
                 self._accept()
-        compressed, self._compressed = self._compressed, []
-        for connection, payload in compressed:
+        while self._compressed:
+            connection, payload = self._compressed.popleft()
             connection.unacknowledged += 1
             group.append((ZSTD, payload))
         if group:
