@@ -66,6 +66,9 @@ class Hook(NamedTuple):
     call: Callable[..., Any]
 
 
+NOBODY = Hook("", lambda *_: None)
+
+
 class Decision(NamedTuple):
     """The statement that was judged at last, and the verdict on it."""
 
@@ -83,11 +86,10 @@ class _Union(Interest, frozen=True):
     parts: tuple[Interest, ...] = ()
 
 
-async def finish(steps: Steps[T], waiting: Awaitable[Any] | None = None) -> T:
-    """Drive a chain of hooks to its answer from a coroutine. `waiting`: what it has already yielded."""
+async def finish(steps: Steps[T]) -> T:
+    """Drive a chain of hooks to its answer from a coroutine."""
     try:
-        if waiting is None:
-            waiting = next(steps)
+        waiting = next(steps)
         while True:
             try:
                 value = await waiting
@@ -163,6 +165,10 @@ class Plugins:
     def watches_output(self) -> bool:
         return bool(self._output)
 
+    @property
+    def watches_ends(self) -> bool:
+        return bool(self._statement_end)
+
     def implementations(self, hook: str) -> tuple[Hook, ...]:
         """A hook's implementations in the order in which they are called."""
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
@@ -225,36 +231,59 @@ class Plugins:
 
     def decide(
         self, session: Session, statement: Statement, restate: Callable[[Statement, str], Statement]
-    ) -> Steps[Decision]:
-        """Judge a statement, and put the verdict on record. Never raises: a fault is a denial."""
-        verdict: Verdict = ALLOW
-        if self._statement:
-            statement, verdict = yield from self._judge(session, statement, restate)
-        for plugin, call in self._verdict:
-            try:
-                waiting = call(session, statement, verdict)
+    ) -> Steps[Decision] | None:
+        """Judge a statement, and put the verdict on record. Never raises: a fault is a denial.
+
+        None: every plugin allows it at once, which is what most statements come to.
+        """
+        name, hook, index = "on_statement", NOBODY, 0
+        try:
+            for index, hook in enumerate(self._statement):
+                answer = hook.call(session, statement)
+                if answer is not None and answer is not ALLOW:
+                    return self._deliberate(session, statement, restate, index, answer)
+            name = "on_verdict"
+            for index, hook in enumerate(self._verdict):
+                waiting = hook.call(session, statement, ALLOW)
                 if waiting is not None:
-                    yield waiting
-            except (Exception, asyncio.CancelledError) as error:
-                return Decision(statement, _denial(plugin, "on_verdict", error))
-        return Decision(statement, verdict)
+                    return self._record(session, Decision(statement, ALLOW), index, waiting)
+        except Exception as error:
+            decision = Decision(statement, _denial(hook.plugin, name, error))
+            return self._record(session, decision, 0 if name == "on_statement" else len(self._verdict))
+        return None
+
+    def _deliberate(
+        self,
+        session: Session,
+        statement: Statement,
+        restate: Callable[[Statement, str], Statement],
+        index: int,
+        answer: object,
+    ) -> Steps[Decision]:
+        """Go on where the plugin at `index` has given an answer that is more than consent."""
+        decision = yield from self._judge(session, statement, restate, index, answer)
+        return (yield from self._record(session, decision))
 
     def _judge(
-        self, session: Session, statement: Statement, restate: Callable[[Statement, str], Statement]
+        self,
+        session: Session,
+        statement: Statement,
+        restate: Callable[[Statement, str], Statement],
+        index: int,
+        answer: Any,
     ) -> Steps[Decision]:
         rewrote: set[str] = set()
         verdict: Verdict = ALLOW
-        index = 0
         while index < len(self._statement):
             plugin, call = self._statement[index]
             index += 1
             try:
-                answer = call(session, statement)
                 if answer is None:
-                    continue
+                    answer = call(session, statement)
                 if inspect.isawaitable(answer):
                     answer = yield answer
                 if answer is None or isinstance(answer, Allow):
+                    answer = None
                     continue
                 if isinstance(answer, Deny):
                     return Decision(statement, msgspec.structs.replace(answer, plugin=plugin))
@@ -267,20 +296,54 @@ class Plugins:
                 return Decision(statement, _denial(plugin, "on_statement", error))
             verdict = msgspec.structs.replace(answer, plugin=plugin)
             rewrote.add(plugin)
-            index = 0
+            index, answer = 0, None
         return Decision(statement, verdict)
 
-    def statement_end(self, session: Session, statement: Statement, outcome: Outcome) -> Steps[None]:
-        """Raises: PluginFault."""
-        for plugin, call in self._statement_end:
+    def _record(
+        self, session: Session, decision: Decision, index: int = 0, waiting: Awaitable[Any] | None = None
+    ) -> Steps[Decision]:
+        """Tell the verdict to the plugins from `index` on, the first of which may have said to wait already."""
+        statement, verdict = decision
+        for plugin, call in self._verdict[index:]:
             try:
-                waiting = call(session, statement, outcome)
+                if waiting is None:
+                    waiting = call(session, statement, verdict)
+                if waiting is not None:
+                    yield waiting
+            except (Exception, asyncio.CancelledError) as error:
+                return Decision(statement, _denial(plugin, "on_verdict", error))
+            waiting = None
+        return decision
+
+    def statement_end(self, session: Session, statement: Statement, outcome: Outcome) -> Steps[None] | None:
+        """Tell that a statement has ended. None: nobody waits for anything. Raises: PluginFault."""
+        hook = NOBODY
+        try:
+            for index, hook in enumerate(self._statement_end):
+                waiting = hook.call(session, statement, outcome)
+                if waiting is not None:
+                    return self._end_rest(session, statement, outcome, index, waiting)
+        except Fault:
+            raise
+        except Exception as error:
+            raise failure(hook.plugin, "on_statement_end", error) from error
+        return None
+
+    def _end_rest(
+        self, session: Session, statement: Statement, outcome: Outcome, index: int, waiting: Awaitable[Any] | None
+    ) -> Steps[None]:
+        """Go on where the plugin at `index` waits."""
+        for hook in self._statement_end[index:]:
+            try:
+                if waiting is None:
+                    waiting = hook.call(session, statement, outcome)
                 if waiting is not None:
                     yield waiting
             except Fault:
                 raise
             except Exception as error:
-                raise failure(plugin, "on_statement_end", error) from error
+                raise failure(hook.plugin, "on_statement_end", error) from error
+            waiting = None
 
     def session_end(self, session: Session, reason: Reason) -> Steps[list[PluginFault]]:
         """Every plugin learns of the end; those that failed are returned."""
@@ -296,19 +359,18 @@ class Plugins:
 
     def output(self, session: Session, chunk: bytes) -> Awaitable[Any] | None:
         """What the chunk must wait for, if anything. Raises: PluginFault."""
-        waits: list[Awaitable[Any]] = []
-        for plugin, call in self._output:
-            try:
-                waiting = call(session, chunk)
-            except Fault:
-                raise
-            except Exception as error:
-                raise failure(plugin, "on_output", error) from error
-            if waiting is not None:
-                waits.append(waiting)
-        if not waits:
-            return None
-        return waits[0] if len(waits) == 1 else asyncio.gather(*waits)
+        found: Awaitable[Any] | None = None
+        hook = NOBODY
+        try:
+            for hook in self._output:
+                waiting = hook.call(session, chunk)
+                if waiting is not None:
+                    found = waiting if found is None else asyncio.gather(found, waiting)
+        except Fault:
+            raise
+        except Exception as error:
+            raise failure(hook.plugin, "on_output", error) from error
+        return found
 
     def redact(self, text: str) -> str:
         """The text as it may rest. Raises: PluginFault."""
@@ -405,6 +467,7 @@ class SessionHooks:
                     hook.call(self.session, batch, part)
                 else:
                     self._each_row(hook, batch, part)
+                batch.settle()
             except Fault:
                 raise
             except Exception as error:

@@ -40,6 +40,7 @@ from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, Upstream
 from gatepost.link import Link
 from gatepost.plugins import Decision, Plugins, Steps, failure, finish
 from gatepost.values import (
+    ALLOW,
     Deny,
     EndCode,
     Identity,
@@ -49,6 +50,7 @@ from gatepost.values import (
     Statement,
     Target,
     UpstreamCredentials,
+    Verdict,
     Verifier,
 )
 
@@ -121,6 +123,7 @@ class Relay:
         "_steps",
         "_upstream",
         "_waiting",
+        "_watches_ends",
         "_watches_output",
         "_worker",
         "active_at",
@@ -143,6 +146,7 @@ class Relay:
         self.session = session
         self._hooks = worker.plugins.for_session(session)
         self._watches_output = worker.plugins.watches_output
+        self._watches_ends = worker.plugins.watches_ends
         self._protocol: ProtocolSession = listener.adapter.session(
             Environment(
                 number=session.number,
@@ -332,6 +336,8 @@ class Relay:
 
     def _ask(self, statement: Statement) -> list[Action] | None:
         steps = self._plugins.decide(self.session, statement, self._protocol.restate)
+        if steps is None:
+            return self._allowed(statement, ALLOW)
         return self._question(steps, self._decided)
 
     def _question(self, steps: Steps[Any], answer: Answer) -> list[Action] | None:
@@ -403,24 +409,28 @@ class Relay:
 
     def _decided(self, decision: Decision) -> list[Action]:
         statement, verdict = decision
-        if type(verdict) is not Deny:
+        if isinstance(verdict, Deny):
+            return self._protocol.resolve(statement, verdict)
+        return self._allowed(statement, verdict)
+
+    def _allowed(self, statement: Statement, verdict: Verdict) -> list[Action]:
+        if self._watches_ends:
             self._started[statement.number] = self._loop.time()
         return self._protocol.resolve(statement, verdict)
 
     def _end_statement(self, statement: Statement, outcome: Outcome) -> None:
+        if not self._watches_ends:
+            return
         began = self._started.pop(statement.number, None)
         if began is not None:
             _set_duration(outcome, "duration", self._loop.time() - began)
         steps = self._plugins.statement_end(self.session, statement, outcome)
-        try:
-            waiting = next(steps)
-        except StopIteration:
-            return
-        self._worker.background(self._finish_statement(steps, waiting))
+        if steps is not None:
+            self._worker.background(self._finish_statement(steps))
 
-    async def _finish_statement(self, steps: Steps[None], waiting: Any) -> None:
+    async def _finish_statement(self, steps: Steps[None]) -> None:
         try:
-            await finish(steps, waiting)
+            await finish(steps)
         except Exception as error:
             self._failed(error)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gatepost import (
+    ALLOW,
     Column,
     ConfigFault,
     CredentialKind,
@@ -23,13 +24,16 @@ from gatepost import (
     Kind,
     PluginFault,
     Result,
+    Row,
+    RowBatch,
     Session,
     Statement,
     Target,
     hookimpl,
 )
 from gatepost.config import Config, TargetConfig
-from gatepost.plugins import Plugins, finish, load
+from gatepost.plugins import Decision, Plugins, finish, load
+from gatepost.testing import make_batch
 
 SESSION = Session(id="1", number=1, protocol="line", target="shop", client="", started_at=0)
 STATEMENT = Statement(number=1, text="read", facts=Facts(effect=Effect.READ))
@@ -39,6 +43,11 @@ TARGET = TargetConfig(protocol="postgres", listen="127.0.0.1:0", upstream="127.0
 
 def never_restated(statement: Statement, text: str) -> Statement:
     raise AssertionError
+
+
+def decide(plugins: Plugins) -> Decision:
+    steps = plugins.decide(SESSION, STATEMENT, never_restated)
+    return Decision(STATEMENT, ALLOW) if steps is None else asyncio.run(finish(steps))
 
 
 class Cells:
@@ -57,6 +66,8 @@ class Cells:
 
     def row(self, index: int) -> Cells:
         return self
+
+    def settle(self) -> None: ...
 
 
 def test_plugins_are_called_in_order_with_the_parameters_that_they_name() -> None:
@@ -78,15 +89,12 @@ def test_plugins_are_called_in_order_with_the_parameters_that_they_name() -> Non
             called.append(("third",))
 
     plugins = Plugins([("a", Second()), ("b", First()), ("c", Third())])
-    asyncio.run(finish(plugins.decide(SESSION, STATEMENT, never_restated)))
+    decide(plugins)
     assert called == [("second", SESSION, STATEMENT), ("first", STATEMENT), ("third",)]
 
 
-def test_a_chain_without_awaitables_never_yields() -> None:
-    steps = Plugins([]).decide(SESSION, STATEMENT, never_restated)
-    with pytest.raises(StopIteration) as end:
-        next(steps)
-    assert end.value.value.statement is STATEMENT
+def test_a_statement_that_all_allow_needs_no_chain() -> None:
+    assert Plugins([]).decide(SESSION, STATEMENT, never_restated) is None
 
 
 def test_the_first_denial_ends_the_chain_and_names_its_plugin() -> None:
@@ -101,7 +109,7 @@ def test_the_first_denial_ends_the_chain_and_names_its_plugin() -> None:
             raise AssertionError
 
     plugins = Plugins([("no", No()), ("never", Never())])
-    decision = asyncio.run(finish(plugins.decide(SESSION, STATEMENT, never_restated)))
+    decision = decide(plugins)
     assert decision.verdict == Deny(reason="no", plugin="no")
 
 
@@ -112,7 +120,7 @@ def test_an_answer_that_is_no_verdict_denies(answer: object) -> None:
         def on_statement(self) -> object:
             return answer
 
-    decision = asyncio.run(finish(Plugins([("odd", Odd())]).decide(SESSION, STATEMENT, never_restated)))
+    decision = decide(Plugins([("odd", Odd())]))
     assert isinstance(decision.verdict, Deny)
     assert decision.verdict.code is DenyCode.UNAVAILABLE
 
@@ -231,6 +239,28 @@ def test_a_row_plugin_that_raises_is_a_fault_without_its_text() -> None:
     with pytest.raises(PluginFault, match=r"broken failed in on_row: ValueError at test_plugins\.py") as raised:
         hooks.rows(Cells(b""), hooks.columns(RESULT))  # type: ignore[arg-type]
     assert "4111" not in str(raised.value)
+
+
+def test_a_plugin_sees_rows_as_the_one_before_left_them() -> None:
+    class Longer:
+        @hookimpl
+        def on_row(self, row: Row) -> None:
+            row.replace(0, ["longer: " + row.scalars(0)[0].text])
+
+    class Last:
+        seen: list[bytes] = []
+
+        @hookimpl
+        def on_rows(self, batch: RowBatch) -> None:
+            offsets, lengths = batch.offsets(0), batch.lengths(0)
+            self.seen += [batch.buffer[at : at + size] for at, size in zip(offsets, lengths, strict=True)]
+            batch.patch(offsets, ord("L"), len(batch))
+
+    hooks = Plugins([("longer", Longer()), ("last", Last())]).for_session(SESSION)
+    batch = make_batch(["a"], ["x"], ["yy"])
+    hooks.rows(batch, hooks.columns(RESULT))
+    assert Last.seen == [b"longer: x", b"longer: yy"]
+    assert [batch.row(index).scalars(0)[0].text for index in range(2)] == ["Longer: x", "Longer: yy"]
 
 
 def test_redaction_goes_through_every_plugin() -> None:
