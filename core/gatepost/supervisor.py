@@ -40,6 +40,7 @@ log = logging.getLogger("gatepost.supervisor")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
+_SECRET_BYTES: Final = 32
 _STABLE_SECONDS: Final = 5.0
 _LONGEST_BACKOFF: Final = 5.0
 _KILL_SECONDS: Final = 10.0
@@ -92,12 +93,29 @@ def _lock(state: Path) -> int:
     return lock
 
 
+def _gate_secret(state: Path) -> bytes:
+    """The gate's own secret, made at the first start.
+
+    It must outlast a restart: the salts that unknown users are shown derive from it, and those of real ones stay.
+    """
+    file = state / "gate.secret"
+    try:
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as created:
+            created.write(secrets.token_bytes(_SECRET_BYTES))
+    except FileExistsError:
+        pass
+    secret = file.read_bytes()
+    if len(secret) != _SECRET_BYTES:
+        raise ConfigFault(f"{file} is damaged", hint="Remove it; a new one is made.")
+    return secret
+
+
 class Supervisor:
     """The parent of all of gatepost's processes."""
 
     def __init__(self, config: Config, scripts: Sequence[Path]) -> None:
         self._scripts = scripts
-        self._gate_secret = secrets.token_bytes(32)
+        self._gate_secret = _gate_secret(config.state)
         self._children: list[Child] = []
         self._reserved: dict[str, socket.socket] = {}
         self._next_slot = 0
