@@ -25,19 +25,22 @@ if TYPE_CHECKING:
 
 _DIGIT: Final = 1
 _SEPARATOR: Final = 2
+_LIST: Final = 4
 _SIX: Final = 10 ** np.arange(5, -1, -1)
 _INTEGER_BYTES: Final = 8
 
 
-def _classes(separators: str) -> bytes:
-    return bytes(
-        _DIGIT if 48 <= byte < 58 or 0x80 <= byte < 0xFF else _SEPARATOR if chr(byte) in separators else 0
-        for byte in range(256)
-    )
-
-
-_PLAIN: Final = _classes(SOFT + QUOTES)
-_WIDE: Final = _classes(SOFT + QUOTES + HARD)
+# A list's separators stand between digits only where the digits are grouped as cards are printed.
+_CLASSES: Final = bytes(
+    _DIGIT
+    if 48 <= byte < 58 or 0x80 <= byte < 0xFF
+    else _SEPARATOR
+    if chr(byte) in SOFT + QUOTES
+    else _LIST
+    if chr(byte) in HARD
+    else 0
+    for byte in range(256)
+)
 
 
 def mask_texts(batch: RowBatch, columns: Sequence[tuple[int, Kind]], display: Display) -> list[tuple[int, list[int]]]:
@@ -84,8 +87,10 @@ def suspects(batch: RowBatch, column: int) -> list[int]:
 
 def _stretches(data: bytes) -> tuple[NDArray[Any], NDArray[Any]]:
     """Where the stretches with twelve digits begin and end."""
-    classes = np.frombuffer(data.translate(_WIDE if has_groups(data) else _PLAIN), dtype=np.uint8)
-    inside = classes.astype(bool)
+    translated = data.translate(_CLASSES)
+    classes = np.frombuffer(translated, dtype=np.uint8)
+    has_lists = _LIST in translated and has_groups(data)
+    inside = (classes if has_lists else classes & (_DIGIT | _SEPARATOR)).astype(bool)
     edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
     if inside[0]:
         edges = np.concatenate(([0], edges))

@@ -8,7 +8,7 @@ from typing import Final
 from gatepost import Column, Interest, Kind, Row, RowBatch
 from gatepost_mask import arrays, prefilter
 from gatepost_mask.cells import mask_cell, mask_digits
-from gatepost_mask.detect import mask_line
+from gatepost_mask.detect import mask, mask_line
 from gatepost_mask.display import REMOVED, Display
 from gatepost_mask.ranges import SHORTEST
 from gatepost_mask.tags import Treatment, treat
@@ -119,6 +119,8 @@ def _mask_few(batch: RowBatch, found: Plan, display: Display) -> None:
 
 def _mask_many(batch: RowBatch, found: Plan, display: Display) -> None:
     for position, indexes in arrays.mask_texts(batch, found.texts, display):
+        if batch.columns[position].kind is Kind.TEXT:
+            indexes = _masked_as_text(batch, position, indexes, display)
         for index in indexes:
             _mask_one(batch.row(index), position, display)
     for position, sign in found.signs.items():
@@ -130,6 +132,14 @@ def _mask_many(batch: RowBatch, found: Plan, display: Display) -> None:
     for position in found.others:
         for index in arrays.suspects(batch, position):
             _mask_one(batch.row(index), position, display)
+
+
+def _masked_as_text(batch: RowBatch, position: int, indexes: Sequence[int], display: Display) -> list[int]:
+    """Those of the rows whose cell is not what it is when masked; most suspicious texts are digests and the like."""
+    data = batch.buffer
+    places = zip(batch.offsets(position)[indexes].tolist(), batch.lengths(position)[indexes].tolist(), strict=True)
+    texts = [data[offset : offset + length].decode("utf-8", "replace") for offset, length in places]
+    return [index for index, text in zip(indexes, texts, strict=True) if mask(text, display) is not text]
 
 
 def _mask_one(row: Row, position: int, display: Display) -> None:
