@@ -159,7 +159,7 @@ class Answers:
                     break
                 stop = position + 1 + length
             run.rows += count
-            run.bytes += position - start
+            run.row_bytes += position - start
             if position > end:
                 self._passing = position - end
                 position = end
@@ -180,7 +180,7 @@ class Answers:
         rows = data if position - start == end else data[start:position]
         change = self._shown(plan, run, rows) if plan.maybe is None or plan.maybe(rows) else None
         run.rows += count
-        run.bytes += len(rows) if change is None else len(change)
+        run.row_bytes += len(rows) if change is None else len(change)
         return position, change
 
     def _open_rows(self, head: Owed) -> tuple[Plan, Run]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from enum import Enum, auto
 from typing import Any, ClassVar, Final, TypeAlias
 
 from msgspec.structs import replace
@@ -30,17 +31,19 @@ _DEALLOCATE: Final = re.compile(
 # Verbs of statements that remove prepared statements, or make and close cursors, by name.
 _BY_NAME: Final = frozenset(("deallocate", "discard", "declare", "close"))
 
-_BINARY: Final = re.compile(r"\bbinary\b", re.IGNORECASE)
 
+class Pause(Enum):
+    """Nothing behind this message is looked at for now.
 
-class Stall:
-    """The message cannot be judged before the server has answered all that it was sent."""
+    STALL: it cannot be judged before the server has answered all that it was sent. LEFT: it was the client's last.
+    """
 
+    STALL = auto()
+    LEFT = auto()
 
-STALL: Final = Stall()
 
 # What becomes of a message: None to send it as it came, bytes to send instead, a statement to ask about first.
-Step: TypeAlias = bytes | Statement | Stall | None
+Step: TypeAlias = bytes | Statement | Pause | None
 Handler: TypeAlias = "Callable[[Judging, bytes], Step]"
 Allow: TypeAlias = Callable[[Any, Run], bytes | None]
 _Request: TypeAlias = requests.Query | requests.Parse | requests.Bind | requests.Execute
@@ -50,12 +53,10 @@ class Judging:
     """The client's messages, one by one. What is sent is written into the ledger.
 
     Attributes:
-        is_asking: a statement was returned and neither allowed nor denied yet.
-        is_over: the client has said that it leaves.
+        handlers: what a client may send; each takes the body of a message and says what becomes of it.
     """
 
     def __init__(self, environment: Environment, ledger: Ledger, answers: Answers) -> None:
-        self.is_over = False
         self._ledger = ledger
         self._answers = answers
         self._limits = environment.limits
@@ -70,6 +71,7 @@ class Judging:
 
     @property
     def is_asking(self) -> bool:
+        """A statement was returned and neither allowed nor denied yet."""
         return self._request is not None
 
     def resolve(self, statement: Statement, verdict: Verdict) -> tuple[bytes | None, list[Action]]:
@@ -94,7 +96,7 @@ class Judging:
 
     def _query(self, body: bytes) -> Step:
         if self._ledger.batch_is_open:
-            return STALL
+            return Pause.STALL
         request = requests.query(body)
         return self._judge(request, self._allow_query, request.text)
 
@@ -118,7 +120,7 @@ class Judging:
         known = facts(decoded)
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
         deny_ = denial.refused_setting(known) if known.settings else None
-        if deny_ is None and self._wants_rows and "copy_to" in known.verbs and _BINARY.search(decoded):
+        if deny_ is None and self._wants_rows and "copy_to_binary" in known.verbs:
             deny_ = self._binary_copy(statement)
         if deny_ is not None:
             return self._deny(request, deny_)
@@ -143,11 +145,11 @@ class Judging:
         request = requests.bind(body)
         ledger = self._ledger
         if ledger.forgetting and ledger.owed:
-            return STALL
+            return Pause.STALL
         try:
             prepared = ledger.prepared.find(request.statement, self._batch)
         except Unsettled:
-            return STALL
+            return Pause.STALL
         if len(ledger.portals) >= self._limits.prepared:
             return self._deny(request, _limit("too many portals", "close those that are not needed"))
         if prepared is None:
@@ -179,7 +181,8 @@ class Judging:
 
     def _run_portal(self, request: requests.Execute, portal: Portal, unknown: Portal | None) -> bytes | None:
         """Send an Execute; behind a Describe of our own where plugins want rows whose columns nobody has asked for."""
-        name, step = request.portal, None
+        name = request.portal
+        step: bytes | None = None
         if self._wants_rows and not portal.is_described:
             portal.is_described = True
             self._ledger.owed.append(Owed(State.COLUMNS, name, unknown, True, is_own=True))
@@ -218,12 +221,11 @@ class Judging:
         return _empty(body)
 
     def _terminate(self, body: bytes) -> Step:
-        self.is_over = True
-        return _empty(body)
+        return _empty(body) or Pause.LEFT
 
     def _function_call(self, body: bytes) -> Step:
         if self._ledger.batch_is_open:
-            return STALL
+            return Pause.STALL
         deny = Deny(reason="function calls by message are not supported", hint="call the function in a SELECT")
         return self._deny(requests.Query(b""), deny, denial.FEATURE_NOT_SUPPORTED)
 
@@ -300,7 +302,6 @@ class Judging:
         portal.run = run
         return self._run_portal(request, portal, None)
 
-    # What a client may send.
     handlers: ClassVar[Mapping[int, Handler]] = {
         messages.QUERY: _query,
         messages.PARSE: _parse,
@@ -317,9 +318,10 @@ class Judging:
     }
 
 
-def _empty(body: bytes) -> None:
+def _empty(body: bytes) -> Step:
     if body:
         raise ClientFault("the client sent a malformed message")
+    return None
 
 
 def _limit(reason: str, hint: str) -> Deny:

@@ -141,7 +141,7 @@ class Ledger:
                 (self.portals if owed.is_portal else self.prepared).end(owed.name)
                 continue
             portal = self.portal_of(owed) if owed.is_portal else None
-            run = owed.run or (portal and portal.run)
+            run = portal.run if owed.run is None and portal is not None else owed.run
             if run is not None:
                 run.error, run.message = code, message
                 self.end(run)

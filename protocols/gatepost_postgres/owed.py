@@ -20,7 +20,7 @@ class Run(Struct):
 
     statement: Statement
     rows: int = 0
-    bytes: int = 0
+    row_bytes: int = 0
     received: int = 0
     masked: int = 0
     tag: str = ""
@@ -31,10 +31,10 @@ class Run(Struct):
 
     def outcome(self, *, complete: bool = True) -> Outcome:
         if complete and not self.error and not self.masked and not self.received:
-            return Outcome(rows=self.rows, bytes=self.bytes, tag=self.tag)
+            return Outcome(rows=self.rows, bytes=self.row_bytes, tag=self.tag)
         return Outcome(
             rows=self.rows,
-            bytes=self.bytes,
+            bytes=self.row_bytes,
             received=self.received,
             tag=self.tag,
             error=self.error,

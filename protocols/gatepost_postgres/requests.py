@@ -85,7 +85,7 @@ def describe_portal(name: bytes) -> bytes:
 
 
 def query(body: bytes) -> Query:
-    if body.find(_NUL) != len(body) - 1:
+    if not body or body.find(_NUL) != len(body) - 1:
         raise ClientFault("a Query message is malformed")
     return Query(body[:-1])
 

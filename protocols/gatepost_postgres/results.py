@@ -116,6 +116,7 @@ class Plans:
             notice = Notice(NoticeKind.COLUMN, {"name": name})
             self._hooks.notice(notice)
             names.append(notice.fields["name"].replace("\0", ""))
+        seen: tuple[bytes, bytes | None]
         if tuple(names) == description.names:
             seen = (body, None)
         else:

@@ -11,21 +11,19 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatepost.adapter import UPSTREAM, Action, Ask, Environment, SendUpstream, Side
+from gatepost.adapter import CLIENT, UPSTREAM, Action, Ask, Environment, SendUpstream, Side
 from gatepost.errors import ClientFault, FaultCode, PluginFault
 from gatepost.values import Statement, Verdict
 from gatepost_postgres import denial, messages
 from gatepost_postgres.answers import Answers
-from gatepost_postgres.frames import HEADER_BYTES, Partial, header
-from gatepost_postgres.judging import Judging, Stall
+from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
+from gatepost_postgres.judging import Judging, Pause
 from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_sql import facts
 
 # The server's own bound for messages that hold no more than a name.
 _SMALL_BYTES: Final = 10_000
-_LARGE: Final = frozenset(
-    (messages.QUERY, messages.PARSE, messages.BIND, messages.FUNCTION_CALL, messages.COPY_DATA, messages.COPY_FAIL)
-)
+_LARGE: Final = frozenset((messages.QUERY, messages.PARSE, messages.BIND, messages.FUNCTION_CALL, messages.COPY_FAIL))
 
 _DURING: Final = {
     Mode.SKIPPING: frozenset((messages.SYNC, messages.TERMINATE)),
@@ -71,6 +69,7 @@ class ServingPhase:
         # What came while a question was open, or while the server had to answer first.
         self._backlog = bytearray()
         self._is_stalled = False
+        self._has_left = False
         # The rest of a CopyData of which the begin has passed, or was dropped.
         self._passing = 0
         self._drops_rest = False
@@ -82,6 +81,8 @@ class ServingPhase:
         )
 
     def receive(self, side: Side, data: bytes) -> list[Action]:
+        if self._has_left and side is CLIENT:
+            return []
         if side is UPSTREAM:
             actions = self._answers.receive(data)
             if self._is_stalled:
@@ -144,8 +145,8 @@ class ServingPhase:
         handlers, owed = judging.handlers, ledger.owed
         while end - position >= HEADER_BYTES:
             kind, length = header(data, position)
-            if length < 4 or (length > _SMALL_BYTES and (kind not in _LARGE or length > self._limits.message_bytes)):
-                raise _impossible(length)
+            if length < 4 or length > _SMALL_BYTES:
+                self._check(kind, length)
             stop = position + 1 + length
             handler = handlers.get(kind)
             if handler is None:
@@ -160,12 +161,15 @@ class ServingPhase:
                 return self._stall(position)
             else:
                 step = handler(judging, data[position + HEADER_BYTES : stop])
-                if type(step) is Statement:
+                if isinstance(step, Statement):
                     self._stop = stop
                     return [*self._outgoing(position), Ask(step)]
-                if type(step) is Stall:
+                if step is Pause.STALL:
                     return self._stall(position)
-                change = step  # type: ignore[assignment]
+                if step is Pause.LEFT:
+                    self._has_left = True
+                    return self._outgoing(stop)
+                change = step
             if change is not None:
                 self._outgoing_until(position)
                 self._pieces.append(change)
@@ -178,6 +182,14 @@ class ServingPhase:
         self._data = b""
         self._sent = self._position = 0
         return actions
+
+    def _check(self, kind: int, length: int) -> None:
+        """See whether a message may be so long. CopyData may: it is not held."""
+        longest = self._limits.message_bytes if kind in _LARGE else _SMALL_BYTES
+        if length < 4 or length > LONGEST:
+            raise ClientFault("the client sent a message with an impossible length")
+        if length > longest and kind != messages.COPY_DATA:
+            raise ClientFault("the client sent a message that is too long", code=FaultCode.TOO_LARGE)
 
     def _copy_data(self, kind: int, length: int, stop: int, end: int) -> tuple[int, bytes | None]:
         """CopyData passes in pieces: it is not held until it is whole."""
@@ -213,9 +225,3 @@ class ServingPhase:
             whole = position - self._sent == len(self._data)
             self._pieces.append(self._data if whole else self._data[self._sent : position])
             self._sent = position
-
-
-def _impossible(length: int) -> ClientFault:
-    if length < 4:
-        return ClientFault("the client sent a message with an impossible length")
-    return ClientFault("the client sent a message that is too long", code=FaultCode.TOO_LARGE)

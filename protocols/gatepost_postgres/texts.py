@@ -83,11 +83,10 @@ def _cstring(text: str) -> bytes:
 
 
 def _fields(body: bytes) -> dict[str, str]:
-    *parts, last, end = body.split(_NUL)
-    if last or end:
+    if body != _NUL and not body.endswith(_NUL + _NUL):
         raise UpstreamFault("the server sent a malformed error or notice")
     texts = {}
-    for part in parts:
+    for part in body[:-2].split(_NUL) if len(body) > 1 else ():
         code = chr(part[0]) if part and part[0] < 0x80 else "?"
         texts[messages.FIELD_NAMES.get(code, code)] = part[1:].decode("utf-8", "replace")
     return texts
