@@ -9,9 +9,11 @@ from msgspec import Struct
 
 import gatepost
 from gatepost import Deny, Effect, Facts, Interest, Notice, Result, RowBatch, Session, Statement
+from gatepost_mask.alphabet import suspicious
 from gatepost_mask.detect import mask
 from gatepost_mask.display import REMOVED, Display
 from gatepost_mask.prefilter import maybe_text
+from gatepost_mask.ranges import ranges
 from gatepost_mask.rows import LINES, Plan, mask_rows, plan
 from gatepost_mask.tags import Tag, TaggedColumn, Tags
 
@@ -49,6 +51,9 @@ class Mask:
     def __init__(self, config: MaskConfig) -> None:
         self._roles = config.roles
         self._tags = Tags(config.columns)
+        # The tables are made now, not at the first row.
+        ranges()
+        suspicious()
 
     @gatepost.hookimpl
     def on_statement(self, session: Session, statement: Statement) -> Deny | None:

@@ -54,7 +54,6 @@ class Ranges:
     Attributes:
         checked: numbers that pass the Luhn check.
         unchecked: numbers that need not pass it.
-        world: numbers that are looked for inside longer digit runs too.
     """
 
     def __init__(self, brands: tuple[Brand, ...]) -> None:
@@ -63,12 +62,12 @@ class Ranges:
             for low, high in brand.intervals():
                 (checked if brand.luhn else unchecked)[low:high] |= _bits(brand.lengths)
                 world[low:high] |= _bits(brand.world)
-        self.checked: NDArray[Any] = checked
-        self.unchecked: NDArray[Any] = unchecked
-        self.world: NDArray[Any] = world
+        # Single look-ups are quicker in bytes than in an array.
         self._checked = checked.tobytes()
         self._unchecked = unchecked.tobytes()
         self._world = world.tobytes()
+        self.checked: NDArray[Any] = np.frombuffer(self._checked, dtype=np.uint8)
+        self.unchecked: NDArray[Any] = np.frombuffer(self._unchecked, dtype=np.uint8)
         self._sums = _luhn_sums().tobytes()
 
     def holds(self, digits: str | bytes) -> bool:
