@@ -1,7 +1,7 @@
 """PostgreSQL's text to `Facts`, by PostgreSQL's own grammar (libpg_query, through postgast).
 
-The grammar takes text as a server does whose `standard_conforming_strings` is on; with that off, a backslash in a plain
-string would mean something else to the server. Whoever sends the text to a server sees to it.
+The grammar takes text as a server does whose `standard_conforming_strings` is on. A text that would do something else
+with that off is UNKNOWN.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Final
 
+from msgspec.structs import replace
 from postgast import PgQueryError, fingerprint, normalize
 
 from gatepost.values import Effect, Facts
-from gatepost_sql import bounds, tree
+from gatepost_sql import bounds, readings, tree
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.walk import Walk
 
@@ -47,6 +48,8 @@ def _judge(text: str) -> Facts:
             return Facts(effect=Effect.READ, statements=0)
         walk = Walk(statements)
         facts = walk.facts(fingerprint(text).hex)
+        if "\\" in text and (other := readings.escaping(text)) is not None and not _is_alike(facts, _judge(other)):
+            return _unknown("what it does depends on standard_conforming_strings")
     except NotUnderstood as error:
         return _unknown(str(error))
     except RecursionError:
@@ -61,11 +64,11 @@ def _judge(text: str) -> Facts:
 
 
 def _normal_form(text: str, data: bytes) -> str:
-    """`text` with parameters for its constants, or "" where that is not worth its price.
+    """`text` with parameters for its constants, or "" where that is not worth its price or could hide a difference.
 
     Raises NotUnderstood for what the grammar does not accept.
     """
-    if len(data) > _FORM_BYTES or data.count(b"(") > _FORM_BRACKETS:
+    if len(data) > _FORM_BYTES or data.count(b"(") > _FORM_BRACKETS or b"\\" in data:
         return ""
     try:
         form: str = normalize(text)
@@ -76,6 +79,10 @@ def _normal_form(text: str, data: bytes) -> str:
 
 def _unknown(reason: str) -> Facts:
     return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), reason=reason)
+
+
+def _is_alike(one: Facts, other: Facts) -> bool:
+    return replace(one, fingerprint="") == replace(other, fingerprint="")
 
 
 @contextmanager

@@ -291,7 +291,8 @@ class Walk:
         self._set_by_call = True
         name = constant(arguments[0]) if arguments else None
         value = constant(arguments[1]) if len(arguments) > 1 else None
-        self._settings.append(("*", None) if name is None else (name.lower(), value))
+        # A backslash need not be one to the server: see `readings`.
+        self._settings.append(("*", None) if name is None or "\\" in name else (name.lower(), value))
 
     def _operator(self, names: list[Node], scope: Scope) -> None:
         parts = strings(names)
