@@ -22,7 +22,7 @@ LIMITS = "[limits]\nconnections = 5000\nunauthenticated = 5000\n"
 GATES = {
     "gatepost, no plugin": "",
     "gatepost, everything": "[plugins.mask]\n[plugins.audit]\n",
-    "gatepost, everything, `os`": '[plugins.mask]\n[plugins.audit]\ndurability = { read = "os", write = "os" }\n',
+    "gatepost, everything, `os`": '[plugins.mask]\n[plugins.audit]\nreads = "os"\nwrites = "os"\n',
 }
 DIRECT, HAPROXY, PGBOUNCER = "direct", "haproxy", "PgBouncer"
 BARE, FULL, FULL_OS = GATES

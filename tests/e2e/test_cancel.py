@@ -84,7 +84,7 @@ def test_cancels_reach_the_worker_that_has_the_session(gate: MakeGate, postgres:
         with pytest.raises(errors.QueryCanceled):
             connection.execute("SELECT pg_sleep(100) /* two workers */")
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(10) as pool:
         connections = [psycopg.connect(two.address, autocommit=True) for _ in range(10)]
         started = [pool.submit(work, connection) for connection in connections]
         eventually(lambda: running(postgres, "/* two workers */") == len(connections))
