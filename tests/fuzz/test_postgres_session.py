@@ -22,6 +22,7 @@ from tests.wire import FLUSH, SYNC, TERMINATE, bind, describe, execute, message,
 from gatepost import ALLOW, Deny, EndCode, Interest, Rewrite, Statement, Verdict
 from gatepost.adapter import CLIENT, UPSTREAM, Close, SendUpstream, Serving, Side
 from gatepost.testing import Player, RecordingHooks, Step, play, said
+from gatepost_postgres import ADAPTER
 
 EXAMPLES = os.environ.get("GATEPOST_FUZZ_EXAMPLES")
 fuzz = settings(
@@ -359,3 +360,15 @@ def test_startups_of_any_kind(parameters, version, rest) -> None:
     player.eof(CLIENT)
     assert player.closed is not None
     assert not player.serving
+
+
+@fuzz
+@given(st.lists(st.one_of(requests, st.just(1 << 20)), max_size=8), st.data())
+def test_recordings_can_be_shown_however_they_end(what, data) -> None:
+    player = play(fresh(), record(what))
+    output = bytearray(player.to_client)
+    for _ in range(data.draw(st.integers(0, 2))):
+        output[data.draw(st.integers(0, len(output) - 1))] = data.draw(st.integers(0, 255))
+    place = data.draw(st.integers(0, len(output)))
+    for shown in ADAPTER.shown([bytes(output[:place]), bytes(output[place:])]):
+        assert shown.kind
