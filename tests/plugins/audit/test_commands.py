@@ -1,0 +1,318 @@
+"""`gatepost audit`, and the store below it, on a record that a scene has left behind."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import zstandard
+from click.testing import CliRunner, Result
+from tests.plugins.audit.recording import RecorderProcess, Teller, open_journal, public_key
+
+from gatepost import Shown
+from gatepost.testing import FakeGateway
+from gatepost_audit import Audit, records
+from gatepost_audit.journal import PLAIN, ZSTD, segment_path
+from gatepost_audit.store import FILE, TABLES, Store, entries
+from gatepost_audit.verify import verify
+
+DRIVES_A_TERMINAL = "SELECT '\x1b]0;owned\x07' -- \u202e\n"
+
+
+class Lines:
+    """A protocol whose output is lines, each a row of one cell."""
+
+    name = "lines"
+
+    def shown(self, output: Iterable[bytes]) -> Iterator[Shown]:
+        for line in b"".join(output).splitlines():
+            yield Shown(kind="row", cells=(line.decode(), None))
+
+
+def start(session: str, **changes: Any) -> records.SessionStart:
+    values: dict[str, Any] = {
+        "time": 1_000,
+        "session": session,
+        "worker": 0,
+        "client": "10.0.0.1:5",
+        "protocol": "lines",
+        "target": "shop",
+        "user": "bot",
+        "database": "shop",
+        "application": "",
+        "tls": "",
+        "identity": "bot",
+        "roles": ("reader",),
+        "issuer": "agents",
+        "method": "scram-sha-256",
+        "acting_for": "ann",
+    }
+    return records.SessionStart(**(values | changes))
+
+
+def asked(session: str, number: int, text: str, **changes: Any) -> records.Asked:
+    values: dict[str, Any] = {
+        "time": 2_000_000_000 * number,
+        "session": session,
+        "number": number,
+        "worker": 0,
+        "text": text,
+        "original": None,
+        "binds": (("5",), None),
+        "preparation": False,
+        "verdict": "allow",
+        "plugin": "",
+        "rule": "",
+        "reason": "",
+        "effect": "read",
+        "facts": records.FactsRecord(("select",), (("select", "cards", None),), (), "f", ""),
+    }
+    return records.Asked(**(values | changes))
+
+
+def ended(session: str, number: int, start: int, output: bytes, **changes: Any) -> records.Ended:
+    values: dict[str, Any] = {
+        "time": 2_000_000_000 * number + 1,
+        "session": session,
+        "number": number,
+        "rows": 1,
+        "size": 5,
+        "received": 0,
+        "duration": 0.5,
+        "tag": "SELECT 1",
+        "error": "",
+        "message": "",
+        "masked": 1,
+        "complete": True,
+        "start": start,
+        "offset": start,
+        "output": output,
+    }
+    return records.Ended(**(values | changes))
+
+
+RECORDS: list[records.Record] = [
+    start("a"),
+    asked("a", 1, "SELECT one"),
+    ended("a", 1, 0, b"row 1\nrow 2\n"),
+    asked("a", 2, "DROP cards", verdict="deny", plugin="policy", rule="r7", reason="not yours", effect="define"),
+    records.Part(5, "a", 12, b"denied\n"),
+    asked("a", 3, DRIVES_A_TERMINAL, effect="write"),
+    records.Part(6, "a", 19, b"long " * 2000),
+    ended("a", 3, 19, b"\x1b[2J end\n", offset=10019, error="22000"),
+    records.SessionEnd(9, "a", 0, ""),
+    start("b", identity="", user="mallory", target="vault", roles=(), acting_for=""),
+    records.SessionEnd(10, "b", 2, "wrong password"),
+]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "audit"
+    folder.mkdir(mode=0o700)
+    journal = open_journal(folder)
+    for record in [*RECORDS, RECORDS[2]]:
+        payload = records.encode(record)
+        if isinstance(record, records.Part):
+            journal.write([(ZSTD, zstandard.compress(payload))], sync=True)
+        else:
+            journal.write([(PLAIN, payload)], sync=True)
+    journal.close()
+    return tmp_path
+
+
+def run(state: Path, *arguments: str) -> Result:
+    @click.group()
+    def cli() -> None: ...
+
+    gateway = FakeGateway(state, worker=-1, adapters={"lines": Lines()})  # type: ignore[dict-item]
+    Audit(Audit.Config(segment_megabytes=1)).add_commands(cli, gateway)
+    return CliRunner().invoke(cli, ["audit", *arguments])
+
+
+def found(state: Path, *arguments: str) -> list[dict[str, Any]]:
+    result = run(state, *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("filters", "numbers"),
+    [
+        ([], [1, 2, 3]),
+        (["--session", "a"], [1, 2, 3]),
+        (["--session", "b"], []),
+        (["--identity", "bot"], [1, 2, 3]),
+        (["--identity", "ann"], [1, 2, 3]),
+        (["--identity", "eve"], []),
+        (["--target", "shop", "--verdict", "deny"], [2]),
+        (["--effect", "write"], [3]),
+        (["--text", "CARDS"], [2]),
+        (["--text", "%"], []),
+        (["--since", "1970-01-01T00:00:04"], [2, 3]),
+        (["--until", "1970-01-01T00:00:04Z"], [1]),
+        (["--since", "7d"], []),
+        (["--limit", "2"], [2, 3]),
+    ],
+)
+def test_search_finds(state: Path, filters: list[str], numbers: list[int]) -> None:
+    assert [each["number"] for each in found(state, "search", *filters)] == numbers
+
+
+def test_what_is_found_has_all_that_pci_dss_10_2_2_asks_for(state: Path) -> None:
+    """User, type of event, date and time, success or failure, origination, the object affected."""
+    denied = found(state, "search", "--verdict", "deny")[0]
+    assert denied["identity"] == "bot"
+    assert denied["acting_for"] == "ann"
+    assert denied["effect"] == "define"
+    assert denied["time"] == "1970-01-01T00:00:04.000Z"
+    assert denied["verdict"] == "deny"
+    assert denied["client"] == "10.0.0.1:5"
+    assert denied["objects"] == [["select", "cards", None]]
+    assert denied["rule"] == "r7"
+
+
+def test_failed_logins_are_found(state: Path) -> None:
+    (failed,) = found(state, "sessions", "--failed")
+    assert (failed["user"], failed["ending"], failed["reason"]) == ("mallory", "refused", "wrong password")
+    assert len(found(state, "sessions")) == 2
+
+
+def test_a_statement_is_shown_with_its_answer(state: Path) -> None:
+    (statement,) = found(state, "show", "a/1")
+    assert statement["text"] == "SELECT one"
+    assert statement["binds"] == [["5"], None]
+    assert statement["masked"] == 1
+    assert statement["answer"] == [{"kind": "row", "cells": ["row 1", None]}, {"kind": "row", "cells": ["row 2", None]}]
+
+
+def test_a_session_is_shown_with_its_statements(state: Path) -> None:
+    (session,) = found(state, "show", "a")
+    assert session["ending"] == "client_left"
+    assert [each["id"] for each in session["statements"]] == ["a/1", "a/2", "a/3"]
+
+
+@pytest.mark.parametrize("missing", ["c", "a/9", "a/x", "c/1"])
+def test_what_is_not_there_is_an_error(state: Path, missing: str) -> None:
+    result = run(state, "show", missing)
+    assert result.exit_code == 1
+    assert "is on record" in result.stderr
+    assert not result.stdout
+
+
+def test_replay_is_in_order_and_whole(state: Path) -> None:
+    steps = [each.get("number") or each["cells"][0].split()[0] for each in found(state, "replay", "a")]
+    assert steps == [1, "row", "row", 2, "denied", 3, "long"]
+    raw = run(state, "replay", "a", "--raw")
+    assert raw.stdout_bytes == b"row 1\nrow 2\ndenied\n" + b"long " * 2000 + b"\x1b[2J end\n"
+
+
+@pytest.mark.parametrize("command", [["search"], ["show", "a/3"], ["show", "a"], ["replay", "a"], ["search", "--json"]])
+def test_nothing_recorded_drives_the_terminal(state: Path, command: list[str]) -> None:
+    output = run(state, *command).stdout
+    assert "owned" in output
+    assert all(character.isprintable() or character == "\n" or character == "\t" for character in output)
+
+
+def test_who_reads_the_record_is_on_record(state: Path) -> None:
+    found(state, "search", "--text", "one")
+    (access,) = found(state, "events", "--kind", "access")[:1]
+    assert "audit search" in access["detail"]
+    assert "text=one" in access["detail"]
+
+
+def test_who_reads_the_record_is_on_record_through_the_recorder(state: Path) -> None:
+    recorder = RecorderProcess(state / "audit")
+    teller = Teller(state / "audit")
+    found(state, "search")
+    assert len(found(state, "events", "--kind", "access")) == 2
+    assert run(state, "verify").exit_code == 0
+    teller.socket.close()
+    recorder.end()
+
+
+def test_a_sound_record(state: Path) -> None:
+    (report,) = found(state, "verify")
+    assert report["sound"]
+    assert report["entries"] == len(RECORDS) + 2
+    result = run(state, "verify")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Sound: ")
+
+
+def test_a_changed_journal_is_told_with_its_place(state: Path) -> None:
+    path = segment_path(state / "audit", 1)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"SELECT one")
+    data[place] ^= 1
+    path.write_bytes(data)
+    result = run(state, "verify")
+    assert result.exit_code == 1
+    assert "entry 2 was changed (segment 1, byte " in result.stderr
+    assert not result.stdout
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE statements SET text = 'SELECT nothing' WHERE number = 1",
+        "DELETE FROM statements WHERE number = 2",
+        "INSERT INTO events VALUES (1, 'stop', 'x', 'y', 3, 1)",
+        "UPDATE place SET sequence = sequence + 1",
+    ],
+)
+def test_a_changed_store_is_told_and_rebuilt(state: Path, change: str) -> None:
+    run(state, "search")
+    with sqlite3.connect(state / "audit" / FILE) as connection:
+        connection.execute(change)
+    connection.close()
+    result = run(state, "verify")
+    assert result.exit_code == 1
+    assert "the store is not what follows from it" in result.stderr
+    assert run(state, "rebuild").exit_code == 0
+    assert run(state, "verify").exit_code == 0
+
+
+def test_a_rebuilt_store_equals_the_one_that_was_fed_bit_by_bit(state: Path) -> None:
+    folder = state / "audit"
+
+    def rows(store: Store) -> list[list[tuple[Any, ...]]]:
+        return [sorted(store.connection.execute(f"SELECT * FROM {table}").fetchall()) for table in TABLES]
+
+    with Store(folder, state / "slow.sqlite") as slow, Store(folder, state / "fast.sqlite") as fast:
+        for sequence in range(1, len(RECORDS) + 3):
+            slow.catch_up(sequence)
+        slow.catch_up()
+        fast.catch_up()
+        assert rows(slow) == rows(fast)
+        assert slow.place == fast.place
+
+
+@pytest.mark.parametrize("arguments", [["search", "--since", "soon"], ["search", "--effect", "magic"], ["show"]])
+def test_wrong_usage_is_exit_status_2(state: Path, arguments: list[str]) -> None:
+    assert run(state, *arguments).exit_code == 2
+
+
+def test_help_says_what_each_command_does(state: Path) -> None:
+    for command in ("search", "sessions", "events", "show", "replay", "verify", "rebuild"):
+        assert command in run(state, "--help").stdout
+        assert run(state, command, "--help").exit_code == 0
+
+
+def test_a_truncated_journal_is_told_by_the_store(state: Path) -> None:
+    """Zeros over the last entries leave a journal that is sound, and shorter than the store knows it."""
+    folder = state / "audit"
+    run(state, "search")
+    path = segment_path(folder, 1)
+    data = path.read_bytes()
+    offset = [entry.place.offset for entry in entries(folder, None)][5]
+    path.write_bytes(data[:offset] + bytes(len(data) - offset))
+    assert verify(folder, public_key(folder)).entries == 5
+    result = run(state, "verify")
+    assert result.exit_code == 1
+    assert "the journal has another one or none" in result.stderr
