@@ -116,7 +116,7 @@ class Judging:
             decoded = text.decode()
         except UnicodeDecodeError:
             deny = Deny(reason="the statement is not valid UTF-8", hint="send it in UTF-8", code=DenyCode.SYNTAX)
-            return self._deny(request, deny)
+            return self._deny(request, deny, denial.CHARACTER_NOT_IN_REPERTOIRE)
         known = facts(decoded)
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
         deny_ = denial.refused_setting(known) if known.settings else None

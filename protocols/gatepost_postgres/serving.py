@@ -185,10 +185,10 @@ class ServingPhase:
 
     def _check(self, kind: int, length: int) -> None:
         """See whether a message may be so long. CopyData may: it is not held."""
-        longest = self._limits.message_bytes if kind in _LARGE else _SMALL_BYTES
-        if length < 4 or length > LONGEST:
+        if length < 4:
             raise ClientFault("the client sent a message with an impossible length")
-        if length > longest and kind != messages.COPY_DATA:
+        longest = self._limits.message_bytes if kind in _LARGE else _SMALL_BYTES
+        if length > (LONGEST if kind == messages.COPY_DATA else longest):
             raise ClientFault("the client sent a message that is too long", code=FaultCode.TOO_LARGE)
 
     def _copy_data(self, kind: int, length: int, stop: int, end: int) -> tuple[int, bytes | None]:

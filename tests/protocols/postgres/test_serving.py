@@ -336,12 +336,12 @@ def test_a_rewrite_cannot_bring_such_a_setting_in() -> None:
     assert [outcome.error for _, outcome in player.ended] == ["42501"]
 
 
-def test_text_that_is_no_utf8_is_a_syntax_error() -> None:
+def test_text_that_is_no_utf8_is_denied() -> None:
     player, backend = serving(), Backend()
     out = converse(
         player, backend, message("Q", b"SELECT '\x95\x5c'\0"), message("P", b"s\0SELECT '\xff'\0\0\0") + SYNC
     )
-    assert errors(out) == ["42601", "42601"]
+    assert errors(out) == ["22021", "22021"]
     assert player.asked == []
 
 
