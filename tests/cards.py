@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,13 +65,12 @@ def traces(pan: str) -> list[bytes]:
 
 def found_in(folder: Path, pans: list[str]) -> list[tuple[str, str]]:
     """(file, number) of every number in a file below `folder`, compressed frames included."""
-    needles = {trace: pan for pan in pans for trace in traces(pan)}
-    pattern = re.compile(b"|".join(map(re.escape, needles)))
+    needles = [(trace, pan) for pan in pans for trace in traces(pan)]
     found = []
     for file in folder.rglob("*"):
         if file.is_file():
-            for data in _layers(file.read_bytes()):
-                found += [(file.name, needles[hit]) for hit in pattern.findall(data)]
+            for data in _layers(file.read_bytes().rstrip(b"\0")):
+                found += [(file.name, pan) for trace, pan in needles if trace in data]
     return found
 
 

@@ -160,12 +160,14 @@ class Lines:
 class Gate:
     """A `gatepost run` in a process of its own, with one target "shop" and one agent "agent" of the role "reader"."""
 
-    def __init__(self, folder: Path, scripts: Sequence[Path], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, scripts: Sequence[Path], environment: Mapping[str, str], password: str | None = None
+    ) -> None:
         self.folder = folder
         self.config = folder / "gatepost.toml"
         self.state = folder / "state"
         self._environment = {**os.environ, **environment}
-        self.password = self.add_agent("agent", "reader")
+        self.password = password or self.add_agent("agent", "reader")
         arguments = [part for script in scripts for part in ("--script", script)]
         self.process = subprocess.Popen(
             [GATEPOST, "--config", self.config, *arguments, "run"],
@@ -205,6 +207,10 @@ class Gate:
         password = json.loads(self.command("agents", "add", name, "--role", role, "--json"))["password"]
         assert isinstance(password, str)
         return password
+
+    def audit(self, *arguments: str) -> list[dict[str, Any]]:
+        """What `gatepost audit ARGUMENTS --json` finds."""
+        return [json.loads(line) for line in self.command("audit", *arguments, "--json").splitlines()]
 
     @property
     def address(self) -> str:
@@ -276,7 +282,7 @@ def gates(folder: Path) -> Iterator[MakeGate]:
             nonlocal started
             started += 1
             home = folder / f"gate{started}"
-            home.mkdir(parents=True)
+            home.mkdir(parents=True, exist_ok=True)
             (home / "gatepost.toml").write_text(configuration(upstream, plugins, settings, target))
             (home / "upstream.password").write_text(upstream.password)
             (home / "upstream.password").chmod(0o600)

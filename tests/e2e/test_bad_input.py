@@ -50,7 +50,6 @@ AFTER_LOGIN = [
     Bad("a negative length", b"Q\xff\xff\xff\xff", "54000"),
     Bad("a query without its NUL", message("Q", b"SELECT 1"), "08P01"),
     Bad("a query with a NUL in it", message("Q", b"SELECT 1\0; DROP TABLE cards\0"), "08P01"),
-    Bad("a query that is not UTF-8", message("Q", b"SELECT '\xff\xfe'\0"), "22021"),
     Bad("a Parse that counts more types than it has", message("P", b"\0SELECT 1\0\0\xff"), "08P01"),
     Bad("a Parse with bytes to spare", message("P", b"\0SELECT 1\0\0\0more"), "08P01"),
     Bad("a Bind with a lying value", message("B", b"\0\0\0\0\0\x01\0\0\xff\xff1\0\0"), "08P01"),
@@ -60,9 +59,13 @@ AFTER_LOGIN = [
     Bad("an Execute without its limit", message("E", b"\0"), "08P01"),
     Bad("a Sync with a body", message("S", b"body"), "08P01"),
     Bad("a Flush with a body", message("H", b"body"), "08P01"),
-    Bad("a function call", message("F", struct.pack("!IHHH", 957, 0, 0, 0)), "0A000"),
     Bad("a password after the login", message("p", b"password\0"), "08P01"),
     Bad("a second startup", startup("agent", "shop"), "08P01"),
+]
+
+REFUSED = [
+    Bad("a query that is not UTF-8", message("Q", b"SELECT '\xff\xfe'\0"), "42601"),
+    Bad("a function call", message("F", struct.pack("!IHHH", 957, 0, 0, 0)), "0A000"),
 ]
 
 
@@ -106,6 +109,15 @@ def test_after_the_login(full_gate: Gate, bystander: Wire, bad: Bad) -> None:
         said = answers(wire)
     assert [(each.kind, each.fields["C"], each.fields["S"]) for each in said] == [("E", bad.code, "FATAL")]
     full_gate.log.wait_for(wire.address)
+
+
+@pytest.mark.parametrize("bad", REFUSED, ids=lambda bad: bad.name)
+def test_what_is_well_formed_but_refused_leaves_the_session(full_gate: Gate, bystander: Wire, bad: Bad) -> None:
+    with Wire(full_gate.port).log_in("agent", full_gate.password) as wire:
+        wire.send(bad.data)
+        (error, _) = wire.read_until("Z")
+        assert (error.kind, error.fields["C"], error.fields["S"]) == ("E", bad.code, "ERROR")
+        assert [each.kind for each in wire.query("SELECT 1")] == list("TDCZ")
 
 
 @pytest.mark.parametrize("length", range(1, len(startup("agent", "shop")), 7))
