@@ -177,6 +177,10 @@ class Hooks(Protocol):
     """
 
     @property
+    def wants_statements(self) -> bool:
+        """A plugin has on_statement, on_verdict or on_statement_end. If not, statements need not be asked about."""
+
+    @property
     def wants_rows(self) -> bool:
         """A plugin has on_row or on_rows. If not, `columns` and `rows` need not be called."""
 

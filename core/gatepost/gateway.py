@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from gatepost.adapter import Adapter
 from gatepost.config import Config, address
-from gatepost.errors import ConfigFault
+from gatepost.errors import ConfigFault, Fault
 from gatepost.plugins import Plugins, installed
-from gatepost.values import Target
+from gatepost.values import Identity, Target
 
 PROTOCOLS = "gatepost.protocols"
+
+EndSessions: TypeAlias = Callable[[Callable[[Identity], bool], Fault], None]
 
 
 def find_adapter(protocol: str) -> Adapter:
@@ -30,10 +34,12 @@ class LocalGateway:
         config: the whole configuration.
         plugins: the enabled plugins.
         worker: this worker's slot, or -1 elsewhere.
+        end: ends a worker's sessions; None elsewhere.
     """
 
-    def __init__(self, config: Config, plugins: Plugins, worker: int = -1) -> None:
+    def __init__(self, config: Config, plugins: Plugins, worker: int = -1, end: EndSessions | None = None) -> None:
         self._plugins = plugins
+        self._end = end
         self.state: Path = config.state
         self.config_file: Path | None = config.file
         self.worker = worker
@@ -43,6 +49,10 @@ class LocalGateway:
 
     def redact(self, text: str) -> str:
         return self._plugins.redact(text)
+
+    def end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
+        if self._end is not None:
+            self._end(whose, fault)
 
     def adapter(self, protocol: str) -> Adapter:
         return find_adapter(protocol)

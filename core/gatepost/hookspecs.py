@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pluggy
 from msgspec import Struct
 
+from gatepost.errors import Fault
 from gatepost.values import (
     Allow,
     Credentials,
@@ -92,6 +93,9 @@ class Gateway(Protocol):
 
     def redact(self, text: str) -> str:
         """The text as it may rest: each plugin's `on_store` has seen it. Call it before anything is written."""
+
+    def end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
+        """End this worker's sessions of such identities; their clients are told `fault`. Does nothing elsewhere."""
 
     def adapter(self, protocol: str) -> Adapter:
         """The adapter of this name. Raises ConfigFault if none is installed."""

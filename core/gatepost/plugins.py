@@ -153,6 +153,7 @@ class Plugins:
         self._notice = self.implementations("on_notice")
         self._output = self.implementations("on_output")
         self._statement_end = self.implementations("on_statement_end")
+        self._wants_statements = bool(self._statement or self._verdict or self._statement_end)
         self._session_end = self.implementations("on_session_end")
         self._store = self.implementations("on_store")
 
@@ -407,13 +408,13 @@ class Plugins:
             call(cli, gateway)
 
     def for_session(self, session: Session) -> SessionHooks:
-        return SessionHooks(session, self._rows, self._columns, self._notice)
+        return SessionHooks(session, self._rows, self._columns, self._notice, self._wants_statements)
 
 
 class SessionHooks:
     """The sync hooks, bound to one session: `gatepost.adapter.Hooks`. The relay keeps `session` up to date."""
 
-    __slots__ = ("_columns", "_notice", "_rows", "session", "wants_notices", "wants_rows")
+    __slots__ = ("_columns", "_notice", "_rows", "session", "wants_notices", "wants_rows", "wants_statements")
 
     def __init__(
         self,
@@ -421,11 +422,13 @@ class SessionHooks:
         rows: list[tuple[str, Hook]],
         columns: dict[str, Callable[..., Any]],
         notice: tuple[Hook, ...],
+        wants_statements: bool,
     ) -> None:
         self.session = session
         self._rows = rows
         self._columns = columns
         self._notice = notice
+        self.wants_statements = wants_statements
         self.wants_rows = bool(rows)
         self.wants_notices = bool(notice)
 

@@ -17,11 +17,11 @@ from typing import Any, Final
 from gatepost import tls
 from gatepost.adapter import Limits, TlsPolicy
 from gatepost.config import Config, ListenTls, UpstreamTls, address
-from gatepost.errors import ClientFault, FaultCode, describe
+from gatepost.errors import ClientFault, Fault, FaultCode, describe
 from gatepost.gateway import LocalGateway, find_adapter
 from gatepost.plugins import Plugins, finish
 from gatepost.relay import Listener, Relay
-from gatepost.values import EndCode, Session
+from gatepost.values import EndCode, Identity, Session
 
 log = logging.getLogger("gatepost.worker")
 
@@ -102,7 +102,7 @@ class Server:
         self._config = config
         self._ports = ports
         self._slot = slot % _SLOTS
-        self._gateway = LocalGateway(config, plugins, slot)
+        self._gateway = LocalGateway(config, plugins, slot, self._end_sessions)
         self._sessions: dict[int, Relay] = {}
         self._unproven: set[Relay] = set()
         self._count = 0
@@ -166,6 +166,11 @@ class Server:
             number = self._slot << _COUNT_BITS | self._count
             if number and number not in self._sessions:
                 return number
+
+    def _end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
+        for relay in tuple(self._sessions.values()):
+            if relay.session.identity is not None and whose(relay.session.identity):
+                relay.fail(fault, EndCode.REFUSED)
 
     # What relays call.
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from msgspec import Meta, Struct
 
 from gatepost import (
+    ClientFault,
     CredentialKind,
     Credentials,
-    Deny,
+    FaultCode,
     Gateway,
     Identity,
+    PluginFault,
     Seconds,
     Session,
     Verifier,
@@ -36,6 +39,12 @@ ISSUER = "agents"
 FAILURES_AT_MOST = 10  # PCI DSS 8.3.4
 LOCKOUT_AT_LEAST = 30 * 60  # PCI DSS 8.3.4, seconds
 REVOCATION_SECONDS = 1.0
+REVOKED = ClientFault(
+    "the credentials of this connection were revoked",
+    code=FaultCode.AUTHENTICATION,
+    hint="Stop, and ask the gateway's operator for new credentials.",
+)
+UNREADABLE = PluginFault("the gateway cannot tell whether the credentials of this connection are still valid")
 ATTEMPTS_AT_ONCE = 2  # in each worker: all workers' together should stay below the failures that lock a name
 
 
@@ -65,9 +74,6 @@ class Agents:
         self._config = config
         self._turnstile = Turnstile(ATTEMPTS_AT_ONCE)
         self._causes: dict[str, str] = {}
-        self._revoked: frozenset[str] = frozenset()
-        self._version = -1
-        self._look_again_at = 0.0
 
     @hookimpl
     def add_commands(self, cli: click.Group, gateway: Gateway) -> None:
@@ -76,19 +82,25 @@ class Agents:
         cli.add_command(group(gateway))
 
     @hookimpl
-    def on_start(self, gateway: Gateway) -> None:
+    def on_start(self, gateway: Gateway) -> Awaitable[None] | None:
         if gateway.worker < 0:
-            return  # each command opens the store itself
+            return None  # each command opens the store itself
         self._redact = gateway.redact
         self._attempts = Store(gateway.state / FILE, durable=False)
         self._watched = Store(gateway.state / FILE, durable=False)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gatepost-agents")
         self._decoy = scram.derive(scram.generate())
+        return self._begin_to_watch(gateway)
+
+    async def _begin_to_watch(self, gateway: Gateway) -> None:
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(gateway))
 
     @hookimpl
-    def on_stop(self, gateway: Gateway) -> None:
+    async def on_stop(self, gateway: Gateway) -> None:
         if gateway.worker < 0:
             return
+        self._watcher.cancel()
+        await asyncio.wait([self._watcher])
         self._thread.shutdown()
         self._attempts.close()
         self._watched.close()
@@ -122,37 +134,35 @@ class Agents:
             await self._in_thread(lambda: self._attempts.end_attempts(identity.name))
 
     @hookimpl
-    def on_statement(self, session: Session) -> Deny | None:
-        """A revoked agent's sessions that live on may do nothing more."""
-        now = time.monotonic()
-        if now >= self._look_again_at:
-            self._look_again_at = now + REVOCATION_SECONDS
-            self._look_for_revocations()
-        identity = session.identity
-        if identity is not None and identity.issuer == ISSUER and identity.name in self._revoked:
-            return Deny(
-                reason="the credentials of this connection were revoked",
-                rule="agents: revoked",
-                hint="Stop, and ask the gateway's operator for new credentials.",
-            )
-        return None
-
-    @hookimpl
     def on_session_end(self, session: Session) -> None:
         self._turnstile.leave(session.id)
         cause = self._causes.pop(session.id, None)
         if cause is not None:
             logger.warning("login of %r from %s failed: %s", self._redact(session.user), session.client, cause)
 
-    def _look_for_revocations(self) -> None:
-        version = self._watched.version()
-        if version != self._version:
-            self._version = version
-            self._revoked = self._watched.revoked()
+    async def _watch(self, gateway: Gateway) -> None:
+        """End the sessions of agents that are revoked meanwhile; of all agents, where that cannot be known."""
+        version = -1
+        while True:
+            try:
+                latest = await self._in_thread(self._watched.version)
+                if latest != version:
+                    version = latest
+                    revoked = await self._in_thread(self._watched.revoked)
+                    gateway.end_sessions(lambda who, gone=revoked: _is_agent(who) and who.name in gone, REVOKED)  # type: ignore[misc]
+            except sqlite3.Error as error:
+                logger.error("the agents cannot be read, and their sessions are ended: %s", type(error).__name__)
+                version = -1
+                gateway.end_sessions(_is_agent, UNREADABLE)
+            await asyncio.sleep(REVOCATION_SECONDS)
 
     def _in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """The file may be locked for a moment by another process, and keys are slow: not in the event loop."""
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _is_agent(identity: Identity) -> bool:
+    return identity.issuer == ISSUER
 
 
 def _identity(agent: Agent, method: str) -> Identity:

@@ -69,6 +69,7 @@ class RecordingHooks:
         change_row: Callable[[Row], None] | None = None,
         change_batch: Callable[[RowBatch], None] | None = None,
         change_notice: Callable[[Notice], None] | None = None,
+        wants_statements: bool = True,
         wants_rows: bool = True,
         wants_notices: bool = True,
     ) -> None:
@@ -76,6 +77,7 @@ class RecordingHooks:
         self.change_row = change_row
         self.change_batch = change_batch
         self.change_notice = change_notice
+        self.wants_statements = wants_statements
         self.wants_rows = wants_rows
         self.wants_notices = wants_notices
         self.results: list[Result] = []

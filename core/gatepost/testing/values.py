@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from gatepost.adapter import Adapter
+from gatepost.errors import Fault
 from gatepost.values import Column, Effect, Facts, Identity, Kind, Result, Session, Statement, Target
 
 AGENT: Final = Identity(name="agent", roles=("reader",), issuer="test", method="password")
@@ -71,6 +72,7 @@ class FakeGateway:
         self.config_file = config_file
         self.targets = tuple(targets)
         self.worker = worker
+        self.ended: list[tuple[Callable[[Identity], bool], Fault]] = []
         self._adapters = dict(adapters)
         self._plugins = tuple(plugins)
 
@@ -81,6 +83,10 @@ class FakeGateway:
                 stored = on_store(text)
                 text = text if stored is None else stored
         return text
+
+    def end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
+        """Keeps in `ended` what it was called with."""
+        self.ended.append((whose, fault))
 
     def adapter(self, protocol: str) -> Adapter:
         return self._adapters[protocol]

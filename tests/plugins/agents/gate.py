@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 from msgspec import structs
 
@@ -15,6 +15,7 @@ from gatepost import (
     CredentialKind,
     Credentials,
     EndCode,
+    Fault,
     Identity,
     Reason,
     Secret,
@@ -25,11 +26,23 @@ from gatepost import (
     hookimpl,
 )
 from gatepost.plugins import Plugins, finish
+from gatepost.testing import FakeGateway
 from gatepost_agents import Agents, AgentsConfig, scram
 from gatepost_agents.store import FILE, Agent, Store
 
 TARGET = Target(name="shop", protocol="postgres", host="127.0.0.1", port=5432)
 _numbers = count(1)
+
+
+class Gateway(FakeGateway):
+    """Lets a test wait for the order to end sessions."""
+
+    def __init__(self, state: Path, targets: tuple[Target, ...]) -> None:
+        super().__init__(state, targets=targets)
+        self.orders: asyncio.Queue[tuple[Callable[[Identity], bool], Fault]] = asyncio.Queue()
+
+    def end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
+        self.orders.put_nowait((whose, fault))
 
 
 class Upstream:
@@ -41,8 +54,9 @@ class Upstream:
 class Worker:
     """One worker's plugins."""
 
-    def __init__(self, plugins: Plugins) -> None:
+    def __init__(self, plugins: Plugins, ended: asyncio.Queue[tuple[Callable[[Identity], bool], Fault]]) -> None:
         self.plugins = plugins
+        self.ended = ended
 
     def client(self, name: str) -> Client:
         return Client(self.plugins, name)
@@ -99,10 +113,10 @@ class Client:
 @asynccontextmanager
 async def worker(state: Path, failures: int = 10) -> AsyncIterator[Worker]:
     plugins = Plugins([("agents", Agents(AgentsConfig(failures=failures))), ("upstream", Upstream())])
-    gateway = SimpleNamespace(state=state, worker=0, targets=(TARGET,), config_file=None, redact=plugins.redact)
+    gateway = Gateway(state, targets=(TARGET,))
     await finish(plugins.start(gateway))
     try:
-        yield Worker(plugins)
+        yield Worker(plugins, gateway.orders)
     finally:
         assert await finish(plugins.stop(gateway)) == []
 

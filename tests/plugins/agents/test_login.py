@@ -12,17 +12,10 @@ from pathlib import Path
 import pytest
 from tests.plugins.agents.gate import issue, worker
 
-from gatepost import ConfigFault, Deny, Effect, EndCode, Facts, Identity, Secret, Statement, Verifier
+from gatepost import ConfigFault, EndCode, Identity, Secret, Verifier
 from gatepost.config import Config, section
-from gatepost.plugins import finish
 from gatepost_agents import AgentsConfig, scram
 from gatepost_agents.store import FILE, Store
-
-STATEMENT = Statement(number=1, text="SELECT 1", facts=Facts(effect=Effect.READ))
-
-
-def never(statement: Statement, text: str) -> Statement:
-    raise AssertionError
 
 
 def test_an_agent_gets_a_verifier_of_its_password_and_its_identity(tmp_path: Path) -> None:
@@ -184,27 +177,20 @@ def test_a_stricter_lockout_may_be_configured(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_revoked_agents_open_session_can_do_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_revoked_agents_open_sessions_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gatepost_agents.plugin.REVOCATION_SECONDS", 0)
 
     async def scenario() -> None:
         issue(tmp_path, "gone")
         issue(tmp_path, "bot")
         async with worker(tmp_path) as gate:
-            sessions = []
-            for name in ("gone", "bot"):
-                client = gate.client(name)
-                answer = await client.ask()
-                assert answer is not None
-                sessions.append(await client.prove(answer))
-
-            async def verdicts() -> list[bool]:
-                decisions = [await finish(gate.plugins.decide(each, STATEMENT, never)) for each in sessions]
-                return [isinstance(decision.verdict, Deny) for decision in decisions]
-
-            assert await verdicts() == [False, False]
             Store(tmp_path / FILE, durable=False).revoke("gone", time.time())
-            assert await verdicts() == [True, False]
+            while not (order := await gate.ended.get())[0](Identity(name="gone", issuer="agents")):
+                pass
+            whose, fault = order
+            assert not whose(Identity(name="bot", issuer="agents"))
+            assert not whose(Identity(name="gone", issuer="another"))
+            assert "revoked" in fault.message
 
     asyncio.run(scenario())
 
