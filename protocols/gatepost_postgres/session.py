@@ -30,6 +30,7 @@ from gatepost_postgres.cancel import CancelUpstream
 from gatepost_postgres.inbox import Inbox
 from gatepost_postgres.login import LoggedIn, Login
 from gatepost_postgres.messages import PROTOCOL_3_2
+from gatepost_postgres.passing import PassingPhase
 from gatepost_postgres.serving import ServingPhase, Started
 from gatepost_postgres.startup import Startup
 from gatepost_postgres.startup_message import StartupRequest
@@ -53,7 +54,7 @@ class PostgresSession(ProtocolSession):
         self._login: Login | None = None
         self._key = (0, b"")
         self._issued = b""
-        self._serving: ServingPhase | None = None
+        self._serving: ServingPhase | PassingPhase | None = None
         self._unsent: list[Action] = []
 
     @property
@@ -153,7 +154,12 @@ class PostgresSession(ProtocolSession):
         secret = self._environment.cancel_secret
         self._issued = secret if protocol == PROTOCOL_3_2 else secret[:_KEY_BYTES_3_0]
         self._key = (login.number, login.secret)
-        serving = ServingPhase(self._environment, Started(protocol=protocol, parameters=login.parameters))
+        hooks = self._environment.hooks
+        serving: ServingPhase | PassingPhase
+        if hooks.wants_statements or hooks.wants_rows or hooks.wants_notices:
+            serving = ServingPhase(self._environment, Started(protocol=protocol, parameters=login.parameters))
+        else:
+            serving = PassingPhase(self._environment)
         yield SendClient(messages.backend_key_data(self._environment.number, self._issued))
         yield SendClient(messages.message(messages.READY, b"I"))
         yield Serving()
