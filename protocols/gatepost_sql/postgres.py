@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Final
 
 from msgspec.structs import replace
@@ -31,7 +31,9 @@ _forms: OrderedDict[str, Facts] = OrderedDict()
 
 def judge(text: str) -> Facts:
     """The facts of `text`, from those of a text that differs in literals only where there are any. Never raises."""
-    with _collector_paused() if len(text) > bounds.FEW_BYTES else nullcontext():
+    if len(text) <= bounds.FEW_BYTES:
+        return _judge(text)
+    with _collector_paused():
         return _judge(text)
 
 
