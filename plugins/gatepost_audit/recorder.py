@@ -300,6 +300,7 @@ class Recorder:
 
     def _close(self) -> None:
         if self._listener is not None:
+            (self._folder / wire.SOCKET).unlink(missing_ok=True)
             self._listener.close()
         for connection in list(self._connections.values()):
             self._drop(connection)
