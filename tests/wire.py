@@ -129,6 +129,7 @@ class Wire:
         self.number = 0
         self.key = b""
         self._buffer = b""
+        self._place = 0
 
     def __enter__(self) -> Self:
         return self
@@ -165,13 +166,13 @@ class Wire:
 
     def rest(self) -> bytes:
         """All bytes until the peer closes."""
-        data = self._buffer
+        data = self._buffer[self._place :]
         try:
             while chunk := self.socket.recv(65536):
                 data += chunk
         except ConnectionResetError:
             pass
-        self._buffer = b""
+        self._buffer, self._place = b"", 0
         return data
 
     def log_in(self, user: str, password: str, database: str = "shop", **options: str) -> Self:
@@ -222,15 +223,16 @@ class Wire:
         return struct.pack("!III", 12 + len(self.key), 80877102, self.number) + self.key
 
     def _take(self, count: int, *, at_start: bool = False) -> bytes:
-        while len(self._buffer) < count:
-            chunk = self.socket.recv(max(65536, count - len(self._buffer)))
+        while len(self._buffer) - self._place < count:
+            chunk = self.socket.recv(1 << 18)
             if not chunk:
-                if at_start and not self._buffer:
+                if at_start and len(self._buffer) == self._place:
                     raise EOFError
                 raise WireError("the stream ends within a message")
-            self._buffer += chunk
-        data, self._buffer = self._buffer[:count], self._buffer[count:]
-        return data
+            self._buffer = self._buffer[self._place :] + chunk
+            self._place = 0
+        self._place += count
+        return self._buffer[self._place - count : self._place]
 
     def _authentication(self) -> tuple[int, bytes]:
         answer = self.read()

@@ -87,7 +87,7 @@ def test_a_client_that_vanishes_while_its_statement_is_held(gate: MakeGate, post
 
 
 def test_what_is_sent_ahead_of_a_held_statement_is_bounded(gate: MakeGate, postgres: Database) -> None:
-    holding = gate(postgres, scripts=[HOLDS])
+    holding = gate(postgres, scripts=[HOLDS], settings="[limits]\ndrain = 1\n")
     with Wire(holding.port).log_in("agent", holding.password) as wire:
         wire.send(query("SELECT 'hold me'"))
         holding.log.wait_for("holding")
