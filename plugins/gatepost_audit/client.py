@@ -21,6 +21,8 @@ LAZY = 0.005
 """Seconds that a frame may wait for another one to share its write, if nobody waits for it."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between attempts to connect."""
+HANDOVER = 5.0
+"""Seconds to wait for the next recorder after one that stopped in order."""
 HELD_WITHOUT_RECORDER = 64 << 20
 """Bytes to hold while there is no recorder; what comes after is lost, counted, and told as a gap."""
 
@@ -42,6 +44,8 @@ class Link(asyncio.Protocol):
         self._rest = b""
         self._is_scheduled = False
         self._lazily: asyncio.TimerHandle | None = None
+        self._is_greeted = False
+        self._handover: asyncio.TimerHandle | None = None
         self._waiting_for_room: list[asyncio.Future[None]] = []
         self._lost = 0
         self._pause = FIRST_PAUSE
@@ -162,12 +166,13 @@ class Link(asyncio.Protocol):
         if self._lazily is not None:
             self._lazily.cancel()
             self._lazily = None
-        if self._transport is not None and self.is_open and self._unsent:
+        if self._transport is not None and self._is_greeted and self._unsent:
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._is_greeted = False
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
@@ -177,13 +182,17 @@ class Link(asyncio.Protocol):
         for status, count in wire.REPLY.iter_unpack(data[:whole]):
             if status:
                 self._shut(f"the recorder reports: {os.strerror(status)}")
-            elif not self.is_open:
+            elif not self._is_greeted:
                 self._begin()
-            else:
+            elif count:
                 self._acknowledge(count)
+            else:
+                self._handover = self._loop.call_later(HANDOVER, self._shut, "the recorder has not come back")
 
     def _begin(self) -> None:
         """The recorder is there: send all again that it may not have."""
+        self._is_greeted = True
+        self._end_handover()
         self.is_open = True
         self._pause = FIRST_PAUSE
         if self._lost:
@@ -216,6 +225,7 @@ class Link(asyncio.Protocol):
     def _shut(self, problem: str) -> None:
         """There is no recorder now: who waits for one is told, and what is kept waits for the next."""
         self._problem = problem
+        self._end_handover()
         if not self.is_open:
             return
         self.is_open = False
@@ -227,9 +237,14 @@ class Link(asyncio.Protocol):
                 settle(waiter, self.fault())
         self._release_room(self.fault())
 
+    def _end_handover(self) -> None:
+        if self._handover is not None:
+            self._handover.cancel()
+            self._handover = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if self.is_open:
+        if self.is_open and self._handover is None:
             self._shut("the recorder has gone")
         self._changed.set()
 

@@ -36,8 +36,10 @@ RETRY = 0.5
 """Seconds between attempts to open the journal."""
 SYNC_AFTER = 0.2
 """Seconds after which even what nobody waits for is put on the disk."""
-GRACE = 10.0
-"""Seconds that workers have to close their connections once the recorder is told to stop."""
+GRACE = 30.0
+"""Seconds that workers have to leave once the recorder is told to stop; then they are handed over to the next one."""
+PARTING = 1.0
+"""Seconds that workers have to take notice of that."""
 HOUSEKEEPING = 60.0
 """Seconds between checkpoints of a journal that grows slowly, and looks at what is older than the retention."""
 WHO = "recorder"
@@ -77,6 +79,22 @@ class Connection:
         except OSError:
             return False
 
+    def part(self) -> bool:
+        """Send the last reply. Returns whether the worker is there to take it."""
+        try:
+            self.socket.send(wire.REPLY.pack(0, 0))
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            return False
+        return True
+
+    def discard(self) -> bool:
+        """Read and forget. Returns whether the worker is still there."""
+        try:
+            return bool(self.socket.recv(READ))
+        except OSError:
+            return False
+
 
 class Recorder:
     """See the module.
@@ -86,13 +104,17 @@ class Recorder:
         key: signs the checkpoints.
         segment_bytes: the size of a segment.
         retention: seconds after which whole segments are dropped.
+        grace: seconds that workers have to leave when it stops.
     """
 
-    def __init__(self, folder: Path, key: Ed25519PrivateKey, segment_bytes: int, retention: float) -> None:
+    def __init__(
+        self, folder: Path, key: Ed25519PrivateKey, segment_bytes: int, retention: float, grace: float = GRACE
+    ) -> None:
         self._folder = folder
         self._key = key
         self._segment_bytes = segment_bytes
         self._retention = retention
+        self._grace = grace
         self._journal: Journal | None = None
         self._error = errno.EAGAIN
         self._closed_since: int | None = None
@@ -113,8 +135,9 @@ class Recorder:
 
     def stop(self) -> None:
         """Let the workers finish, then return from `run`. A signal handler may call it."""
-        self._stop_at = time.monotonic() + GRACE
-        self._rouse()
+        if self._stop_at is None:
+            self._stop_at = time.monotonic() + self._grace
+            self._rouse()
 
     def _rouse(self) -> None:
         try:
@@ -298,12 +321,26 @@ class Recorder:
             connection.reply(self._error, 0)
             self._drop(connection)
 
+    def _hand_over(self) -> None:
+        """Tell the workers to wait for the next recorder. What they still send is not taken; it will be sent again."""
+        self._epoll.unregister(self._awake)
+        for each in list(self._connections.values()):
+            if not each.part():
+                self._drop(each)
+        deadline = time.monotonic() + PARTING
+        while self._connections and time.monotonic() < deadline:
+            for file, _ in self._epoll.poll(PARTING):
+                connection = self._connections.get(file)
+                if connection is not None and not connection.discard():
+                    self._drop(connection)
+        for each in list(self._connections.values()):
+            self._drop(each)
+
     def _close(self) -> None:
         if self._listener is not None:
             (self._folder / wire.SOCKET).unlink(missing_ok=True)
             self._listener.close()
-        for connection in list(self._connections.values()):
-            self._drop(connection)
+        self._hand_over()
         self._compressor.shutdown(cancel_futures=True)
         if self._journal is not None:
             try:
@@ -315,10 +352,10 @@ class Recorder:
         self._wake.close()
 
 
-def main(folder: Path, key: str, segment_bytes: int, retention: float) -> None:
+def main(folder: Path, key: str, segment_bytes: int, retention: float, grace: float = GRACE) -> None:
     """The recorder's process. For `key` see `gatepost_audit.keys`, for the rest `Recorder`."""
     os.umask(0o077)
-    recorder = Recorder(folder, load_or_create(folder, key), segment_bytes, retention)
+    recorder = Recorder(folder, load_or_create(folder, key), segment_bytes, retention, grace)
     signal.signal(signal.SIGTERM, lambda *_: recorder.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor, who stops the workers first
     recorder.run()

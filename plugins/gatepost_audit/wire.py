@@ -2,8 +2,9 @@
 
 To the recorder, frames: the payload's length (4 bytes, big-endian), flags (1 byte), the payload (a record). From it,
 replies: a status (4 bytes, signed: 0, or an errno) and a count (4 bytes) of frames, in the order they were sent, that
-are now as durable as they asked for. A reply of status 0 and count 0 opens each connection. After any other status the
-connection closes, and what was not counted may or may not have been recorded.
+are now as durable as they asked for. A reply of status 0 and count 0 opens each connection. Another one says that the
+recorder stops, and that the next is to be waited for. After any other status the connection closes, and what was not
+counted may or may not have been recorded.
 
 The frames of a connection are either all BULK or none: BULK ones take their time, and replies keep the order.
 """

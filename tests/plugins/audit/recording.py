@@ -55,7 +55,7 @@ class RecorderProcess:
 
     def __init__(self, folder: Path, segment_bytes: int = SEGMENT) -> None:
         self.folder = folder
-        self._process = FORK.Process(target=recorder.main, args=(folder, "", segment_bytes, YEAR), daemon=True)
+        self._process = FORK.Process(target=recorder.main, args=(folder, "", segment_bytes, YEAR, 0.0), daemon=True)
         self._process.start()
 
     @property

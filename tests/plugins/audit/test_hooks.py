@@ -269,6 +269,37 @@ def test_a_recorder_that_dies_closes_the_gate_and_the_next_one_opens_it(tmp_path
     assert not ended[2].ran, "it is on record that the write whose record was not confirmed did not run"
 
 
+def test_a_recorder_that_is_replaced_is_not_noticed(tmp_path: Path) -> None:
+    async def scene(worker: Worker) -> None:
+        session = await worker.connect()
+        await asyncio.to_thread(worker.recorder.end)
+        worker.restart_recorder()
+        for number in range(1, 4):
+            waiting = worker.audit.on_verdict(session, make_statement(number=number, effect=Effect.WRITE), ALLOW)
+            assert waiting is not None
+            await waiting
+
+    assert [each.number for each in play(tmp_path, scene) if isinstance(each, records.Asked)] == [1, 2, 3]
+
+
+def test_a_recorder_that_stops_and_is_not_replaced_closes_the_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost_audit.client.HANDOVER", 0.1)
+
+    async def scene(worker: Worker) -> None:
+        session = await worker.connect()
+        await asyncio.to_thread(worker.recorder.end)
+        waiting = worker.audit.on_verdict(session, make_statement(effect=Effect.WRITE), ALLOW)
+        assert waiting is not None
+        with pytest.raises(PluginFault, match="has not come back"):
+            await waiting
+        worker.restart_recorder()
+        await worker.is_open_again()
+
+    play(tmp_path, scene)
+
+
 def test_what_was_not_acknowledged_is_told_to_the_next_recorder(tmp_path: Path) -> None:
     async def scene(worker: Worker) -> None:
         session = await worker.connect()
