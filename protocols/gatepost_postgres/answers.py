@@ -80,13 +80,14 @@ class Answers:
             )
 
     def receive(self, data: bytes) -> list[Action]:
-        joined = self._partial.join(data)
-        if joined is None:
-            return []
-        data = joined
+        if self._partial.data:
+            joined = self._partial.join(data)
+            if joined is None:
+                return []
+            data = joined
         end = len(data)
         position = sent = 0
-        pieces: list[bytes] = []
+        pieces = []
         if self._passing:
             position = min(self._passing, end)
             self._passing -= position
@@ -121,11 +122,11 @@ class Answers:
         else:
             if position < end:
                 self._partial.keep(data[position:], HEADER_BYTES)
-        if position > sent:
-            pieces.append(data if position - sent == end else data[sent:position])
         if ledger.marks:
             ledger.drop_marks()
-        out = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        out = data if position == end else data[:position]
+        if pieces:
+            out = b"".join((*pieces, data[sent:position]))
         actions: list[Action] = [SendClient(out)] if out else []
         if ledger.ended:
             actions += ledger.ended
@@ -241,36 +242,31 @@ class Answers:
     def _complete(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         body = data[position + HEADER_BYTES : stop]
         tag, change = self._texts.get_tag(body) or self._texts.tag(body)
-        run = self._finish_execution(head)
-        if run is not None:
-            run.tag = tag
-            if not head.is_query:
-                self._ledger.end(run)
+        run = head.run or self._run_of(head)
+        run.tag = tag
+        self._finish(head, run)
         return change
 
     def _empty(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
-        run = self._finish_execution(head)
-        if run is not None and not head.is_query:
-            self._ledger.end(run)
+        self._finish(head, self._run_of(head))
         return None
 
     def _suspended(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         self._owed.popleft()
+        if head.portal is not None:
+            # The rest of a cursor that no Bind has made is asked about when it is executed again.
+            self._ledger.end(head.portal.run)
         return None
 
-    def _finish_execution(self, head: Owed) -> Run | None:
+    def _finish(self, head: Owed, run: Run) -> None:
         """The answer to an Execute, or to one statement of a Query, is complete."""
-        if head.is_query:
-            head.state = State.QUERY_NEXT
-            head.plan = None
+        if self._ledger.mode:
             self._ledger.copy_is_over()
-            return head.run
-        self._owed.popleft()
-        self._ledger.copy_is_over()
-        if head.run is not None:
-            return head.run
-        portal = self._ledger.portal_of(head)
-        return portal.run if portal is not None else None
+        if head.is_query:
+            head.state, head.plan = State.QUERY_NEXT, None
+        else:
+            self._owed.popleft()
+            self._ledger.end(run)
 
     # COPY.
 
@@ -309,7 +305,7 @@ class Answers:
         self._owed.popleft()
         if head.is_own:
             return _SWALLOWED
-        self._ledger.prepared.end(head.name)
+        self._ledger.prepared.end(head.name, head)
         assert head.prepared is not None
         self._ledger.prepared.settled[head.name] = head.prepared
         if head.run is not None:
@@ -318,12 +314,13 @@ class Answers:
 
     def _bound_portal(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         self._owed.popleft()
-        self._ledger.portals.end(head.name)
-        replaced = self._ledger.portals.settled.get(head.name)
+        portals, portal = self._ledger.portals, head.portal
+        assert portal is not None
+        portals.end(head.name, head)
+        replaced = portals.settled.get(head.name)
         if replaced is not None:
             self._ledger.end(replaced.run)
-        assert head.portal is not None
-        self._ledger.portals.settled[head.name] = head.portal
+        portals.settled[head.name] = portal
         return None
 
     def _closed(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
@@ -331,12 +328,12 @@ class Answers:
         if head.is_own:
             return _SWALLOWED
         if head.is_portal:
-            self._ledger.portals.end(head.name)
+            self._ledger.portals.end(head.name, head)
             portal = self._ledger.portals.settled.pop(head.name, None)
             if portal is not None:
                 self._ledger.end(portal.run)
         else:
-            self._ledger.prepared.end(head.name)
+            self._ledger.prepared.end(head.name, head)
             self._ledger.prepared.settled.pop(head.name, None)
         return None
 

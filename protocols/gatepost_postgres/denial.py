@@ -14,7 +14,6 @@ from gatepost.values import Deny, DenyCode, Facts
 from gatepost_postgres import messages
 
 INSUFFICIENT_PRIVILEGE: Final = "42501"
-CHARACTER_NOT_IN_REPERTOIRE: Final = "22021"
 FEATURE_NOT_SUPPORTED: Final = "0A000"
 
 SQLSTATES: Final[Mapping[DenyCode, str]] = {

@@ -22,29 +22,29 @@ class Partial:
 
     What is kept grows in place and is looked at again when the message is whole, so that a long message
     in many small pieces is copied once.
+
+    Attributes:
+        data: what is kept.
     """
 
-    __slots__ = ("_data", "_needed")
+    __slots__ = ("_needed", "data")
 
     def __init__(self) -> None:
-        self._data = bytearray()
+        self.data = bytearray()
         self._needed = 0
-
-    def __len__(self) -> int:
-        return len(self._data)
 
     def keep(self, rest: bytes, needed: int) -> None:
         """Keep `rest` until `needed` bytes are there."""
-        self._data += rest
+        self.data += rest
         self._needed = needed
 
     def join(self, data: bytes) -> bytes | None:
         """What was kept followed by `data`, or None while that is not enough."""
-        if not self._data:
+        if not self.data:
             return data
-        self._data += data
-        if len(self._data) < self._needed:
+        self.data += data
+        if len(self.data) < self._needed:
             return None
-        whole = bytes(self._data)
-        self._data.clear()
+        whole = bytes(self.data)
+        self.data.clear()
         return whole

@@ -116,7 +116,7 @@ class Judging:
             decoded = text.decode()
         except UnicodeDecodeError:
             deny = Deny(reason="the statement is not valid UTF-8", hint="send it in UTF-8", code=DenyCode.SYNTAX)
-            return self._deny(request, deny, denial.CHARACTER_NOT_IN_REPERTOIRE)
+            return self._deny(request, deny)
         known = facts(decoded)
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
         deny_ = denial.refused_setting(known) if known.settings else None
@@ -150,7 +150,7 @@ class Judging:
             prepared = ledger.prepared.find(request.statement, self._batch)
         except Unsettled:
             return Pause.STALL
-        if len(ledger.portals) >= self._limits.prepared:
+        if request.portal and len(ledger.portals) >= self._limits.prepared:
             return self._deny(request, _limit("too many portals", "close those that are not needed"))
         if prepared is None:
             prepared = _unknown("EXECUTE", request.statement)
@@ -175,7 +175,7 @@ class Judging:
             prepared = _unknown("FETCH ALL FROM", request.portal)
             statement = Statement(number=self._number + 1, text=prepared.text, facts=prepared.facts)
             return self._ask(request, self._allow_execute, statement)
-        if not self._ledger.is_under_way(portal.run):
+        if portal.run.is_over:
             return self._ask(request, self._allow_execute, replace(portal.run.statement, number=self._number + 1))
         return self._run_portal(request, portal, None)
 
@@ -205,8 +205,9 @@ class Judging:
     def _close(self, body: bytes) -> Step:
         is_portal, name = requests.named(body)
         names = self._ledger.portals if is_portal else self._ledger.prepared
-        names.begin(name, None, self._batch)
-        self._ledger.owed.append(Owed(State.CLOSE, name, is_portal=is_portal))
+        owed = Owed(State.CLOSE, name, None, is_portal)
+        names.begin(name, owed, None, self._batch)
+        self._ledger.owed.append(owed)
         return None
 
     def _flush(self, body: bytes) -> Step:
@@ -275,8 +276,9 @@ class Judging:
     def _allow_parse(self, request: requests.Parse, run: Run) -> bytes | None:
         statement = run.statement
         prepared = Prepared(statement.text, statement.facts, statement.original, request.types)
-        self._ledger.prepared.begin(request.name, prepared, self._batch)
-        self._ledger.owed.append(Owed(State.PARSE, request.name, run=run, prepared=prepared))
+        owed = Owed(State.PARSE, request.name, run=run, prepared=prepared)
+        self._ledger.prepared.begin(request.name, owed, prepared, self._batch)
+        self._ledger.owed.append(owed)
         return None if statement.original is None else request.encode(statement.text)
 
     def _allow_bind(self, request: requests.Bind, run: Run) -> bytes | None:
@@ -289,8 +291,9 @@ class Judging:
             ledger.owed.append(Owed(State.CLOSE, _PRIVATE_NAME, is_own=True))
             ledger.owed.append(Owed(State.PARSE, _PRIVATE_NAME, is_own=True))
         portal = Portal(run)
-        ledger.portals.begin(request.portal, portal, self._batch)
-        ledger.owed.append(Owed(State.BIND, request.portal, portal, True))
+        owed = Owed(State.BIND, request.portal, portal, True)
+        ledger.portals.begin(request.portal, owed, portal, self._batch)
+        ledger.owed.append(owed)
         ledger.is_draining = False
         return change
 

@@ -72,13 +72,12 @@ class Ledger:
         if run.forgets is not None:
             self.forgetting += 1
 
-    def is_under_way(self, run: Run) -> bool:
-        return run.statement.number in self._runs
-
     def end(self, run: Run) -> None:
         """The answer to a statement is complete, or nothing can come of it any more."""
-        if self._runs.pop(run.statement.number, None) is None:
+        if run.is_over:
             return
+        run.is_over = True
+        del self._runs[run.statement.number]
         self.ended.append(Ended(run.statement, run.outcome()))
         if run.forgets is not None:
             self.forgetting -= 1
@@ -134,11 +133,11 @@ class Ledger:
             if owed.is_own:
                 continue
             if owed.state == State.PARSE:
-                self.prepared.end(owed.name)
+                self.prepared.end(owed.name, owed)
             elif owed.state == State.BIND:
-                self.portals.end(owed.name)
+                self.portals.end(owed.name, owed)
             elif owed.state == State.CLOSE:
-                (self.portals if owed.is_portal else self.prepared).end(owed.name)
+                (self.portals if owed.is_portal else self.prepared).end(owed.name, owed)
                 continue
             portal = self.portal_of(owed) if owed.is_portal else None
             run = portal.run if owed.run is None and portal is not None else owed.run

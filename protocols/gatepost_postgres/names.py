@@ -21,22 +21,20 @@ class Names(Generic[T]):
 
     def __init__(self) -> None:
         self.settled: dict[bytes, T] = {}
-        # For each name: how many messages about it are unanswered, the batch of the latest, and what that one makes it.
-        self._moving: dict[bytes, tuple[int, int, T | None]] = {}
+        # Of names that messages are under way about: the latest message, its batch, what it makes the name mean.
+        self._moving: dict[bytes, tuple[object, int, T | None]] = {}
 
     def __len__(self) -> int:
         return len(self.settled) + len(self._moving)
 
-    def begin(self, name: bytes, thing: T | None, batch: int) -> None:
+    def begin(self, name: bytes, message: object, thing: T | None, batch: int) -> None:
         """A message is sent that makes `name` mean `thing`, or nothing."""
-        moving = self._moving.get(name)
-        self._moving[name] = (1 if moving is None else moving[0] + 1, batch, thing)
+        self._moving[name] = (message, batch, thing)
 
-    def end(self, name: bytes) -> None:
-        """A message of `begin` was answered, or the server skipped it."""
-        unanswered, batch, thing = self._moving.pop(name)
-        if unanswered > 1:
-            self._moving[name] = (unanswered - 1, batch, thing)
+    def end(self, name: bytes, message: object) -> None:
+        """A message of `begin` was answered, or the server skipped it. Answers come in order."""
+        if self._moving[name][0] is message:
+            del self._moving[name]
 
     def find(self, name: bytes, batch: int) -> T | None:
         """What `name` means for a message of this batch. Raises Unsettled."""

@@ -10,10 +10,11 @@ from gatepost.values import Deny, Facts, Outcome, Statement
 from gatepost_postgres.results import Plan
 
 
-class Run(Struct):
+class Run(Struct, gc=False):
     """A statement that was allowed, and what has come of it so far.
 
     Attributes:
+        is_over: its end was told.
         forgets: prepared statements that it removes (DEALLOCATE, DISCARD): one name, or b"" for all; None for none.
         forgets_portals: it opens or closes cursors by name, so portals may not be what they were.
     """
@@ -26,6 +27,7 @@ class Run(Struct):
     tag: str = ""
     error: str = ""
     message: str = ""
+    is_over: bool = False
     forgets: bytes | None = None
     forgets_portals: bool = False
 
@@ -53,7 +55,7 @@ class Prepared(Struct):
     types: tuple[int, ...]
 
 
-class Portal(Struct):
+class Portal(Struct, gc=False):
     """A prepared statement with its parameters.
 
     Attributes:
@@ -92,7 +94,7 @@ class State:
     ALL: Final = range(18)
 
 
-class Owed(Struct):
+class Owed(Struct, gc=False):
     """What the server owes for one message.
 
     Attributes:

@@ -20,7 +20,7 @@ _NUL: Final = b"\0"
 _NONE: Final = b"\0\0"
 
 
-class Query(Struct):
+class Query(Struct, frozen=True, gc=False):
     """One or more statements, to be run at once."""
 
     text: bytes
@@ -29,7 +29,7 @@ class Query(Struct):
         return messages.message(messages.QUERY, messages.cstring(text))
 
 
-class Parse(Struct):
+class Parse(Struct, frozen=True, gc=False):
     """A statement to be prepared. `declared` is the part of the body that declares parameter types."""
 
     name: bytes
@@ -44,7 +44,7 @@ class Parse(Struct):
         return messages.message(messages.PARSE, self.name + _NUL + messages.cstring(text) + self.declared)
 
 
-class Bind(Struct):
+class Bind(Struct, frozen=True, gc=False):
     """A prepared statement gets its parameters and becomes a portal.
 
     Attributes:
@@ -69,7 +69,7 @@ class Bind(Struct):
         )
 
 
-class Execute(Struct, frozen=True):
+class Execute(Struct, frozen=True, gc=False):
     """A portal to be run. `rest` is the body after its name: how many rows at most."""
 
     portal: bytes

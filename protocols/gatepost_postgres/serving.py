@@ -77,7 +77,7 @@ class ServingPhase:
     @property
     def is_idle(self) -> bool:
         return self._ledger.is_idle and not (
-            self._judging.is_asking or self._passing or len(self._partial) or self._backlog
+            self._judging.is_asking or self._passing or self._partial.data or self._backlog
         )
 
     def receive(self, side: Side, data: bytes) -> list[Action]:
@@ -93,10 +93,12 @@ class ServingPhase:
             if len(self._backlog) > self._limits.message_bytes:
                 raise ClientFault("too much was sent ahead of the database's answers", code=FaultCode.TOO_LARGE)
             return []
-        joined = self._partial.join(data)
-        if joined is None:
-            return []
-        self._data = joined
+        if self._partial.data:
+            joined = self._partial.join(data)
+            if joined is None:
+                return []
+            data = joined
+        self._data = data
         if self._passing:
             self._pass_rest()
         return self._advance()
@@ -175,7 +177,10 @@ class ServingPhase:
                 self._pieces.append(change)
                 self._sent = stop
             position = stop
-        actions = self._outgoing(position)
+        if position == end and not self._sent and not self._pieces:
+            actions: list[Action] = [SendUpstream(data)] if end else []
+        else:
+            actions = self._outgoing(position)
         if position < end:
             needed = HEADER_BYTES if end - position < HEADER_BYTES else 1 + length
             self._partial.keep(data[position:], needed)
@@ -211,8 +216,9 @@ class ServingPhase:
 
     def _outgoing(self, position: int) -> list[Action]:
         """Send what was judged: all before `position`."""
-        self._outgoing_until(position)
         self._position = position
+        if position > self._sent:
+            self._outgoing_until(position)
         pieces = self._pieces
         if not pieces:
             return []

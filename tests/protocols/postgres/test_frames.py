@@ -24,7 +24,7 @@ def test_what_is_kept_comes_out_once_it_is_enough(pieces: list[bytes], needed: i
     partial.keep(pieces[0], needed)
     given_back = b""
     for piece in pieces[1:]:
-        held = len(partial)
+        held = len(partial.data)
         joined = partial.join(piece)
         assert (joined is None) == (held > 0 and held + len(piece) < needed)
         given_back += joined or b""

@@ -341,7 +341,7 @@ def test_text_that_is_no_utf8_is_denied() -> None:
     out = converse(
         player, backend, message("Q", b"SELECT '\x95\x5c'\0"), message("P", b"s\0SELECT '\xff'\0\0\0") + SYNC
     )
-    assert errors(out) == ["22021", "22021"]
+    assert errors(out) == ["42601", "42601"]
     assert player.asked == []
 
 
