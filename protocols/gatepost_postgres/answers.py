@@ -314,13 +314,12 @@ class Answers:
 
     def _bound_portal(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         self._owed.popleft()
-        portals, portal = self._ledger.portals, head.portal
+        portals, name, portal = self._ledger.portals, head.name, head.portal
         assert portal is not None
-        portals.end(head.name, head)
-        replaced = portals.settled.get(head.name)
-        if replaced is not None:
-            self._ledger.end(replaced.run)
-        portals.settled[head.name] = portal
+        portals.end(name, head)
+        if name in portals.settled:
+            self._ledger.end(portals.settled[name].run)
+        portals.settled[name] = portal
         return None
 
     def _closed(self, head: Owed, data: bytes, position: int, stop: int) -> Change:

@@ -23,6 +23,10 @@ from gatepost_postgres.owed import Owed, Portal, Prepared, Run, State
 from gatepost_sql import facts
 
 _SYNC_OWED: Final = Owed(State.SYNC)
+_UNNAMED_COLUMNS_OWED: Final = Owed(State.COLUMNS, b"", None, True)
+
+# What most drivers send behind a Bind in one go.
+RUN_UNNAMED: Final = requests.describe_portal(b"") + requests.Execute(b"", bytes(4)).encode() + denial.SYNC
 _PRIVATE_NAME: Final = b"gatepost"
 
 _DEALLOCATE: Final = re.compile(
@@ -91,6 +95,18 @@ class Judging:
             _note_forgetting(run)
         self._ledger.start(run)
         return allow(request, run), []
+
+    def run_unnamed(self) -> bool:
+        """See to all of `RUN_UNNAMED` at once. False if its messages have to be looked at one by one."""
+        ledger = self._ledger
+        portal = ledger.portals.latest(b"")
+        if portal is None or portal.run.is_over or ledger.mode or len(ledger.owed) >= self._limits.pipeline:
+            return False
+        portal.is_described = True
+        ledger.owed.extend((_UNNAMED_COLUMNS_OWED, Owed(State.EXECUTE, b"", None, True), _SYNC_OWED))
+        self._run = portal.run
+        self._batch += 1
+        return True
 
     # What a message asks for.
 

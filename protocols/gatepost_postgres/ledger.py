@@ -112,7 +112,8 @@ class Ledger:
         portals = self.portals.settled
         while portals:
             _, portal = portals.popitem()
-            self.end(portal.run)
+            if not portal.run.is_over:
+                self.end(portal.run)
 
     def _forget_prepared(self, name: bytes) -> None:
         if name:

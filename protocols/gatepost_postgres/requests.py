@@ -106,7 +106,11 @@ def bind(body: bytes) -> Bind:
     try:
         portal_end = body.index(_NUL)
         statement_end = body.index(_NUL, portal_end + 1)
-        formats, at = _codes(body, statement_end + 1)
+        at = statement_end + 3
+        if body[statement_end + 1 : at] == _NONE:
+            formats: tuple[int, ...] = ()
+        else:
+            formats, at = _codes(body, statement_end + 1)
         (count,) = _count(body, at)
         at += 2
         values: list[bytes | None] = []
@@ -121,11 +125,12 @@ def bind(body: bytes) -> Bind:
                 values.append(None)
             else:
                 raise ValueError
-        _, at = _codes(body, at)
+        if len(body) != at + 2 or body[at:] != _NONE:
+            _, at = _codes(body, at)
+            if len(body) != at:
+                raise ValueError
     except (ValueError, struct.error):
         raise ClientFault("a Bind message is malformed") from None
-    if at != len(body):
-        raise ClientFault("a Bind message is malformed")
     return Bind(
         body[:portal_end], body[portal_end + 1 : statement_end], formats, tuple(values), body[statement_end + 1 :]
     )
@@ -149,7 +154,5 @@ def named(body: bytes) -> tuple[bool, bytes]:
 
 def _codes(body: bytes, at: int) -> tuple[tuple[int, ...], int]:
     """Format codes at an offset, and where they end."""
-    if body[at : at + 2] == _NONE:
-        return (), at + 2
     (count,) = _count(body, at)
     return struct.unpack_from(f"!{count}H", body, at + 2), at + 2 + 2 * count

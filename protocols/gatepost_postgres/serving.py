@@ -11,13 +11,13 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gatepost.adapter import CLIENT, UPSTREAM, Action, Ask, Environment, SendUpstream, Side
+from gatepost.adapter import UPSTREAM, Action, Ask, Environment, SendUpstream, Side
 from gatepost.errors import ClientFault, FaultCode, PluginFault
 from gatepost.values import Statement, Verdict
 from gatepost_postgres import denial, messages
 from gatepost_postgres.answers import Answers
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
-from gatepost_postgres.judging import Judging, Pause
+from gatepost_postgres.judging import RUN_UNNAMED, Judging, Pause
 from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_sql import facts
 
@@ -81,13 +81,13 @@ class ServingPhase:
         )
 
     def receive(self, side: Side, data: bytes) -> list[Action]:
-        if self._has_left and side is CLIENT:
-            return []
         if side is UPSTREAM:
             actions = self._answers.receive(data)
             if self._is_stalled:
                 actions += self._resume()
             return actions
+        if self._has_left:
+            return []
         if self._is_stalled or self._judging.is_asking:
             self._backlog += data
             if len(self._backlog) > self._limits.message_bytes:
@@ -109,7 +109,9 @@ class ServingPhase:
         if change is not None:
             self._pieces.append(change)
             self._sent = self._stop
-        return ended + self._advance()
+        if self._data.startswith(RUN_UNNAMED, self._stop) and self._judging.run_unnamed():
+            self._position += len(RUN_UNNAMED)
+        return ended + self._advance() if ended else self._advance()
 
     def restate(self, statement: Statement, text: str) -> Statement:
         if "\0" in text:
