@@ -101,7 +101,7 @@ class Worker(Protocol):
 
 
 class Relay:
-    """A client's connection, from its first byte to `on_session_end`."""
+    """A client's connection, from its first byte to `on_session_end`. `refusal`: why it is not let in at all."""
 
     __slots__ = (
         "_answer",
@@ -117,6 +117,7 @@ class Relay:
         "_output_wait",
         "_plugins",
         "_protocol",
+        "_refusal",
         "_serving",
         "_spoke",
         "_started",
@@ -138,8 +139,10 @@ class Relay:
         session: Session,
         cancel_secret: bytes,
         loop: asyncio.AbstractEventLoop,
+        refusal: Fault | None = None,
     ) -> None:
         self._worker = worker
+        self._refusal = refusal
         self._listener = listener
         self._plugins = worker.plugins
         self._loop = loop
@@ -188,7 +191,10 @@ class Relay:
     def made(self, side: Side) -> None:
         if side is CLIENT:
             self._become(msgspec.structs.replace(self.session, client=self._client.peer))
-            self._guard(self._protocol.begin)
+            if self._refusal is not None:
+                self.fail(self._refusal)
+            else:
+                self._guard(self._protocol.begin)
 
     def received(self, side: Side, data: bytes) -> None:
         self.active_at = self._loop.time()

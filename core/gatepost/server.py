@@ -149,15 +149,15 @@ class Server:
             client="",
             started_at=now / 1e9,
         )
-        relay = Relay(self, listener, session, secrets.token_bytes(32), loop)
-        self._sessions[number] = relay
-        self._unproven.add(relay)
         limits = self._config.limits
-        if len(self._sessions) > limits.connections or len(self._unproven) > limits.unauthenticated:
-            fault = ClientFault(
+        refusal = None
+        if len(self._sessions) >= limits.connections or len(self._unproven) >= limits.unauthenticated:
+            refusal = ClientFault(
                 "too many connections to the gateway", code=FaultCode.TOO_MANY, hint="Try again in a while."
             )
-            loop.call_soon(relay.fail, fault)
+        relay = Relay(self, listener, session, secrets.token_bytes(32), loop, refusal)
+        self._sessions[number] = relay
+        self._unproven.add(relay)
         return relay.client
 
     def _next_number(self) -> int:

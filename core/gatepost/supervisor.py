@@ -17,6 +17,7 @@ import secrets
 import selectors
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -41,6 +42,7 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 _SECRET_BYTES: Final = 32
+_slot: Final = struct.Struct("!I")
 _STABLE_SECONDS: Final = 5.0
 _LONGEST_BACKOFF: Final = 5.0
 _KILL_SECONDS: Final = 10.0
@@ -49,18 +51,24 @@ _KILL_SECONDS: Final = 10.0
 class Child(msgspec.Struct, kw_only=True):
     """A process that is to be kept running.
 
+    `slot`: its place among the workers, None for a service. `is_ready`: it listens.
     `retiring`: it is not restarted when it ends. `replaced`: it was told to end, and starts again with a new `main`.
     """
 
     name: str
     main: Callable[[], None]
-    is_worker: bool
+    slot: int | None = None
+    is_ready: bool = False
     pid: int = 0
     started_at: float = 0.0
     failures: int = 0
     due_at: float | None = None
     retiring: bool = False
     replaced: bool = False
+
+    @property
+    def is_worker(self) -> bool:
+        return self.slot is not None
 
 
 def run(config: Config, scripts: Sequence[Path] = ()) -> int:
@@ -119,6 +127,8 @@ class Supervisor:
         self._children: list[Child] = []
         self._reserved: dict[str, socket.socket] = {}
         self._next_slot = 0
+        self._is_open = False
+        self._outgoing: list[Child] = []
         self._stopping_since: float | None = None
         self._config = config
         self._plugins = self._prepare(config)
@@ -135,7 +145,6 @@ class Supervisor:
         self._selector.register(wake_read, selectors.EVENT_READ)
         self._selector.register(self._ready_read, selectors.EVENT_READ)
         self._start_generation()
-        waiting_for = self._config.workers
         failed = False
         while self._children:
             for key, _ in self._selector.select(self._patience()):
@@ -143,12 +152,9 @@ class Supervisor:
                     for signal_number in wake_read.recv(4096):
                         self._signalled(signal_number)
                 else:
-                    arrived = len(os.read(self._ready_read, 4096))
-                    if waiting_for > 0 >= waiting_for - arrived:
-                        self._announce()
-                    waiting_for -= arrived
+                    self._note_ready()
             self._reap()
-            if self._failed_to_start(waiting_for):
+            if self._failed_to_start():
                 log.error("a worker could not start; stopping")
                 failed = True
                 self._stop()
@@ -175,7 +181,7 @@ class Supervisor:
         self._start_services()
         ports = {name: reserved.getsockname()[1] for name, reserved in self._reserved.items()}
         for slot in worker_slots(self._next_slot, self._config.workers):
-            self._start(Child(name=f"worker {slot}", main=self._worker_main(slot, ports), is_worker=True))
+            self._start(Child(name=f"worker {slot}", main=self._worker_main(slot, ports), slot=slot))
         self._next_slot += self._config.workers
 
     def _start_services(self) -> None:
@@ -190,27 +196,47 @@ class Supervisor:
                 child.replaced = True
             self._send(child, signal.SIGTERM)
         for service in services.values():
-            self._start(Child(name=service.name, main=service.run, is_worker=False))
+            self._start(Child(name=service.name, main=service.run))
 
     def _worker_main(self, slot: int, ports: dict[str, int]) -> Callable[[], None]:
         config, plugins = self._config, self._plugins
 
         async def serve() -> None:
             server = Server(config, plugins, ports, slot, self._gate_secret)
-            await server.run(self._worker_is_ready)
+            await server.run(lambda: self._tell_ready(slot))
 
         def main() -> None:
             uvloop.run(serve())
 
         return main
 
-    def _worker_is_ready(self) -> None:
-        os.write(self._ready_write, b".")
+    def _tell_ready(self, slot: int) -> None:
+        """In a worker: its listeners are open."""
+        os.write(self._ready_write, _slot.pack(slot))
+
+    def _note_ready(self) -> None:
+        """Announce the gate when all its workers listen; let the workers of a former configuration go."""
+        slots = {slot for (slot,) in _slot.iter_unpack(os.read(self._ready_read, 1024 * _slot.size))}
+        for child in self._children:
+            child.is_ready = child.is_ready or child.slot in slots
+        current = [child for child in self._children if child.is_worker and child not in self._outgoing]
+        if self._stopping_since is not None or not all(child.is_ready for child in current):
+            return
+        if not self._is_open:
+            self._is_open = True
+            self._announce()
+        if self._outgoing:
+            for child in self._outgoing:
+                child.retiring = True
+                self._send(child, signal.SIGTERM)
+            self._outgoing = []
+            log.info("the configuration was reloaded")
 
     def _start(self, child: Child) -> None:
         self._children = [each for each in self._children if each is not child] + [child]
         parent = os.getpid()
         child.due_at = None
+        child.is_ready = False
         child.started_at = time.monotonic()
         child.pid = os.fork()
         if child.pid == 0:
@@ -247,15 +273,11 @@ class Supervisor:
         except Fault as fault:
             log.error("the configuration was not reloaded: %s", fault)
             return
-        old = [child for child in self._children if child.is_worker and not child.retiring]
+        self._outgoing = [child for child in self._children if child.is_worker and not child.retiring]
         self._config, self._plugins = config, plugins
         for name in set(self._reserved) - set(config.targets):
             self._reserved.pop(name).close()
         self._start_generation()
-        for child in old:
-            child.retiring = True
-            self._send(child, signal.SIGTERM)
-        log.info("the configuration was reloaded")
 
     def _stop(self) -> None:
         if self._stopping_since is not None:
@@ -299,10 +321,10 @@ class Supervisor:
             child.due_at = time.monotonic() + min(0.1 * 2**child.failures - 0.1, _LONGEST_BACKOFF)
             log.error("%s ended (%s) and is started again", child.name, _describe(status))
 
-    def _failed_to_start(self, waiting_for: int) -> bool:
+    def _failed_to_start(self) -> bool:
         """Before the gate was ever open, a worker that ends is an error of the start."""
         return (
-            waiting_for > 0
+            not self._is_open
             and self._stopping_since is None
             and any(child.is_worker and child.due_at is not None for child in self._children)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -118,6 +118,16 @@ class PlainBatch:
     def patch(self, positions: NDArray[Any], values: NDArray[Any] | int, cells: int) -> None:
         np.frombuffer(self._buffer, dtype=np.uint8)[positions] = values
         self.masked += cells
+
+    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
+        for start, end in spans:
+            ends = self._offsets + self._lengths
+            for row, column in np.argwhere((self._offsets < end) & (ends > start)).tolist():
+                yield row, column, int(self._offsets[row, column]), int(ends[row, column])
+
+    def overwrite(self, offset: int, data: bytes) -> None:
+        self._buffer[offset : offset + len(data)] = data
+        self.masked += 1
 
     def row(self, index: int) -> PlainRow:
         if not 0 <= index < len(self):
