@@ -96,9 +96,10 @@ CREATE TABLE events (
     segment INTEGER NOT NULL
 ) STRICT;
 
--- Its one row says up to where the journal has been read.
+-- Its one row says from which segment on, and up to where, the journal has been read.
 CREATE TABLE place (
     one INTEGER PRIMARY KEY CHECK (one = 1),
+    first INTEGER NOT NULL,
     segment INTEGER NOT NULL,
     offset INTEGER NOT NULL,
     sequence INTEGER NOT NULL,

@@ -94,10 +94,13 @@ class Store:
 
     def _take_batch(self, until: int | None) -> int:
         """Returns how many entries there were."""
+        numbers = segments(self._folder)
+        if not numbers or next(entries(self._folder, self.place), None) is None:
+            return 0
         taken = 0
         rows: dict[str, list[Row]] = {table: [] for table in TABLES}
         with Transaction(self.connection):
-            self._forget_dropped()
+            self._forget_dropped(numbers[0])
             place = self.place
             for entry in entries(self._folder, place):
                 if entry.place.sequence == until:
@@ -110,8 +113,8 @@ class Store:
                     break
             if taken and place is not None:
                 self._insert(rows)
-                values = (place.segment, place.offset, place.sequence, place.head)
-                self.connection.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?, ?, ?)", values)
+                values = (numbers[0], place.segment, place.offset, place.sequence, place.head)
+                self.connection.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?, ?, ?, ?)", values)
         return taken
 
     def _insert(self, rows: dict[str, list[Row]]) -> None:
@@ -120,14 +123,12 @@ class Store:
                 marks = ", ".join("?" * len(values[0]))
                 self.connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)  # noqa: S608
 
-    def _forget_dropped(self) -> None:
-        """Retention has dropped segments: forget what was in them."""
-        numbers = segments(self._folder)
-        place = self.place
-        if not numbers or place is None:
-            return
-        for table in TABLES:
-            self.connection.execute(f"DELETE FROM {table} WHERE segment < ?", (numbers[0],))  # noqa: S608
+    def _forget_dropped(self, first: int) -> None:
+        """Forget what was in segments before `first`: they are older than the retention, and gone."""
+        known = self.connection.execute("SELECT first FROM place").fetchone()
+        if known is not None and known[0] < first:
+            for table in TABLES:
+                self.connection.execute(f"DELETE FROM {table} WHERE segment < ?", (first,))  # noqa: S608
 
     def output(self, session: str, start: int, stop: int) -> Iterator[bytes]:
         """The bytes from `start` to before `stop` of all that a session was shown, as far as they were recorded.

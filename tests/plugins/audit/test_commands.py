@@ -17,9 +17,9 @@ from tests.plugins.audit.recording import RecorderProcess, Teller, open_journal,
 from gatepost import Shown
 from gatepost.testing import FakeGateway
 from gatepost_audit import Audit, records
-from gatepost_audit.journal import PLAIN, ZSTD, segment_path
+from gatepost_audit.journal import PLAIN, ZSTD, Segment, drop, older_than, segment_path
 from gatepost_audit.store import FILE, TABLES, Store, entries
-from gatepost_audit.verify import verify
+from gatepost_audit.verify import compare, verify
 
 DRIVES_A_TERMINAL = "SELECT '\x1b]0;owned\x07' -- \u202e\n"
 
@@ -316,3 +316,24 @@ def test_a_truncated_journal_is_told_by_the_store(state: Path) -> None:
     result = run(state, "verify")
     assert result.exit_code == 1
     assert "the journal has another one or none" in result.stderr
+
+
+def test_the_store_forgets_what_retention_has_dropped(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path, 2048)
+    for number in range(1, 60):
+        journal.write([(PLAIN, records.encode(asked("a", number, "SELECT")))], sync=True)
+    with Store(tmp_path) as store:
+        store.catch_up()
+        assert store.connection.execute("SELECT min(number), count(*) FROM statements").fetchone() == (1, 59)
+        with Segment(tmp_path, 3) as third:
+            dropped = older_than(tmp_path, third.created + 1)
+            kept = third.start.sequence
+        assert dropped is not None
+        journal.write([(PLAIN, records.encode(dropped))], sync=True)
+        drop(tmp_path, dropped)
+        store.catch_up()
+        least = store.connection.execute("SELECT min(sequence) FROM statements").fetchone()[0]
+        assert kept <= least <= kept + 1
+        assert store.connection.execute("SELECT kind FROM events").fetchall() == [("dropped",)]
+    journal.close()
+    assert compare(tmp_path) == ""
