@@ -46,6 +46,8 @@ _PRINTED: Final = frozenset(
 _TRACK: Final = re.compile(
     r"%?B[0-9]{12,19}\^[^^]{2,26}\^[0-9]{7}[^?\s\"']*\??|;?[0-9]{12,19}[=D][0-9]{7}[0-9=]*\??", re.ASCII
 )
+# One of these is right behind the digits of every stripe.
+TRACK_MARKS: Final = "^=D"
 # White space in a field of COPY's text format, and what no card number has in it.
 _ESCAPE: Final = re.compile(r"\\[bfnrtv]")
 _BREAK: Final = "x"

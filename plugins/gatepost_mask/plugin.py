@@ -11,7 +11,7 @@ import gatepost
 from gatepost import Deny, Effect, Facts, Interest, Notice, Result, RowBatch, Session, Statement
 from gatepost_mask.alphabet import suspicious
 from gatepost_mask.detect import mask
-from gatepost_mask.display import REMOVED, Display
+from gatepost_mask.display import MARK, REMOVED, Display
 from gatepost_mask.prefilter import maybe_text
 from gatepost_mask.ranges import ranges
 from gatepost_mask.rows import LINES, Plan, mask_rows, plan
@@ -111,6 +111,11 @@ _SHOWN_IN_CLEAR: Final = frozenset(Tag) - {Tag.SAD}
 
 def _writes_mask(statement: Statement) -> bool:
     texts = [scalar.text for value in statement.parameters for scalar in value or ()]
-    if any(text == REMOVED or _MASK.search(text) for text in texts):
+    if any(text == REMOVED or _has_mask(text) for text in texts):
         return True
-    return f"'{REMOVED}'" in statement.text or _MASK.search(statement.text) is not None
+    return f"'{REMOVED}'" in statement.text or _has_mask(statement.text)
+
+
+def _has_mask(text: str) -> bool:
+    # Most texts have no two marks in a row, and none of those is searched.
+    return MARK * 2 in text and _MASK.search(text) is not None

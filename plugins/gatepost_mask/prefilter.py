@@ -7,14 +7,16 @@ count as digits; if they may have made the difference, the characters are looked
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from gatepost_mask.alphabet import HARD, QUOTES, SOFT, suspicious
 from gatepost_mask.ranges import SHORTEST
 
 _RUN: Final = b"0" * SHORTEST
-# A list's separators are mapped to commas. Every grouping that cards are printed in has this in it.
-_GROUPS: Final = b"000,000"
+# A list's separators are mapped to commas; every grouping that cards are printed in has this in it. The comma comes
+# first, for it is rare and the search leaps to it.
+_GROUPS: Final = re.compile(rb",(?=000)(?<=000,)")
 _ESCAPES: Final = (b"\\b", b"\\f", b"\\n", b"\\r", b"\\t", b"\\v")
 _DROPPED: Final = (SOFT + QUOTES).encode()
 
@@ -28,7 +30,7 @@ _MAPPED: Final = bytes(
 def maybe(data: bytes) -> bool:
     """False only if no card number can be in these bytes: UTF-8 texts, with any framing between them."""
     plain = data.translate(_MAPPED, _DROPPED)
-    if _RUN not in plain and (b"," not in plain or _GROUPS not in plain):
+    if _RUN not in plain and not _is_grouped(plain):
         return False
     return data.isascii() or suspicious().search(data.decode("utf-8", "replace")) is not None
 
@@ -43,7 +45,11 @@ def maybe_lines(data: bytes) -> bool:
 
 def has_groups(data: bytes) -> bool:
     """Whether digits are there in groups such as cards are printed in, with a list's separator between them."""
-    return _GROUPS in data.translate(_MAPPED, _DROPPED)
+    return _is_grouped(data.translate(_MAPPED, _DROPPED))
+
+
+def _is_grouped(plain: bytes) -> bool:
+    return b"," in plain and _GROUPS.search(plain) is not None
 
 
 def maybe_text(text: str) -> bool:

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gatepost import Column, Interest, Kind, Row, RowBatch
-from gatepost_mask import arrays, prefilter
-from gatepost_mask.cells import mask_cell, mask_digits
+from gatepost_mask import arrays, few, prefilter
+from gatepost_mask.cells import mask_cell
 from gatepost_mask.detect import mask, mask_line
 from gatepost_mask.display import REMOVED, Display
-from gatepost_mask.ranges import SHORTEST
 from gatepost_mask.tags import Treatment, treat
 
 # From here on arrays are quicker than cells.
@@ -18,7 +17,6 @@ _MANY_ROWS: Final = 64
 
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
 _SMALL_INTEGERS: Final = frozenset(("int2", "int4", "oid", "xid", "cid"))
-_DIGITS_ALONE: Final = frozenset((Kind.TEXT, Kind.INTEGER))
 # What marks a card number that the prefilter does not see, by the kind of a column in text format: a JSON escape, and
 # the exponent of a float with fewer digits than a card number has.
 _SIGNS: Final = {Kind.JSON: b"\\u", Kind.FLOAT: b"e+1"}
@@ -76,10 +74,8 @@ def mask_rows(batch: RowBatch, found: Plan, display: Display) -> None:
     """Mask the card numbers of all rows, and remove sensitive authentication data from them."""
     if found.is_copy:
         _mask_lines(batch, display)
-    elif len(batch) < _MANY_ROWS:
-        _mask_few(batch, found, display)
     else:
-        _mask_many(batch, found, display)
+        _mask_cells(batch, found, display)
     for position, treatment in found.tagged:
         for index in range(len(batch)):
             treat(batch.row(index), position, treatment, display)
@@ -96,29 +92,9 @@ def _mask_lines(batch: RowBatch, display: Display) -> None:
                 row.replace(0, (masked,))
 
 
-def _mask_few(batch: RowBatch, found: Plan, display: Display) -> None:
-    rows = [batch.row(index) for index in range(len(batch))]
-    for position, kind in found.texts:
-        cells = [row.raw(position) or b"" for row in rows]
-        column = b"\0".join(cells)
-        sign = found.signs.get(position)
-        is_signed = sign is not None and sign in column
-        if not is_signed and not prefilter.maybe(column):
-            continue
-        for row, cell in zip(rows, cells, strict=True):
-            if len(cell) >= SHORTEST and cell.isdigit() and kind in _DIGITS_ALONE:
-                masked = mask_digits(cell.decode(), kind, display)
-                if masked is not None:
-                    row.replace(position, (masked,))
-            elif is_signed or prefilter.maybe(cell):
-                _mask_one(row, position, display)
-    for position in found.others:
-        for row in rows:
-            _mask_one(row, position, display)
-
-
-def _mask_many(batch: RowBatch, found: Plan, display: Display) -> None:
-    for position, indexes in arrays.mask_texts(batch, found.texts, display):
+def _mask_cells(batch: RowBatch, found: Plan, display: Display) -> None:
+    mask_texts = few.mask_texts if len(batch) < _MANY_ROWS else arrays.mask_texts
+    for position, indexes in mask_texts(batch, found.texts, display):
         if batch.columns[position].kind is Kind.TEXT:
             indexes = _masked_as_text(batch, position, indexes, display)
         for index in indexes:
@@ -136,9 +112,7 @@ def _mask_many(batch: RowBatch, found: Plan, display: Display) -> None:
 
 def _masked_as_text(batch: RowBatch, position: int, indexes: Sequence[int], display: Display) -> list[int]:
     """Those of the rows whose cell is not what it is when masked; most suspicious texts are digests and the like."""
-    data = batch.buffer
-    places = zip(batch.offsets(position)[indexes].tolist(), batch.lengths(position)[indexes].tolist(), strict=True)
-    texts = [data[offset : offset + length].decode("utf-8", "replace") for offset, length in places]
+    texts = [(batch.row(index).raw(position) or b"").decode("utf-8", "replace") for index in indexes]
     return [index for index, text in zip(indexes, texts, strict=True) if mask(text, display) is not text]
 
 

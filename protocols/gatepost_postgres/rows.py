@@ -10,7 +10,8 @@ Source: PostgreSQL 18 documentation, 54.7, DataRow and CopyData.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -101,7 +102,7 @@ class _Row:
             return
         span = self._spans[column]
         if cell is not None and span is not None and len(cell) == span[1] - span[0] and column not in self._new:
-            self._batch.overwrite(span[0], cell)
+            self._batch.write(span[0], cell)
         else:
             self._new[column] = cell
             self._batch.resized.add(self._index)
@@ -175,6 +176,36 @@ class _Batch:
         np.frombuffer(self._writable(), dtype=np.uint8)[positions] = values
         self.masked += cells
 
+    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
+        starts = self._starts
+        index = column = row_end = 0
+        cells: list[Span] = []
+        for start, end in spans:
+            if start >= row_end:
+                index = max(bisect_right(starts, start) - 1, 0)
+                cells, column = self._spans(int(starts[index])), 0
+                row_end = self._row_end(index)
+            while True:
+                while column < len(cells):
+                    cell = cells[column]
+                    if cell is not None:
+                        if cell[0] >= end:
+                            break
+                        if cell[1] > start:
+                            yield index, column, cell[0], cell[1]
+                            if cell[1] > end:
+                                break
+                    column += 1
+                if end <= row_end or index + 1 == len(starts):
+                    break
+                index += 1
+                cells, column = self._spans(int(starts[index])), 0
+                row_end = self._row_end(index)
+
+    def overwrite(self, offset: int, data: bytes) -> None:
+        self.write(offset, data)
+        self.masked += 1
+
     def row(self, index: int) -> _Row:
         row = self._rows.get(index)
         if row is None:
@@ -185,8 +216,8 @@ class _Batch:
         self._start(index)
         self._dropped.add(index)
 
-    def overwrite(self, offset: int, cell: bytes) -> None:
-        self._writable()[offset : offset + len(cell)] = cell
+    def write(self, offset: int, data: bytes) -> None:
+        self._writable()[offset : offset + len(data)] = data
 
     def settle(self) -> None:
         """Let `buffer`, `offsets` and `lengths` show rows that were changed at length; rows taken before are void.
@@ -261,6 +292,10 @@ class _Batch:
         if not 0 <= index < len(self._starts):
             raise IndexError("no such row in this batch")
         return int(self._starts[index])
+
+    def _row_end(self, index: int) -> int:
+        """Where the row's cells end."""
+        return self._extent(index)[1]
 
     def _extent(self, index: int) -> tuple[int, int]:
         start = self._start(index)

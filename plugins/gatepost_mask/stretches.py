@@ -1,0 +1,77 @@
+"""Where in a buffer card numbers can lie.
+
+A *stretch* is bytes without anything between them that is neither a digit nor a separator. Every card number lies in
+the part of a stretch that one cell holds, and twelve of that part's bytes are digits. Framing may look like digits too,
+so a stretch says nothing but where to look. Bytes that are not ASCII count as digits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from gatepost_mask.alphabet import HARD, QUOTES, SOFT
+from gatepost_mask.prefilter import has_groups
+from gatepost_mask.ranges import SHORTEST
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_DIGITS: Final = frozenset((*range(ord("0"), ord("9") + 1), *range(0x80, 0xFF)))
+_SEPARATORS: Final = (SOFT + QUOTES).encode()
+_INSIDE: Final = b"\1"
+_OUTSIDE: Final = b"\0"
+# What begins a stretch that is long enough.
+_LONG: Final = _INSIDE * SHORTEST
+
+
+def _table(members: frozenset[int]) -> bytes:
+    return b"".join(_INSIDE if byte in members else _OUTSIDE for byte in range(256))
+
+
+# A list's separators stand between digits only where the digits are grouped as cards are printed.
+_PLAIN: Final = _table(_DIGITS.union(_SEPARATORS))
+_GROUPED: Final = _table(_DIGITS.union(_SEPARATORS, HARD.encode()))
+_IS_DIGIT: Final = _table(_DIGITS)
+_NOT_DIGITS: Final = bytes(byte for byte in range(256) if byte not in _DIGITS)
+
+
+def stretches(data: bytes) -> list[tuple[int, int]]:
+    """Where the stretches begin and end, ascending."""
+    classes = data.translate(_GROUPED if has_groups(data) else _PLAIN)
+    found = []
+    start = classes.find(_LONG)
+    while start >= 0:
+        end = classes.find(_OUTSIDE, start + SHORTEST)
+        if end < 0:
+            end = len(data)
+        if len(data[start:end].translate(None, _NOT_DIGITS)) >= SHORTEST:
+            found.append((start, end))
+        start = classes.find(_LONG, end)
+    return found
+
+
+def stretches_of_many(data: bytes) -> tuple[NDArray[Any], NDArray[Any]]:
+    """`stretches`, for a large buffer: where they begin, and where they end."""
+    classes = data.translate(_GROUPED if has_groups(data) else _PLAIN)
+    inside = np.frombuffer(classes, dtype=bool)
+    # Whether two, four, eight, twelve bytes from here on are inside.
+    run = inside[1:] & inside[:-1]
+    run = run[2:] & run[:-2]
+    four = run
+    run = run[4:] & run[:-4]
+    run = run[: len(four) - 8] & four[8:]
+    edges = np.flatnonzero(run[1:] != run[:-1]) + 1
+    if len(run) and run[0]:
+        edges = np.concatenate(([0], edges))
+    if len(run) and run[-1]:
+        edges = np.concatenate((edges, [len(run)]))
+    starts, ends = edges[0::2], edges[1::2] + (SHORTEST - 1)
+    if not len(starts):
+        return starts, ends
+    digits = np.cumsum(np.frombuffer(data.translate(_IS_DIGIT), dtype=np.uint8), dtype=np.int64)
+    first = np.frombuffer(data, dtype=np.uint8)[starts]
+    counts = digits[ends - 1] - digits[starts] + np.frombuffer(_IS_DIGIT, dtype=np.uint8)[first]
+    enough = counts >= SHORTEST
+    return starts[enough], ends[enough]
