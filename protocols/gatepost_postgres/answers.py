@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, TypeAlias, TypeVar
 
 from gatepost.adapter import Action, Environment, SendClient
-from gatepost.errors import ClientFault, FaultCode, UpstreamFault
-from gatepost.values import Statement
+from gatepost.errors import FaultCode, UpstreamFault
 from gatepost_postgres import denial, messages
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
 from gatepost_postgres.ledger import IDLE, Ledger
@@ -25,6 +24,7 @@ T = TypeVar("T")
 Change: TypeAlias = bytes | None
 
 _STATUSES: Final = b"ITE"
+_COPY_RESPONSE_BYTES: Final = HEADER_BYTES + 3
 _SWALLOWED: Final = b""
 _ENDS_SESSION: Final = ("FATAL", "PANIC")
 _NOTHING: Final = Owed(State.NOTHING)
@@ -64,10 +64,6 @@ class Answers:
         self._message_bytes = environment.limits.message_bytes
         self._plans = Plans(environment.hooks)
         self._texts = Texts(environment.hooks)
-
-    def has_watched_lines(self, statement: Statement) -> bool:
-        """Plugins want to see the lines of this COPY TO STDOUT."""
-        return self._plans.copy(statement).is_watched
 
     def require(self, name: str, value: str) -> None:
         """Raises UpstreamFault if what was judged could be read otherwise under this setting."""
@@ -271,15 +267,11 @@ class Answers:
     # COPY.
 
     def _copy_out(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        if stop - position < _COPY_RESPONSE_BYTES:
+            raise UpstreamFault("the server sent a malformed CopyOutResponse")
         run = self._run_of(head)
         head.run, head.state = run, State.COPY_OUT
-        head.plan = self._plans.copy(run.statement)
-        if head.plan.is_watched and data[position + HEADER_BYTES] != 0:
-            raise ClientFault(
-                "COPY in binary format cannot be looked into by the plugins that have to",
-                code=FaultCode.UNSUPPORTED,
-                hint="use COPY with (FORMAT text) or (FORMAT csv)",
-            )
+        head.plan = self._plans.copy(run.statement, is_binary=data[position + HEADER_BYTES] != 0)
         return None
 
     def _copy_out_done(self, head: Owed, data: bytes, position: int, stop: int) -> Change:

@@ -16,7 +16,6 @@ from gatepost.adapter import Action, Ended, Environment
 from gatepost.errors import ClientFault
 from gatepost.values import Deny, DenyCode, Effect, Facts, Scalar, Statement, Verdict
 from gatepost_postgres import denial, messages, parameters, requests
-from gatepost_postgres.answers import Answers
 from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_postgres.names import Unsettled
 from gatepost_postgres.owed import Owed, Portal, Prepared, Run, State
@@ -60,9 +59,8 @@ class Judging:
         handlers: what a client may send; each takes the body of a message and says what becomes of it.
     """
 
-    def __init__(self, environment: Environment, ledger: Ledger, answers: Answers) -> None:
+    def __init__(self, environment: Environment, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._answers = answers
         self._limits = environment.limits
         self._wants_rows = environment.hooks.wants_rows
         self._number = 0
@@ -135,11 +133,8 @@ class Judging:
             return self._deny(request, deny)
         known = facts(decoded)
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
-        deny_ = denial.refused_setting(known) if known.settings else None
-        if deny_ is None and self._wants_rows and "copy_to_binary" in known.verbs:
-            deny_ = self._binary_copy(statement)
-        if deny_ is not None:
-            return self._deny(request, deny_)
+        if known.settings and (refused := denial.refused_setting(known)) is not None:
+            return self._deny(request, refused)
         return self._ask(request, allow, statement)
 
     def _ask(self, request: _Request, allow: Allow, statement: Statement) -> Statement:
@@ -147,15 +142,6 @@ class Judging:
         self._request = request
         self._allow = allow
         return statement
-
-    def _binary_copy(self, statement: Statement) -> Deny | None:
-        if not self._answers.has_watched_lines(statement):
-            return None
-        return Deny(
-            reason="COPY in binary format cannot be looked into by the plugins that have to",
-            rule="gatepost: binary COPY",
-            hint="use COPY with (FORMAT text) or (FORMAT csv)",
-        )
 
     def _bind(self, body: bytes) -> Step:
         request = requests.bind(body)

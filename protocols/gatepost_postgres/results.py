@@ -10,7 +10,7 @@ from msgspec import Struct
 from gatepost.adapter import Hooks
 from gatepost.values import Interest, Notice, NoticeKind, Result, Statement
 from gatepost_postgres import messages
-from gatepost_postgres.columns import COPY_LINE, Description, describe
+from gatepost_postgres.columns import COPY_BINARY, COPY_LINE, Description, describe
 from gatepost_postgres.rows import Batch, CopyBatch
 
 K = TypeVar("K")
@@ -75,12 +75,13 @@ class Plans:
         key = (statement.text, body)
         return self._rows.get(key) or self._put(key, self._plan(statement, body))
 
-    def copy(self, statement: Statement) -> Plan:
-        """For the lines of a COPY TO STDOUT."""
+    def copy(self, statement: Statement, *, is_binary: bool) -> Plan:
+        """For the lines, or the tuples, of a COPY TO STDOUT."""
         if not self._wants_rows:
             return UNWATCHED
-        key = (statement.text, b"")
-        return self._rows.get(key) or self._put(key, self._interest(statement, COPY_LINE, None, is_copy=True))
+        key = (statement.text, b"binary" if is_binary else b"")
+        description = COPY_BINARY if is_binary else COPY_LINE
+        return self._rows.get(key) or self._put(key, self._interest(statement, description, None, is_copy=True))
 
     def titles(self, body: bytes) -> bytes | None:
         """The RowDescription as the client may see it, or None if it may as it came."""

@@ -56,7 +56,7 @@ class ServingPhase:
         self._limits = environment.limits
         self._ledger = Ledger()
         self._answers = Answers(environment, self._ledger)
-        self._judging = Judging(environment, self._ledger, self._answers)
+        self._judging = Judging(environment, self._ledger)
         for name, value in started.parameters.items():
             self._answers.require(name, value)
         # Bytes taken from the client: those before `_sent` have gone on, those before `_position` are judged, and

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from tests.protocols.postgres.exchange import (
     BOUND,
@@ -11,7 +13,6 @@ from tests.protocols.postgres.exchange import (
     converse,
     description,
     error,
-    errors,
     fault_of,
     kinds,
     row,
@@ -75,13 +76,6 @@ def test_copy_out_in_the_extended_protocol() -> None:
     assert len(hooks.rows_seen) == 2
 
 
-@pytest.mark.parametrize("text", [f"{TO} (FORMAT binary)", f"{TO} WITH BINARY"])
-def test_binary_copy_that_a_plugin_wants_to_see_is_denied(text: str) -> None:
-    player, backend = serving(watching()), Backend()
-    assert errors(converse(player, backend, query(text))) == ["42501"]
-    assert player.asked == []
-
-
 def test_binary_copy_passes_where_no_plugin_wants_it() -> None:
     for hooks in (RecordingHooks(Interest.NOTHING), RecordingHooks(wants_rows=False)):
         player = serving(hooks).client(query(f"{TO} (FORMAT binary)"))
@@ -90,11 +84,17 @@ def test_binary_copy_passes_where_no_plugin_wants_it() -> None:
         assert player.sent()[0] == answer
 
 
-def test_binary_copy_that_no_text_told_of_ends_the_session() -> None:
-    player = serving(watching()).client(query(TO)).upstream(OUT_BINARY + message("d", b"4111"))
-    assert fault_of(player)[0] is EndCode.CLIENT_FAULT
-    assert b"text" in player.sent()[0]
-    assert b"4111" not in player.to_client
+def test_a_tuple_of_binary_copy_is_a_row_of_one_record() -> None:
+    hooks = watching(change_row=lambda row: row.replace(0, ["4111"]) if row.scalars(0) else None)
+    player = serving(hooks).client(query(f"{TO} (FORMAT binary)"))
+    start = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+    tuples = [struct.pack("!hi", 1, len(cell)) + cell for cell in (b"pan!", b"4111")]
+    end = b"\xff\xff"
+    player.upstream(OUT_BINARY + message("d", start + tuples[0]) + message("d", end) + DONE + tag("COPY 1") + READY)
+    expected = OUT_BINARY + message("d", start + tuples[1]) + message("d", end) + DONE + tag("COPY 1") + READY
+    assert player.sent()[0] == expected
+    (result,) = hooks.results
+    assert (result.is_copy, result.columns[0].is_text) == (True, False)
 
 
 def test_an_error_in_copy_out() -> None:

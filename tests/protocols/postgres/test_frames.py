@@ -105,6 +105,7 @@ def test_malformed_and_foreign_messages_of_a_client_end_the_session(data: bytes)
         message("S", b"name\0"),
         message("C", b"SELECT 1"),
         message("Z", b"X"),
+        message("H", b""),
         message("Z", b""),
     ],
 )
