@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,13 +64,15 @@ MESSAGES = [
     st.lists(st.lists(st.sampled_from(MESSAGES), max_size=12).map(b"".join), min_size=1, max_size=4),
     st.sampled_from([None, RecordingHooks, watching]),
 )
-def test_any_conversation_is_the_one_without_gatepost(batches: list[bytes], hooks) -> None:  # type: ignore[no-untyped-def]
+def test_any_conversation_is_the_one_without_gatepost(
+    batches: list[bytes], hooks: Callable[[], RecordingHooks] | None
+) -> None:
     """What the client gets is what the backend would have said to it, and every statement that was allowed ends."""
     direct = Backend()
     batches = [*batches, SYNC]
     expected = b"".join(direct.feed(batch) for batch in batches)
     behind = Backend()
-    player = serving(hooks and hooks())
+    player = serving(hooks() if hooks is not None else None)
     assert converse(player, behind, *batches) == expected
     assert behind.ran == direct.ran
     assert behind.status == direct.status

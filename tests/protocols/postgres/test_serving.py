@@ -181,6 +181,14 @@ def test_a_cursor_made_in_sql_is_executed_with_its_columns_known() -> None:
     assert hooks.rows_seen == [(b"1",)]
 
 
+def test_the_rest_of_such_a_cursor_is_asked_about_again() -> None:
+    player = serving()
+    player.client(execute("c", 1) + SYNC).upstream(row(b"1") + SUSPENDED + READY_IN_BLOCK)
+    assert [outcome.rows for _, outcome in player.ended] == [1]
+    player.client(execute("c", 1) + SYNC)
+    assert [statement.number for statement in player.asked] == [1, 2]
+
+
 @pytest.mark.parametrize("binary", [0, 1])
 def test_rows_that_the_client_did_not_have_described_are_described_to_gatepost(binary: int) -> None:
     hooks = watching()
