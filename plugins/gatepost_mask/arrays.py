@@ -11,7 +11,7 @@ from gatepost import Kind, RowBatch
 from gatepost_mask.detect import TRACK_MARKS, USUAL
 from gatepost_mask.display import MARK, Display
 from gatepost_mask.ranges import DOUBLED, SHORTEST, ranges
-from gatepost_mask.stretches import stretches_of_many
+from gatepost_mask.stretches import stretches_of_many, windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +100,7 @@ def _mask_whole(batch: RowBatch, parts: _Parts, kind: Kind, display: Display) ->
         some = np.flatnonzero(lengths == length)
         if not len(some):
             continue
-        digits = values[firsts[some][:, np.newaxis] + np.arange(length)] - 48
+        digits = windows(values, length)[firsts[some]] - 48
         # Zeros at an end may be padding.
         plain = (digits < 10).all(1) & (digits[:, 0] > 0) & (digits[:, -2] | digits[:, -1] > 0)
         some, digits = some[plain], digits[plain]

@@ -24,6 +24,8 @@ _INSIDE: Final = b"\1"
 _OUTSIDE: Final = b"\0"
 # What begins a stretch that is long enough.
 _LONG: Final = _INSIDE * SHORTEST
+# Of stretches up to this length the digits are counted all at once.
+_SHORT: Final = 24
 
 
 def _table(members: frozenset[int]) -> bytes:
@@ -33,7 +35,7 @@ def _table(members: frozenset[int]) -> bytes:
 # A list's separators stand between digits only where the digits are grouped as cards are printed.
 _PLAIN: Final = _table(_DIGITS.union(_SEPARATORS))
 _GROUPED: Final = _table(_DIGITS.union(_SEPARATORS, HARD.encode()))
-_IS_DIGIT: Final = _table(_DIGITS)
+_IS_DIGIT: Final = np.frombuffer(_table(_DIGITS), dtype=bool)
 _NOT_DIGITS: Final = bytes(byte for byte in range(256) if byte not in _DIGITS)
 
 
@@ -46,7 +48,7 @@ def stretches(data: bytes) -> list[tuple[int, int]]:
         end = classes.find(_OUTSIDE, start + SHORTEST)
         if end < 0:
             end = len(data)
-        if len(data[start:end].translate(None, _NOT_DIGITS)) >= SHORTEST:
+        if _holds_enough(data[start:end]):
             found.append((start, end))
         start = classes.find(_LONG, end)
     return found
@@ -68,10 +70,23 @@ def stretches_of_many(data: bytes) -> tuple[NDArray[Any], NDArray[Any]]:
     if len(run) and run[-1]:
         edges = np.concatenate((edges, [len(run)]))
     starts, ends = edges[0::2], edges[1::2] + (SHORTEST - 1)
-    if not len(starts):
-        return starts, ends
-    digits = np.cumsum(np.frombuffer(data.translate(_IS_DIGIT), dtype=np.uint8), dtype=np.int64)
-    first = np.frombuffer(data, dtype=np.uint8)[starts]
-    counts = digits[ends - 1] - digits[starts] + np.frombuffer(_IS_DIGIT, dtype=np.uint8)[first]
-    enough = counts >= SHORTEST
+    enough = np.ones(len(starts), dtype=bool)
+    is_short = (ends - starts <= _SHORT) & (starts <= len(data) - _SHORT)
+    some = np.flatnonzero(is_short)
+    if len(some):
+        near = _IS_DIGIT[windows(np.frombuffer(data, dtype=np.uint8), _SHORT)[starts[some]]]
+        near &= np.arange(_SHORT) < (ends - starts)[some, np.newaxis]
+        enough[some] = near.sum(1) >= SHORTEST
+    for index in np.flatnonzero(~is_short).tolist():
+        enough[index] = _holds_enough(data[starts[index] : ends[index]])
     return starts[enough], ends[enough]
+
+
+def windows(values: NDArray[Any], length: int) -> NDArray[Any]:
+    """A view of the `length` values that begin at each position; at least so many must be there."""
+    view: NDArray[Any] = np.ndarray((len(values) - length + 1, length), values.dtype, values.data, 0, (1, 1))
+    return view
+
+
+def _holds_enough(stretch: bytes) -> bool:
+    return len(stretch.translate(None, _NOT_DIGITS)) >= SHORTEST

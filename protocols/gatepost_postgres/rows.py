@@ -184,7 +184,7 @@ class _Batch:
             if start >= row_end:
                 index = max(bisect_right(starts, start) - 1, 0)
                 cells, column = self._spans(int(starts[index])), 0
-                row_end = self._row_end(index)
+                row_end = self._extent(index)[1]
             while True:
                 while column < len(cells):
                     cell = cells[column]
@@ -200,7 +200,7 @@ class _Batch:
                     break
                 index += 1
                 cells, column = self._spans(int(starts[index])), 0
-                row_end = self._row_end(index)
+                row_end = self._extent(index)[1]
 
     def overwrite(self, offset: int, data: bytes) -> None:
         self.write(offset, data)
@@ -292,10 +292,6 @@ class _Batch:
         if not 0 <= index < len(self._starts):
             raise IndexError("no such row in this batch")
         return int(self._starts[index])
-
-    def _row_end(self, index: int) -> int:
-        """Where the row's cells end."""
-        return self._extent(index)[1]
 
     def _extent(self, index: int) -> tuple[int, int]:
         start = self._start(index)
