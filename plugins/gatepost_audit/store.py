@@ -21,8 +21,10 @@ from gatepost_audit.journal import Damage, Entry, Place, Segment, segments
 
 FILE = "store.sqlite"
 VERSION = 1
-BATCH = 2000
+BATCH = 500
 """Entries in a transaction."""
+LOG_BYTES = 1 << 20
+"""What SQLite may keep of its write-ahead log."""
 TABLES = ("sessions", "ends", "statements", "outcomes", "recordings", "events")
 
 Row: TypeAlias = tuple[Any, ...]
@@ -47,6 +49,7 @@ class Store:
             self.connection.execute("PRAGMA journal_mode = WAL")
             # What a lost machine takes away is read from the journal again.
             self.connection.execute("PRAGMA synchronous = NORMAL")
+            self.connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             self._create()
         except BaseException:
             self.connection.close()
