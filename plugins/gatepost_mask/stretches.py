@@ -56,6 +56,8 @@ def stretches(data: bytes) -> list[tuple[int, int]]:
 
 def stretches_of_many(data: bytes) -> tuple[NDArray[Any], NDArray[Any]]:
     """`stretches`, for a large buffer: where they begin, and where they end."""
+    if len(data) < SHORTEST:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     classes = data.translate(_GROUPED if has_groups(data) else _PLAIN)
     inside = np.frombuffer(classes, dtype=bool)
     # Whether two, four, eight, twelve bytes from here on are inside.
@@ -65,9 +67,9 @@ def stretches_of_many(data: bytes) -> tuple[NDArray[Any], NDArray[Any]]:
     run = run[4:] & run[:-4]
     run = run[: len(four) - 8] & four[8:]
     edges = np.flatnonzero(run[1:] != run[:-1]) + 1
-    if len(run) and run[0]:
+    if run[0]:
         edges = np.concatenate(([0], edges))
-    if len(run) and run[-1]:
+    if run[-1]:
         edges = np.concatenate((edges, [len(run)]))
     starts, ends = edges[0::2], edges[1::2] + (SHORTEST - 1)
     enough = np.ones(len(starts), dtype=bool)

@@ -178,13 +178,13 @@ class _Batch:
 
     def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
         starts = self._starts
-        index = column = row_end = 0
+        index = column = next_row = 0
         cells: list[Span] = []
-        for start, end in spans:
-            if start >= row_end:
+        for start, end in spans if len(starts) else ():
+            if start >= next_row:
                 index = max(bisect_right(starts, start) - 1, 0)
                 cells, column = self._spans(int(starts[index])), 0
-                row_end = self._extent(index)[1]
+                next_row = self._next(index)
             while True:
                 while column < len(cells):
                     cell = cells[column]
@@ -196,11 +196,11 @@ class _Batch:
                             if cell[1] > end:
                                 break
                     column += 1
-                if end <= row_end or index + 1 == len(starts):
+                if end <= next_row or index + 1 == len(starts):
                     break
                 index += 1
                 cells, column = self._spans(int(starts[index])), 0
-                row_end = self._extent(index)[1]
+                next_row = self._next(index)
 
     def overwrite(self, offset: int, data: bytes) -> None:
         self.write(offset, data)
@@ -292,6 +292,10 @@ class _Batch:
         if not 0 <= index < len(self._starts):
             raise IndexError("no such row in this batch")
         return int(self._starts[index])
+
+    def _next(self, index: int) -> int:
+        """Where the next row begins, or where the rows end."""
+        return int(self._starts[index + 1]) if index + 1 < len(self._starts) else len(self.data)
 
     def _extent(self, index: int) -> tuple[int, int]:
         start = self._start(index)

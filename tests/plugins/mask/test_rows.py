@@ -11,6 +11,7 @@ from tests.cards import of_every_brand
 
 from gatepost import Column, Kind
 from gatepost.testing import PlainBatch
+from gatepost_mask.cells import mask_cell
 from gatepost_mask.display import Display
 from gatepost_mask.rows import mask_rows, plan
 
@@ -108,6 +109,33 @@ TEXTS = st.one_of(
 )
 INTEGERS = st.one_of(DIGITS.filter(lambda text: int(text) < 1 << 63), st.sampled_from(PANS), st.none())
 TWO = (COLUMNS[1], COLUMNS[2])
+# Beside a number: what stripes are told by, what ends a stretch, and digests.
+AROUND = st.text("a=D^;x", max_size=2)
+PARTS = st.builds("{}{}{}".format, AROUND, st.one_of(DIGITS, st.sampled_from(PANS)), AROUND)
+
+
+def cell_by_cell(rows, display):
+    """The general way: every cell decoded, none left out."""
+    batch = PlainBatch(TWO, rows)
+    for index in range(len(rows)):
+        row = batch.row(index)
+        for column in range(len(TWO)):
+            texts = mask_cell(row.scalars(column), display)
+            if texts is not None:
+                row.replace(column, texts)
+    return batch.values
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(INTEGERS, st.one_of(TEXTS, PARTS)), min_size=1, max_size=30),
+    display=st.sampled_from(list(Display)),
+)
+def test_rows_are_masked_as_their_cells_are(rows, display):
+    expected = cell_by_cell(rows, display)
+    assert masked(rows, display, TWO).values == expected
+    copies = 64 // len(rows) + 1
+    assert masked(rows * copies, display, TWO).values == expected * copies
 
 
 @settings(max_examples=40, deadline=None)

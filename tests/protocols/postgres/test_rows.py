@@ -331,3 +331,39 @@ def test_a_message_of_copy_that_lies() -> None:
         for act in (lambda batch: batch.offsets(0), lambda batch: batch.row(0)):
             with pytest.raises(UpstreamFault):
                 act(CopyBatch(COPY_LINE, message, [0]))
+
+
+@given(
+    rows=st.lists(st.tuples(*[st.one_of(st.none(), st.binary(max_size=9))] * 3), min_size=1, max_size=6),
+    cuts=st.lists(st.integers(0, 200), max_size=8, unique=True),
+)
+def test_cells_are_located_by_their_bytes(rows, cuts):
+    batch = batch_of(*rows, oids=(TEXT, TEXT, TEXT))
+    cuts = sorted(cut for cut in cuts if cut <= len(batch.buffer))
+    spans = list(zip(cuts[::2], cuts[1::2], strict=False))
+    expected = []
+    for start, end in spans:
+        for index in range(len(batch)):
+            for column in range(3):
+                first, length = int(batch.offsets(column)[index]), int(batch.lengths(column)[index])
+                if length > 0 and first < end and first + length > start:
+                    expected.append((index, column, first, first + length))
+    found = [cell for cell in batch.locate(spans) if cell[2] < cell[3]]
+    assert found == expected
+
+
+def test_bytes_of_a_cell_are_overwritten_in_place():
+    batch = batch_of((b"1", PAN.encode()), (b"2", PAN.encode()))
+    (place,) = batch.locate([(batch.buffer.rindex(b"4111"), len(batch.buffer))])
+    assert place[:2] == (1, 1)
+    batch.overwrite(place[2], MASKED.encode())
+    assert batch.masked == 1
+    assert batch.output() == row(b"1", PAN.encode()) + row(b"2", MASKED.encode())
+
+
+def test_a_row_whose_lengths_lie_is_not_located_in():
+    data = bytearray(row(b"1", PAN.encode()))
+    data[10] += 1
+    batch = Batch(description(TEXT, TEXT), bytes(data), [0])
+    with pytest.raises(UpstreamFault):
+        list(batch.locate([(0, len(data))]))

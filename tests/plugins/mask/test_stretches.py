@@ -1,0 +1,45 @@
+"""Where card numbers can lie: the same for few bytes and for many."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.cards import of_every_brand
+
+from gatepost_mask.stretches import stretches, stretches_of_many
+
+PIECES = st.one_of(
+    st.binary(max_size=6),
+    st.text("0123456789", max_size=30).map(str.encode),
+    st.text("0123456789 -.,", max_size=40).map(str.encode),
+    st.just(b" " * 30),
+    st.just(b"4111,1111"),
+)
+
+
+def of_many(data: bytes) -> list[tuple[int, int]]:
+    starts, ends = stretches_of_many(data)
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+@given(data=st.lists(PIECES, max_size=12).map(b"x".join))
+def test_few_and_many_bytes_have_the_same(data):
+    assert of_many(data) == stretches(data)
+
+
+@pytest.mark.parametrize("find", [stretches, of_many], ids=["few", "many"])
+def test_every_number_is_in_one(find):
+    for pan in of_every_brand(3):
+        groups = [group for group in (pan[:4], pan[4:8], pan[8:12], pan[12:]) if group]
+        for separator in ("", " - ", ","):
+            data = b"D\0" + separator.join(groups).encode()
+            assert find(data) == [(2, len(data))]
+            assert find(data + b"x") == [(2, len(data))]
+
+
+@pytest.mark.parametrize("find", [stretches, of_many], ids=["few", "many"])
+def test_fewer_digits_make_none(find):
+    assert find(b"") == []
+    assert find(b"2026-11-23 08:00:00") == []
+    assert find(b" " * 100) == []
