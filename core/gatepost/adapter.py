@@ -191,7 +191,7 @@ class Hooks(Protocol):
     def columns(self, result: Result) -> Interest:
         """The union of what the plugins want of this result's rows.
 
-        A session may keep the answer for the same statement text and the same description.
+        A session may keep the answer for statements of the same facts and the same description.
         """
 
     def rows(self, batch: RowBatch, interest: Interest) -> None:

@@ -160,9 +160,9 @@ def on_verdict(session: Session, statement: Statement, verdict: Verdict) -> Awai
 def on_columns(session: Session, result: Result) -> Interest | None:
     """A result's columns are known.
 
-    Returns which rows the plugin's `on_row` or `on_rows` wants to see; None: all of them. Called once for the same
-    statement text and columns in a session, for plugins that have `on_row` or `on_rows`; the answer holds for each such
-    result.
+    Returns which rows the plugin's `on_row` or `on_rows` wants to see; None: all of them. Called, for
+    plugins that have `on_row` or `on_rows`, once in a session for the same facts and columns; the answer holds for each
+    such result. Texts that differ in literals alone have the same facts, so the answer must not depend on literals.
 
     Sync. An exception: the session ends.
     """

@@ -1,4 +1,4 @@
-"""What to do with a result's rows: found out once for the same statement and the same columns."""
+"""What to do with a result's rows: found out once for the same facts and the same columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 from msgspec import Struct
 
 from gatepost.adapter import Hooks
-from gatepost.values import Interest, Notice, NoticeKind, Result, Statement
+from gatepost.values import Facts, Interest, Notice, NoticeKind, Result, Statement
 from gatepost_postgres import messages
 from gatepost_postgres.columns import COPY_BINARY, COPY_LINE, Description, describe
 from gatepost_postgres.rows import Batch, CopyBatch
@@ -44,6 +44,7 @@ class Plan(Struct, frozen=True):
         is_watched: some of the rows may matter to a plugin.
         maybe: asked with a run of rows; false where none of them matters. None: always show them.
         message: the RowDescription as the client may see it, or None if it may as it came.
+        facts: of the statements that this is for; held, so that no other facts get their identity.
     """
 
     description: Description
@@ -52,6 +53,7 @@ class Plan(Struct, frozen=True):
     maybe: Callable[[bytes], object] | None = None
     message: bytes | None = None
     batch: type[Batch] | type[CopyBatch] = Batch
+    facts: Facts | None = None
 
 
 # Of a result that no plugin can want.
@@ -65,21 +67,22 @@ class Plans:
         self._hooks = hooks
         self._wants_rows = hooks.wants_rows
         self._wants_notices = hooks.wants_notices
-        self._rows: Cache[tuple[str, bytes], Plan] = Cache()
+        # By the identity of the facts: texts that differ in literals alone have the same.
+        self._rows: Cache[tuple[int, bytes], Plan] = Cache()
         self._titles: Cache[bytes, tuple[bytes, bytes | None]] = Cache()
 
     def rows(self, statement: Statement, body: bytes) -> Plan:
         """For the rows that a RowDescription's body announces."""
         if not self._wants_rows and not self._wants_notices:
             return UNWATCHED
-        key = (statement.text, body)
+        key = (id(statement.facts), body)
         return self._rows.get(key) or self._put(key, self._plan(statement, body))
 
     def copy(self, statement: Statement, *, is_binary: bool) -> Plan:
         """For the lines, or the tuples, of a COPY TO STDOUT."""
         if not self._wants_rows:
             return UNWATCHED
-        key = (statement.text, b"binary" if is_binary else b"")
+        key = (id(statement.facts), b"binary" if is_binary else b"")
         description = COPY_BINARY if is_binary else COPY_LINE
         return self._rows.get(key) or self._put(key, self._interest(statement, description, None, is_copy=True))
 
@@ -90,7 +93,7 @@ class Plans:
     def _plan(self, statement: Statement, body: bytes) -> Plan:
         seen, message = self._seen(body) if self._wants_notices else (body, None)
         if not self._wants_rows:
-            return Plan(COPY_LINE, message=message)
+            return Plan(COPY_LINE, message=message, facts=statement.facts)
         return self._interest(statement, describe(seen), message, is_copy=False)
 
     def _interest(
@@ -104,6 +107,7 @@ class Plans:
             maybe=None if interest.columns else interest.maybe,
             message=message,
             batch=CopyBatch if is_copy else Batch,
+            facts=statement.facts,
         )
 
     def _seen(self, body: bytes) -> tuple[bytes, bytes | None]:
@@ -125,5 +129,5 @@ class Plans:
             seen = (changed, messages.message(messages.ROW_DESCRIPTION, changed))
         return self._titles.put(body, seen) if len(body) <= _CACHED_BYTES else seen
 
-    def _put(self, key: tuple[str, bytes], plan: Plan) -> Plan:
-        return self._rows.put(key, plan) if len(key[0]) + len(key[1]) <= _CACHED_BYTES else plan
+    def _put(self, key: tuple[int, bytes], plan: Plan) -> Plan:
+        return self._rows.put(key, plan) if len(key[1]) <= _CACHED_BYTES else plan
