@@ -76,10 +76,10 @@ class Ranges:
         bit = 1 << (len(digits) - SHORTEST)
         if not self._checked[prefix] & bit:
             return self._unchecked[prefix] & bit != 0
-        number = int(digits)
         sums = self._sums
-        total = sums[number % _MILLION] + sums[number // _MILLION % _MILLION]
-        total += sums[number // _MILLION**2 % _MILLION] + sums[number // _MILLION**3]
+        rest, last = divmod(int(digits), _MILLION)
+        rest, middle = divmod(rest, _MILLION)
+        total = sums[last] + sums[middle] + sums[rest % _MILLION] + sums[rest // _MILLION]
         return total % 10 == 0 or self._unchecked[prefix] & bit != 0
 
     def lengths(self, prefix: str) -> int:
