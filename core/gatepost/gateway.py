@@ -38,7 +38,7 @@ class LocalGateway:
     """
 
     def __init__(self, config: Config, plugins: Plugins, worker: int = -1, end: EndSessions | None = None) -> None:
-        self._plugins = plugins
+        self.redact = plugins.redact
         self._end = end
         self.state: Path = config.state
         self.config_file: Path | None = config.file
@@ -46,9 +46,6 @@ class LocalGateway:
         self.targets = tuple(
             _target(name, each.protocol, each.upstream, each.database) for name, each in config.targets.items()
         )
-
-    def redact(self, text: str) -> str:
-        return self._plugins.redact(text)
 
     def end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
         if self._end is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import inspect
+import operator
 import runpy
 import types
 from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -64,9 +65,6 @@ class Hook(NamedTuple):
 
     plugin: str
     call: Callable[..., Any]
-
-
-NOBODY = Hook("", lambda *_: None)
 
 
 class Decision(NamedTuple):
@@ -156,6 +154,10 @@ class Plugins:
         self._wants_statements = bool(self._statement or self._verdict or self._statement_end)
         self._session_end = self.implementations("on_session_end")
         self._store = self.implementations("on_store")
+        # The same without names, for the data path.
+        self._statement_calls = _calls(self._statement)
+        self._verdict_calls = _calls(self._verdict)
+        self._statement_end_calls = _calls(self._statement_end)
 
     @property
     def offers(self) -> frozenset[CredentialKind]:
@@ -237,20 +239,21 @@ class Plugins:
 
         None: every plugin allows it at once, which is what most statements come to.
         """
-        name, hook, index = "on_statement", NOBODY, 0
+        hooks, index = self._statement, -1
         try:
-            for index, hook in enumerate(self._statement):
-                answer = hook.call(session, statement)
+            for index, call in enumerate(self._statement_calls):
+                answer = call(session, statement)
                 if answer is not None and answer is not ALLOW:
                     return self._deliberate(session, statement, restate, index, answer)
-            name = "on_verdict"
-            for index, hook in enumerate(self._verdict):
-                waiting = hook.call(session, statement, ALLOW)
+            hooks = self._verdict
+            for index, call in enumerate(self._verdict_calls):
+                waiting = call(session, statement, ALLOW)
                 if waiting is not None:
                     return self._record(session, Decision(statement, ALLOW), index, waiting)
         except Exception as error:
-            decision = Decision(statement, _denial(hook.plugin, name, error))
-            return self._record(session, decision, 0 if name == "on_statement" else len(self._verdict))
+            hook = "on_statement" if hooks is self._statement else "on_verdict"
+            decision = Decision(statement, _denial(hooks[index].plugin, hook, error))
+            return self._record(session, decision, 0 if hook == "on_statement" else len(self._verdict))
         return None
 
     def _deliberate(
@@ -318,16 +321,16 @@ class Plugins:
 
     def statement_end(self, session: Session, statement: Statement, outcome: Outcome) -> Steps[None] | None:
         """Tell that a statement has ended. None: nobody waits for anything. Raises: PluginFault."""
-        hook = NOBODY
+        index = -1
         try:
-            for index, hook in enumerate(self._statement_end):
-                waiting = hook.call(session, statement, outcome)
+            for index, call in enumerate(self._statement_end_calls):
+                waiting = call(session, statement, outcome)
                 if waiting is not None:
                     return self._end_rest(session, statement, outcome, index, waiting)
         except Fault:
             raise
         except Exception as error:
-            raise failure(hook.plugin, "on_statement_end", error) from error
+            raise failure(self._statement_end[index].plugin, "on_statement_end", error) from error
         return None
 
     def _end_rest(
@@ -361,7 +364,6 @@ class Plugins:
     def output(self, session: Session, chunk: bytes) -> Awaitable[Any] | None:
         """What the chunk must wait for, if anything. Raises: PluginFault."""
         found: Awaitable[Any] | None = None
-        hook = NOBODY
         try:
             for hook in self._output:
                 waiting = hook.call(session, chunk)
@@ -494,6 +496,10 @@ class SessionHooks:
                 raise failure(plugin, "on_notice", error) from error
 
 
+def _calls(hooks: tuple[Hook, ...]) -> tuple[Callable[..., Any], ...]:
+    return tuple(hook.call for hook in hooks)
+
+
 def _with_all_parameters(
     function: Callable[..., Any], accepted: Sequence[str], parameters: Sequence[str]
 ) -> Callable[..., Any]:
@@ -501,7 +507,13 @@ def _with_all_parameters(
     if tuple(accepted) == tuple(parameters):
         return function
     positions = [parameters.index(name) for name in accepted]
-    return lambda *values: function(*(values[position] for position in positions))
+    if len(positions) == 1:
+        only = positions[0]
+        return lambda *values: function(values[only])
+    if not positions:
+        return lambda *_: function()
+    pick = operator.itemgetter(*positions)
+    return lambda *values: function(*pick(values))
 
 
 def installed(group: str = GROUP) -> dict[str, importlib.metadata.EntryPoint]:

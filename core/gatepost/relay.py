@@ -50,7 +50,6 @@ from gatepost.values import (
     Statement,
     Target,
     UpstreamCredentials,
-    Verdict,
     Verifier,
 )
 
@@ -107,6 +106,7 @@ class Relay:
         "_answer",
         "_client",
         "_closing",
+        "_decide",
         "_draining",
         "_held_input",
         "_held_output",
@@ -118,6 +118,7 @@ class Relay:
         "_plugins",
         "_protocol",
         "_refusal",
+        "_resolve",
         "_serving",
         "_spoke",
         "_started",
@@ -163,6 +164,8 @@ class Relay:
                 upstream_direct_tls=listener.upstream_direct_tls,
             )
         )
+        self._resolve = self._protocol.resolve
+        self._decide = worker.plugins.decide
         self._client = Link(self, CLIENT)
         self._upstream: Link | None = None
         self._serving = self._draining = self._spoke = False
@@ -341,10 +344,12 @@ class Relay:
     # Questions to plugins.
 
     def _ask(self, statement: Statement) -> list[Action] | None:
-        steps = self._plugins.decide(self.session, statement, self._protocol.restate)
-        if steps is None:
-            return self._allowed(statement, ALLOW)
-        return self._question(steps, self._decided)
+        steps = self._decide(self.session, statement, self._protocol.restate)
+        if steps is not None:
+            return self._question(steps, self._decided)
+        if self._watches_ends:
+            self._started[statement.number] = self._loop.time()
+        return self._resolve(statement, ALLOW)
 
     def _question(self, steps: Steps[Any], answer: Answer) -> list[Action] | None:
         """Ask the plugins. Returns the actions that follow, or None if the answer is awaited."""
@@ -415,14 +420,9 @@ class Relay:
 
     def _decided(self, decision: Decision) -> list[Action]:
         statement, verdict = decision
-        if isinstance(verdict, Deny):
-            return self._protocol.resolve(statement, verdict)
-        return self._allowed(statement, verdict)
-
-    def _allowed(self, statement: Statement, verdict: Verdict) -> list[Action]:
-        if self._watches_ends:
+        if self._watches_ends and not isinstance(verdict, Deny):
             self._started[statement.number] = self._loop.time()
-        return self._protocol.resolve(statement, verdict)
+        return self._resolve(statement, verdict)
 
     def _end_statement(self, statement: Statement, outcome: Outcome) -> None:
         if not self._watches_ends:
@@ -446,7 +446,7 @@ class Relay:
         if self._watches_output and self._serving:
             waiting = self._plugins.output(self.session, data)
             if waiting is not None:
-                future = asyncio.ensure_future(waiting)
+                future = waiting if isinstance(waiting, asyncio.Future) else asyncio.ensure_future(waiting)
                 if not future.done() or future.cancelled() or future.exception() is not None:
                     self._output_wait = future
         if self._output_wait is None:
