@@ -10,8 +10,8 @@ import numpy as np
 from gatepost import Kind, RowBatch
 from gatepost_mask.detect import TRACK_MARKS, USUAL
 from gatepost_mask.display import MARK, Display
-from gatepost_mask.ranges import DOUBLED, SHORTEST, ranges
-from gatepost_mask.stretches import stretches_of_many, windows
+from gatepost_mask.ranges import DOUBLED, LONGEST, SHORTEST, ranges
+from gatepost_mask.stretches import Stretches, windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,13 +21,14 @@ _INTEGER_BYTES: Final = 8
 _MARKS_TRACK: Final = np.isin(np.arange(256), list(TRACK_MARKS.encode()))
 
 
-def mask_texts(batch: RowBatch, columns: Sequence[tuple[int, Kind]], display: Display) -> list[tuple[int, list[int]]]:
+def mask_texts(
+    batch: RowBatch, stretches: Stretches, columns: Sequence[tuple[int, Kind]], display: Display
+) -> list[tuple[int, list[int]]]:
     """Mask cells that are card numbers; returns by column the rows of those that need a closer look."""
-    data = batch.buffer
-    starts, ends = stretches_of_many(data)
+    starts, ends = stretches
     if not len(starts):
         return []
-    values = np.frombuffer(data, dtype=np.uint8)
+    values = np.frombuffer(batch.buffer, dtype=np.uint8)
     rows, starts, ends = _by_row(batch, starts, ends)
     left = []
     for column, kind in columns:
@@ -96,7 +97,7 @@ def _mask_whole(batch: RowBatch, parts: _Parts, kind: Kind, display: Display) ->
     unjudged = np.ones(len(lengths), dtype=bool)
     if kind not in (Kind.TEXT, Kind.INTEGER):
         return unjudged
-    for length in range(SHORTEST, USUAL + 1):
+    for length in range(SHORTEST, LONGEST + 1):
         some = np.flatnonzero(lengths == length)
         if not len(some):
             continue
@@ -106,7 +107,8 @@ def _mask_whole(batch: RowBatch, parts: _Parts, kind: Kind, display: Display) ->
         some, digits = some[plain], digits[plain]
         if not len(some):
             continue
-        is_number = _are_card_numbers(digits)
+        hidden = _hidden(digits, display)
+        is_number = hidden.any(1)
         is_whole = lengths[some] == stops[some] - offsets[some]
         judged = is_whole
         if kind is Kind.TEXT:
@@ -114,15 +116,37 @@ def _mask_whole(batch: RowBatch, parts: _Parts, kind: Kind, display: Display) ->
             follows = values[np.where(ends_cell, firsts[some], lasts[some])]
             judged = is_whole | ~(is_number | _MARKS_TRACK[follows])
         unjudged[some[judged]] = False
-        hidden = np.array(display.hidden(length), dtype=np.int64)
-        hits = firsts[some[is_number & is_whole]]
-        if not len(hits) or not len(hidden):
+        hits = np.flatnonzero(is_number & is_whole)
+        if not len(hits):
             continue
-        marks = np.full(len(hidden), ord("0" if kind is Kind.INTEGER else MARK), dtype=np.uint8)
-        if kind is Kind.INTEGER and hidden[0] == 0:
-            marks[0] = ord("9")
-        batch.patch(hits[:, np.newaxis] + hidden, marks, len(hits))
+        which, places = np.nonzero(hidden[hits])
+        marks = np.full(len(places), ord("0" if kind is Kind.INTEGER else MARK), dtype=np.uint8)
+        if kind is Kind.INTEGER:
+            marks[places == 0] = ord("9")
+        batch.patch(firsts[some][hits][which] + places, marks, len(hits))
     return unjudged
+
+
+def _hidden(digits: NDArray[Any], display: Display) -> NDArray[Any]:
+    """Which of the digits must not be shown, of chunks of one length without padding: `detect.find`, for many."""
+    count, length = digits.shape
+    hidden = np.zeros(digits.shape, dtype=bool)
+    _hide(hidden, np.flatnonzero(_are_card_numbers(digits)), 0, length, display)
+    if length <= USUAL or not count:
+        return hidden
+    table = ranges()
+    for inner in table.inner_lengths:
+        if inner <= length:
+            inside = np.lib.stride_tricks.sliding_window_view(digits, inner, axis=1)
+            some, at = np.nonzero(table.world[inside[:, :, :6] @ _SIX] & (1 << (inner - SHORTEST)))
+            found = _are_card_numbers(inside[some, at])
+            _hide(hidden, some[found], at[found, np.newaxis], inner, display)
+    return hidden
+
+
+def _hide(hidden: NDArray[Any], rows: NDArray[Any], first: NDArray[Any] | int, length: int, display: Display) -> None:
+    """Hide what may not be shown of the numbers of `length` that begin at `first` in these rows."""
+    hidden[rows[:, np.newaxis], first + np.array(display.hidden(length), dtype=np.int64)] = True
 
 
 def _are_card_numbers(digits: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The cells of a few rows, in plain Python: see `gatepost_mask.arrays` for the same of many."""
+"""A few cells, in plain Python: see `gatepost_mask.arrays` for the same of many."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from gatepost_mask.cells import mask_digits
 from gatepost_mask.detect import USUAL
 from gatepost_mask.display import Display
 from gatepost_mask.ranges import SHORTEST
-from gatepost_mask.stretches import stretches
 
 _DIGITS_ALONE: Final = frozenset((Kind.TEXT, Kind.INTEGER))
 
 
-def mask_texts(batch: RowBatch, columns: Sequence[tuple[int, Kind]], display: Display) -> list[tuple[int, list[int]]]:
+def mask_texts(
+    batch: RowBatch, stretches: Sequence[tuple[int, int]], columns: Sequence[tuple[int, Kind]], display: Display
+) -> list[tuple[int, list[int]]]:
     """Mask cells that are card numbers; returns by column the rows of those that need a closer look."""
     data = batch.buffer
     kinds = dict(columns)
     left: dict[int, dict[int, None]] = {}
-    for row, column, start, end in batch.locate(stretches(data)):
+    for row, column, start, end in batch.locate(stretches):
         kind = kinds.get(column)
         if kind is None or end - start < SHORTEST:
             continue

@@ -17,6 +17,7 @@ _RUN: Final = b"0" * SHORTEST
 _GROUPS: Final = b"000,000"
 _ESCAPES: Final = (b"\\b", b"\\f", b"\\n", b"\\r", b"\\t", b"\\v")
 _DROPPED: Final = (SOFT + QUOTES).encode()
+_DROPPED_OR_HIGH: Final = _DROPPED + bytes(range(0x80, 0x100))
 
 # 0xFF occurs in no UTF-8; in framing it is the length of a NULL.
 _MAPPED: Final = bytes(
@@ -27,10 +28,12 @@ _MAPPED: Final = bytes(
 
 def maybe(data: bytes) -> bool:
     """False only if no card number can be in these bytes: UTF-8 texts, with any framing between them."""
-    plain = data.translate(_MAPPED, _DROPPED)
-    if _RUN not in plain and not _is_grouped(plain):
+    if not _has_digits(data.translate(_MAPPED, _DROPPED)):
         return False
-    return data.isascii() or suspicious().search(data.decode("utf-8", "replace")) is not None
+    # Framing is rarely ASCII, and characters take long to look at: first, whether ASCII's digits alone would do.
+    if data.isascii() or _has_digits(data.translate(_MAPPED, _DROPPED_OR_HIGH)):
+        return True
+    return suspicious().search(data.decode("utf-8", "replace")) is not None
 
 
 def maybe_lines(data: bytes) -> bool:
@@ -44,6 +47,10 @@ def maybe_lines(data: bytes) -> bool:
 def has_groups(data: bytes) -> bool:
     """Whether digits are there in groups such as cards are printed in, with a list's separator between them."""
     return _is_grouped(data.translate(_MAPPED, _DROPPED))
+
+
+def _has_digits(plain: bytes) -> bool:
+    return _RUN in plain or _is_grouped(plain)
 
 
 def _is_grouped(plain: bytes) -> bool:

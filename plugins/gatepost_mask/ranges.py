@@ -54,6 +54,8 @@ class Ranges:
     Attributes:
         checked: numbers that pass the Luhn check.
         unchecked: numbers that need not pass it.
+        world: numbers that are looked for inside longer digit runs.
+        inner_lengths: the lengths that such numbers can have.
     """
 
     def __init__(self, brands: tuple[Brand, ...]) -> None:
@@ -68,6 +70,8 @@ class Ranges:
         self._world = world.tobytes()
         self.checked: NDArray[Any] = np.frombuffer(self._checked, dtype=np.uint8)
         self.unchecked: NDArray[Any] = np.frombuffer(self._unchecked, dtype=np.uint8)
+        self.world: NDArray[Any] = np.frombuffer(self._world, dtype=np.uint8)
+        self.inner_lengths = tuple(sorted({length for brand in brands for length in brand.world}))
         self._sums = _luhn_sums().tobytes()
 
     def holds(self, digits: str | bytes) -> bool:

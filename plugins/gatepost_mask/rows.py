@@ -10,10 +10,11 @@ from gatepost_mask import arrays, few, prefilter
 from gatepost_mask.cells import mask_cell
 from gatepost_mask.detect import mask, mask_line
 from gatepost_mask.display import REMOVED, Display
+from gatepost_mask.stretches import stretches, stretches_of_many
 from gatepost_mask.tags import Treatment, treat
 
-# From here on arrays are quicker than cells.
-_MANY_ROWS: Final = 64
+# From so many rows, and so many places to look at, arrays are quicker.
+_MANY: Final = 64
 
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
 _SMALL_INTEGERS: Final = frozenset(("int2", "int4", "oid", "xid", "cid"))
@@ -93,8 +94,7 @@ def _mask_lines(batch: RowBatch, display: Display) -> None:
 
 
 def _mask_cells(batch: RowBatch, found: Plan, display: Display) -> None:
-    mask_texts = few.mask_texts if len(batch) < _MANY_ROWS else arrays.mask_texts
-    for position, indexes in mask_texts(batch, found.texts, display):
+    for position, indexes in _mask_texts(batch, found.texts, display):
         if batch.columns[position].kind is Kind.TEXT:
             indexes = _masked_as_text(batch, position, indexes, display)
         for index in indexes:
@@ -108,6 +108,16 @@ def _mask_cells(batch: RowBatch, found: Plan, display: Display) -> None:
     for position in found.others:
         for index in arrays.suspects(batch, position):
             _mask_one(batch.row(index), position, display)
+
+
+def _mask_texts(batch: RowBatch, columns: Sequence[tuple[int, Kind]], display: Display) -> list[tuple[int, list[int]]]:
+    """Mask cells that are card numbers; returns by column the rows of those that need a closer look."""
+    if len(batch) < _MANY:
+        return few.mask_texts(batch, stretches(batch.buffer), columns, display)
+    starts, ends = stretches_of_many(batch.buffer)
+    if len(starts) < _MANY:
+        return few.mask_texts(batch, list(zip(starts.tolist(), ends.tolist(), strict=True)), columns, display)
+    return arrays.mask_texts(batch, (starts, ends), columns, display)
 
 
 def _masked_as_text(batch: RowBatch, position: int, indexes: Sequence[int], display: Display) -> list[int]:

@@ -7,7 +7,7 @@ so a stretch says nothing but where to look. Bytes that are not ASCII count as d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from gatepost_mask.ranges import SHORTEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+# Where stretches begin, and where they end, ascending.
+Stretches: TypeAlias = "tuple[NDArray[Any], NDArray[Any]]"
 
 _DIGITS: Final = frozenset((*range(ord("0"), ord("9") + 1), *range(0x80, 0xFF)))
 _SEPARATORS: Final = (SOFT + QUOTES).encode()
@@ -54,7 +57,7 @@ def stretches(data: bytes) -> list[tuple[int, int]]:
     return found
 
 
-def stretches_of_many(data: bytes) -> tuple[NDArray[Any], NDArray[Any]]:
+def stretches_of_many(data: bytes) -> Stretches:
     """`stretches`, for a large buffer: where they begin, and where they end."""
     if len(data) < SHORTEST:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
