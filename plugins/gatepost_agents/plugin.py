@@ -45,6 +45,10 @@ REVOKED = ClientFault(
     hint="Stop, and ask the gateway's operator for new credentials.",
 )
 UNREADABLE = PluginFault("the gateway cannot tell whether the credentials of this connection are still valid")
+UNAVAILABLE = "the gateway cannot judge credentials at present"
+UNAVAILABLE_HINT = (
+    "Nothing is wrong with yours, as far as is known. Ask the gateway's operator, who finds the cause in its log."
+)
 ATTEMPTS_AT_ONCE = 2  # in each worker: all workers' together should stay below the failures that lock a name
 
 
@@ -109,7 +113,7 @@ class Agents:
     async def on_auth(self, session: Session, credentials: Credentials) -> Identity | Verifier | None:
         """An agent that may log in, proven or to be proven. Whatever is wrong looks like a wrong password."""
         await self._turnstile.enter(session.id, credentials.user)
-        agent, state = await self._in_thread(
+        agent, state = await self._attempt(
             lambda: self._attempts.begin_attempt(
                 credentials.user, time.time(), self._config.failures, self._config.lockout
             )
@@ -131,7 +135,7 @@ class Agents:
         self._causes.pop(session.id, None)
         identity = session.identity
         if identity is not None and identity.issuer == ISSUER:
-            await self._in_thread(lambda: self._attempts.end_attempts(identity.name))
+            await self._attempt(lambda: self._attempts.end_attempts(identity.name))
 
     @hookimpl
     def on_session_end(self, session: Session) -> None:
@@ -155,6 +159,15 @@ class Agents:
                 version = -1
                 gateway.end_sessions(_is_agent, UNREADABLE)
             await asyncio.sleep(REVOCATION_SECONDS)
+
+    async def _attempt(self, work: Callable[[], T]) -> T:
+        """What the store of attempts answers. Raises PluginFault where it cannot be read or written."""
+        try:
+            return await self._in_thread(work)
+        except sqlite3.Error as error:
+            cause = getattr(error, "sqlite_errorname", type(error).__name__)
+            logger.error("the agents cannot be read or attempts to log in not be counted: %s", cause)
+            raise PluginFault(UNAVAILABLE, hint=UNAVAILABLE_HINT) from None
 
     def _in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """The file may be locked for a moment by another process, and keys are slow: not in the event loop."""

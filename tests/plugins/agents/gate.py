@@ -14,6 +14,7 @@ from msgspec import structs
 from gatepost import (
     CredentialKind,
     Credentials,
+    Deny,
     EndCode,
     Fault,
     Identity,
@@ -80,11 +81,20 @@ class Client:
 
     async def ask(self, password: Secret | None = None) -> Identity | Verifier | None:
         """Offer a password, or ask for a SCRAM exchange."""
-        kind = CredentialKind.SCRAM_SHA_256 if password is None else CredentialKind.PASSWORD
-        credentials = Credentials(kind=kind, user=self.session.user, secret=password)
-        answer = await finish(self._plugins.authenticate(self.session, credentials))
+        answer = await self._answer(password)
         assert answer is None or isinstance(answer, Identity | Verifier)
         return answer
+
+    async def refusal(self) -> Deny:
+        """Ask for a SCRAM exchange that is refused in words."""
+        answer = await self._answer(None)
+        assert isinstance(answer, Deny)
+        return answer
+
+    async def _answer(self, password: Secret | None) -> Identity | Verifier | Deny | None:
+        kind = CredentialKind.SCRAM_SHA_256 if password is None else CredentialKind.PASSWORD
+        credentials = Credentials(kind=kind, user=self.session.user, secret=password)
+        return await finish(self._plugins.authenticate(self.session, credentials))
 
     async def prove(self, answer: Identity | Verifier) -> Session:
         """The exchange has succeeded."""

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hmac
 import logging
+import sqlite3
 import time
 from pathlib import Path
 
@@ -164,6 +165,28 @@ def test_a_client_that_leaves_while_it_waits_holds_nobody_up(tmp_path: Path) -> 
             for client in slow:
                 await client.leave(EndCode.TIMEOUT)
             assert await gate.client("bot").succeed()
+
+    asyncio.run(scenario())
+
+
+def test_a_store_that_cannot_be_written_refuses_in_words_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost_agents.store._BUSY_SECONDS", 0)
+
+    async def scenario() -> None:
+        issue(tmp_path)
+        other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+        async with worker(tmp_path) as gate:
+            other.execute("BEGIN IMMEDIATE")
+            client = gate.client("bot")
+            refusal = await client.refusal()
+            assert refusal.reason == "the gateway cannot judge credentials at present"
+            assert "operator" in refusal.hint
+            await client.leave()
+            other.execute("ROLLBACK")
+            assert await gate.client("bot").succeed()
+        other.close()
 
     asyncio.run(scenario())
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+from msgspec import structs
 from tests.plugins.agents.gate import issue
 
-from gatepost_agents.store import FILE, Store
+from gatepost_agents import scram
+from gatepost_agents.store import FILE, Agent, Store
 
 
 def test_workers_may_open_a_new_store_at_the_same_moment(tmp_path: Path) -> None:
@@ -26,3 +30,17 @@ def test_the_store_is_open_to_its_owner_alone(tmp_path: Path) -> None:
 
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "state").iterdir()} == {0o600}
+
+
+def test_a_change_that_finds_no_room_leaves_the_store_in_order(tmp_path: Path) -> None:
+    store = Store(tmp_path / FILE, durable=False)
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    agent = Agent(name="bot", roles=("reader",), acting_for="", keys=scram.derive(scram.generate()), created=0)
+
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.add(structs.replace(agent, roles=("x" * 100_000,)))
+
+    assert store.add(agent)
+    assert store.find("bot") == agent
+    store.close()
