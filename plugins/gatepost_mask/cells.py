@@ -57,17 +57,16 @@ def mask_scalar(scalar: Scalar, display: Display) -> str:
 
 def mask_digits(digits: str, kind: Kind, display: Display) -> str | None:
     """`mask_scalar` for a TEXT or INTEGER of ASCII digits alone; None if there is nothing to mask."""
+    hidden: Collection[int] = ()
     if len(digits) > USUAL or digits[0] == "0" or digits.endswith("00"):
-        masked = mask_scalar(Scalar(kind, digits), display)
-        return None if masked == digits else masked
-    if not ranges().holds(digits):
-        return None
-    hidden = display.hidden(len(digits))
+        hidden = hide(digits, display)
+    elif ranges().holds(digits):
+        hidden = display.hidden(len(digits))
     if not hidden:
         return None
     if kind is Kind.INTEGER:
         return _blank(digits, hidden)
-    return digits[: hidden.start] + MARK * len(hidden) + digits[hidden.stop :]
+    return "".join(MARK if place in hidden else digit for place, digit in enumerate(digits))
 
 
 def hide_digits(scalar: Scalar, display: Display) -> str:

@@ -64,10 +64,14 @@ def find(plain: str) -> Iterator[Sequence[int]]:
     table = ranges()
     for run in _RUN.finditer(plain):
         start, end = run.span()
-        if end - start <= USUAL and run[0].isdigit():
-            yield from _in_chunk(run[0], start, table)
-        else:
+        digits = run[0]
+        if not digits.isdigit():
             yield from _in_run(plain, start, end, table)
+            continue
+        yield from _in_chunk(digits, start, table)
+        if len(digits) > USUAL:
+            yield from _inside(digits, start, table)
+            yield from _tiles(digits, start, table)
     for run in _HEXADECIMAL.finditer(plain):
         # Of each byte of ASCII, the second half is the digit.
         for number in _in_chunk(run[0][1::2], 0, table):

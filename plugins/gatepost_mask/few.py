@@ -8,9 +8,8 @@ from typing import Final
 from gatepost import Kind, RowBatch
 from gatepost_mask import prefilter
 from gatepost_mask.cells import mask_digits
-from gatepost_mask.detect import USUAL
 from gatepost_mask.display import Display
-from gatepost_mask.ranges import SHORTEST
+from gatepost_mask.ranges import LONGEST, SHORTEST
 
 _DIGITS_ALONE: Final = frozenset((Kind.TEXT, Kind.INTEGER))
 
@@ -27,7 +26,7 @@ def mask_texts(
         if kind is None or end - start < SHORTEST:
             continue
         cell = data[start:end]
-        if end - start <= USUAL and kind in _DIGITS_ALONE and cell.isdigit():
+        if end - start <= LONGEST and kind in _DIGITS_ALONE and cell.isdigit():
             masked = mask_digits(cell.decode(), kind, display)
             if masked is not None:
                 batch.overwrite(start, masked.encode())
