@@ -66,6 +66,8 @@ def mask_digits(digits: str, kind: Kind, display: Display) -> str | None:
         return None
     if kind is Kind.INTEGER:
         return _blank(digits, hidden)
+    if isinstance(hidden, range):
+        return digits[: hidden.start] + MARK * len(hidden) + digits[hidden.stop :]
     return "".join(MARK if place in hidden else digit for place, digit in enumerate(digits))
 
 

@@ -14,7 +14,7 @@ from gatepost_mask.stretches import stretches, stretches_of_many
 from gatepost_mask.tags import Treatment, treat
 
 # From so many rows, and so many places to look at, arrays are quicker.
-_MANY: Final = 64
+_MANY: Final = 128
 
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
 _SMALL_INTEGERS: Final = frozenset(("int2", "int4", "oid", "xid", "cid"))
