@@ -12,7 +12,8 @@ from tests.servers import Database, Gate, MakeGate, eventually
 from tests.wire import Wire, query
 
 MEGABYTE = 1 << 20
-LONG_RESULT = "SELECT n, repeat(md5(n::text), 30) FROM generate_series(1, 500000) n /* long */"
+RESULT = "SELECT n, repeat(md5(n::text), 30) FROM generate_series(1, {}) n"
+LONG_RESULT = RESULT.format(500000) + " /* long */"
 
 
 @pytest.fixture(params=["[plugins.mask]\n[plugins.audit]\n", ""], ids=["full", "bare"])
@@ -112,7 +113,7 @@ def test_a_held_session_does_not_disturb_others(gate: MakeGate, postgres: Databa
 
 def test_memory_does_not_grow_with_the_result(own_gate: Gate) -> None:
     with Wire(own_gate.port).log_in("agent", own_gate.password) as wire:
-        wire.query("SELECT 1")
+        wire.query(RESULT.format(25000))  # what is loaded and kept for the first large result is no growth
         before = memory(own_gate)
         wire.send(query(LONG_RESULT))
         read = sum(len(each.body) for each in wire.read_until("Z"))
