@@ -39,6 +39,7 @@ class LocalGateway:
 
     def __init__(self, config: Config, plugins: Plugins, worker: int = -1, end: EndSessions | None = None) -> None:
         self.redact = plugins.redact
+        self.may_rest = plugins.may_rest
         self._end = end
         self.state: Path = config.state
         self.config_file: Path | None = config.file

@@ -94,6 +94,9 @@ class Gateway(Protocol):
     def redact(self, text: str) -> str:
         """The text as it may rest: each plugin's `on_store` has seen it. Call it before anything is written."""
 
+    def may_rest(self, session: Session) -> bool:
+        """Whether what the session is shown may be written down as it was shown: no plugin's `may_rest` objects."""
+
     def end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
         """End this worker's sessions of such identities; their clients are told `fault`. Does nothing elsewhere."""
 
@@ -235,6 +238,17 @@ def on_store(text: str) -> str | None:
     Returns the text to write instead, or None to leave it. Each plugin sees what the one before returned.
 
     Sync, and without a session: what rests may be read by anybody. An exception: it is not written.
+    """
+
+
+@hookspec
+def may_rest(session: Session) -> bool | None:
+    """May what this session is shown be written down as it was shown? Asked once, when the session is proven.
+
+    False from any plugin: no. A plugin that shows an identity what must not rest (a card number in clear) says so here;
+    a recorder then keeps everything else of the session. None or True: no objection.
+
+    Sync. An exception: no.
     """
 
 

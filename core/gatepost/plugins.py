@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import inspect
+import logging
 import operator
 import runpy
 import types
@@ -52,6 +53,8 @@ from gatepost.values import (
 
 if TYPE_CHECKING:
     import click
+
+log = logging.getLogger("gatepost.plugins")
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[Awaitable[Any], Any, T]
@@ -383,6 +386,17 @@ class Plugins:
             except Exception as error:
                 raise failure(plugin, "on_store", error) from None
         return text
+
+    def may_rest(self, session: Session) -> bool:
+        """Whether no plugin objects to writing down what the session is shown. An exception is an objection."""
+        for plugin, call in self.implementations("may_rest"):
+            try:
+                if call(session) not in (None, True):
+                    return False
+            except Exception as error:
+                log.error("%s", failure(plugin, "may_rest", error))
+                return False
+        return True
 
     def start(self, gateway: Gateway) -> Steps[None]:
         """Raises: whatever a plugin's on_start raises."""

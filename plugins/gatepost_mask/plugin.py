@@ -91,6 +91,11 @@ class Mask:
                 notice.fields[name] = mask(text, display)
 
     @gatepost.hookimpl
+    def may_rest(self, session: Session) -> bool:
+        """What a role sees in clear is not written down (PCI DSS 3.5.1); that it may see it is."""
+        return self._display(session) is not Display.CLEAR
+
+    @gatepost.hookimpl
     def on_store(self, text: str) -> str:
         return mask(text, Display.LAST4) if maybe_text(text) else text
 

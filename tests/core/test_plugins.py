@@ -301,3 +301,22 @@ def test_what_cannot_be_loaded_is_said(
     file.write_text(script or "")
     with pytest.raises(ConfigFault, match=message):
         load(Config(state=tmp_path, targets={"shop": TARGET}, plugins=config), [file])
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [([], True), ([None], True), ([True, None], True), ([None, False], False), ([ValueError()], False), ([1.5], False)],
+)
+def test_what_is_shown_may_rest_only_if_nobody_objects(answers: list[object], expected: bool) -> None:
+    class Judge:
+        def __init__(self, answer: object) -> None:
+            self.answer = answer
+
+        @hookimpl
+        def may_rest(self) -> object:
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return self.answer
+
+    plugins = Plugins([(str(number), Judge(answer)) for number, answer in enumerate(answers)])
+    assert plugins.may_rest(SESSION) is expected

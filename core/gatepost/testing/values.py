@@ -84,6 +84,10 @@ class FakeGateway:
                 text = text if stored is None else stored
         return text
 
+    def may_rest(self, session: Session) -> bool:
+        asked = (getattr(plugin, "may_rest", None) for plugin in self._plugins)
+        return all(may_rest is None or may_rest(session) in (None, True) for may_rest in asked)
+
     def end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
         """Keeps in `ended` what it was called with."""
         self.ended.append((whose, fault))

@@ -294,3 +294,9 @@ def test_the_configuration_may_be_empty():
     assert plugin("").on_statement(session(), make_statement(facts=Facts(effect=Effect.READ))) is None
     assert MaskConfig().roles == {}
     assert Display.LAST4 == "last4"
+
+
+@pytest.mark.parametrize(("roles", "expected"), [((), True), (("fraud",), True), (("settlement",), False)])
+def test_what_a_role_sees_in_clear_may_not_be_written_down(roles, expected):
+    mask = plugin('[roles]\nfraud = "bin+last4"\nsettlement = "clear"')
+    assert mask.may_rest(session(*roles)) is expected
