@@ -18,13 +18,39 @@ from gatepost_audit import records, wire
 log = logging.getLogger(__name__)
 
 LAZY = 0.005
-"""Seconds that a frame may wait for another one to share its write, if nobody waits for it."""
+"""Seconds between looks for frames that nobody waits for and that no other frame has taken along since the last one."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between attempts to connect."""
 HANDOVER = 5.0
 """Seconds to wait for the next recorder after one that stopped in order."""
 HELD_WITHOUT_RECORDER = 64 << 20
 """Bytes to hold while there is no recorder; what comes after is lost, counted, and told as a gap."""
+
+
+class Group:
+    """Frames that share a write, and who waits for them.
+
+    Attributes:
+        frames: those that are not acknowledged, in order; `size` bytes.
+        shared: done when all of them are acknowledged; several may wait for it, so nobody cancels it.
+        waiters: the same, each for one who may cancel it.
+    """
+
+    __slots__ = ("frames", "shared", "size", "waiters")
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.size = 0
+        self.shared: asyncio.Future[None] | None = None
+        self.waiters: list[asyncio.Future[None]] = []
+
+    def settle(self, fault: PluginFault | None) -> None:
+        if self.shared is not None:
+            settle(self.shared, fault)
+            self.shared = None
+        for waiter in self.waiters:
+            settle(waiter, fault)
+        self.waiters.clear()
 
 
 class Link(asyncio.Protocol):
@@ -39,11 +65,12 @@ class Link(asyncio.Protocol):
         self._folder = folder
         self._room = room
         self._transport: asyncio.Transport | None = None
-        self._kept: deque[tuple[bytes, asyncio.Future[None] | None]] = deque()
-        self._unsent: list[bytes] = []
+        self._kept: deque[Group] = deque()
+        self._unsent: Group | None = None
         self._rest = b""
         self._is_scheduled = False
-        self._lazily: asyncio.TimerHandle | None = None
+        self._is_timed = False
+        self._has_flushed = False
         self._is_greeted = False
         self._handover: asyncio.TimerHandle | None = None
         self._waiting_for_room: list[asyncio.Future[None]] = []
@@ -85,7 +112,8 @@ class Link(asyncio.Protocol):
             await self._keeper
         self._keeper = None
         if self._kept:
-            log.error("%d records could not be handed to the recorder", len(self._kept))
+            lost = sum(len(group.frames) for group in self._kept)
+            log.error("%d records could not be handed to the recorder", lost)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -119,22 +147,29 @@ class Link(asyncio.Protocol):
 
     def send(self, payload: bytes, flags: int = 0) -> None:
         """Hand over a record that nobody waits for."""
-        if self._keep(payload, flags, None) and self._lazily is None and not self._is_scheduled:
-            self._lazily = self._loop.call_later(LAZY, self.flush)
+        if not self.is_open and self.held > HELD_WITHOUT_RECORDER:
+            self._lost += 1
+            return
+        self._keep(payload, flags)
+        if not self._is_timed and not self._is_scheduled:
+            self._time()
 
     def confirm(self, payload: bytes, flags: int) -> asyncio.Future[None]:
         """Hand over a record. The future is done when the recorder has acknowledged it, or fails with a PluginFault.
 
         Raises PluginFault if there is no recorder.
         """
-        if not self.is_open:
-            raise self.fault()
+        group = self._keep_soon(payload, flags)
         waiter = self._loop.create_future()
-        self._keep(payload, flags, waiter)
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self.flush)
+        group.waiters.append(waiter)
         return waiter
+
+    def share(self, payload: bytes, flags: int) -> asyncio.Future[None]:
+        """As `confirm`, for less: others wait for the same future, so it must not be cancelled."""
+        group = self._keep_soon(payload, flags)
+        if group.shared is None:
+            group.shared = self._loop.create_future()
+        return group.shared
 
     def wait_for_room(self) -> asyncio.Future[None] | None:
         """None while there is room, else a future that is done when there is again.
@@ -149,26 +184,51 @@ class Link(asyncio.Protocol):
         self._waiting_for_room.append(waiter)
         return waiter
 
-    def _keep(self, payload: bytes, flags: int, waiter: asyncio.Future[None] | None) -> bool:
-        if len(payload) > wire.MAX_PAYLOAD:
+    def _keep_soon(self, payload: bytes, flags: int) -> Group:
+        """Keep a frame that somebody is going to wait for, and send it at the end of this turn of the loop."""
+        if not self.is_open:
+            raise self.fault()
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self.flush)
+        return self._keep(payload, flags)
+
+    def _keep(self, payload: bytes, flags: int) -> Group:
+        length = len(payload)
+        if length > wire.MAX_PAYLOAD:
             raise PluginFault("the record cannot be written: it is too large", code=FaultCode.RECORD)
-        if not self.is_open and self.held > HELD_WITHOUT_RECORDER:
-            self._lost += 1
-            return False
-        data = wire.frame(payload, flags)
-        self._kept.append((data, waiter))
-        self._unsent.append(data)
-        self.held += len(data)
-        return self.is_open
+        group = self._unsent
+        if group is None:
+            group = self._unsent = Group()
+            self._kept.append(group)
+        size = length + wire.FRAME.size
+        group.frames.append(wire.FRAME.pack(length, flags) + payload)
+        group.size += size
+        self.held += size
+        return group
 
     def flush(self) -> None:
         self._is_scheduled = False
-        if self._lazily is not None:
-            self._lazily.cancel()
-            self._lazily = None
-        if self._transport is not None and self._is_greeted and self._unsent:
-            self._transport.write(b"".join(self._unsent))
-            self._unsent.clear()
+        group = self._unsent
+        if group is not None and self._transport is not None and self._is_greeted:
+            self._unsent = None
+            self._has_flushed = True
+            self._transport.write(b"".join(group.frames))
+
+    def _time(self) -> None:
+        self._is_timed = True
+        self._has_flushed = False
+        self._loop.call_later(LAZY, self._look)
+
+    def _look(self) -> None:
+        """A timer that runs out costs less than one that each flush cancels."""
+        self._is_timed = False
+        if self._unsent is None or self._is_scheduled:
+            return
+        if self._has_flushed:
+            self._time()
+        else:
+            self.flush()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -199,19 +259,27 @@ class Link(asyncio.Protocol):
             detail = f"{self._lost} records of process {os.getpid()} are lost: there was no recorder to take them"
             self._lost = 0
             self._keep(
-                records.encode(records.Event(time.time_ns(), records.EventKind.GAP, "worker", detail)), wire.DISK, None
+                records.encode(records.Event(time.time_ns(), records.EventKind.GAP, "worker", detail)), wire.DISK
             )
-        self._unsent = [data for data, _ in self._kept]
-        self.flush()
+        self._unsent = None
+        assert self._transport is not None
+        self._transport.write(b"".join(frame for group in self._kept for frame in group.frames))
         self._changed.set()
 
     def _acknowledge(self, count: int) -> None:
         kept = self._kept
-        for _ in range(count):
-            data, waiter = kept.popleft()
-            self.held -= len(data)
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
+        while count:
+            group = kept[0]
+            if count < len(group.frames):
+                size = sum(map(len, group.frames[:count]))
+                del group.frames[:count]
+                group.size -= size
+                self.held -= size
+                break
+            kept.popleft()
+            count -= len(group.frames)
+            self.held -= group.size
+            group.settle(None)
         if self._waiting_for_room and self.held <= self._room // 2:
             self._release_room(None)
         if not kept:
@@ -230,11 +298,8 @@ class Link(asyncio.Protocol):
             return
         self.is_open = False
         log.error("the record cannot be written: %s", problem)
-        kept, self._kept = self._kept, deque()
-        for data, waiter in kept:
-            self._kept.append((data, None))
-            if waiter is not None:
-                settle(waiter, self.fault())
+        for group in self._kept:
+            group.settle(self.fault())
         self._release_room(self.fault())
 
     def _end_handover(self) -> None:

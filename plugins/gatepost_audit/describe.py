@@ -17,6 +17,24 @@ KNOWN_LENGTH = 1024
 """Characters of the longest text to remember."""
 
 
+class Known:
+    """Facts that were recorded before: what is the same in each record of them.
+
+    Attributes:
+        facts: the facts.
+        effect, record: theirs, the record already encoded.
+        text: the latest text with these facts that is fit to rest as it is.
+    """
+
+    __slots__ = ("effect", "facts", "record", "text")
+
+    def __init__(self, facts: Facts, record: records.FactsRecord) -> None:
+        self.facts = facts
+        self.effect = facts.effect.value
+        self.record = record
+        self.text = ""
+
+
 class Describer:
     """Makes records of values.
 
@@ -31,7 +49,7 @@ class Describer:
         self._redact = redact
         self._worker = worker
         self._clean: set[str] = set()
-        self._facts: dict[str, tuple[Facts, records.FactsRecord]] = {}
+        self._facts: dict[str, Known] = {}
 
     def text(self, text: str) -> str:
         """The text as it may rest."""
@@ -46,19 +64,27 @@ class Describer:
 
     def asked(self, session: Session, statement: Statement, verdict: Verdict) -> records.Asked:
         facts = statement.facts
+        known = self._facts.get(facts.fingerprint)
+        if known is None or (known.facts is not facts and known.facts != facts):
+            known = self._learn(facts)
+        text = statement.text
+        if text != known.text:
+            redacted = self._redact(text)
+            if redacted == text and len(text) <= KNOWN_LENGTH:
+                known.text = text
+            text = redacted
+        name, plugin, rule, reason = "allow", "", "", ""
         if isinstance(verdict, Deny):
             name, plugin, rule, reason = "deny", verdict.plugin, self.text(verdict.rule), self.text(verdict.reason)
         elif isinstance(verdict, Rewrite):
-            name, plugin, rule, reason = "rewrite", verdict.plugin, "", self.text(verdict.reason)
-        else:
-            name, plugin, rule, reason = "allow", "", "", ""
+            name, plugin, reason = "rewrite", verdict.plugin, self.text(verdict.reason)
         original = statement.original
         return records.Asked(
             time.time_ns(),
             session.id,
             statement.number,
             self._worker,
-            self.text(statement.text),
+            text,
             None if original is None else self.text(original),
             self.binds(statement.parameters) if statement.parameters else (),
             statement.is_preparation,
@@ -66,14 +92,11 @@ class Describer:
             plugin,
             rule,
             reason,
-            facts.effect.value,
-            self._facts_of(facts),
+            known.effect,
+            known.record,
         )
 
-    def _facts_of(self, facts: Facts) -> records.FactsRecord:
-        known = self._facts.get(facts.fingerprint)
-        if known is not None and (known[0] is facts or known[0] == facts):
-            return known[1]
+    def _learn(self, facts: Facts) -> Known:
         text = self.text
         described = records.FactsRecord(
             facts.verbs,
@@ -88,16 +111,23 @@ class Describer:
         raw = cast(records.FactsRecord, msgspec.Raw(records.encode(described)))
         if len(self._facts) >= KNOWN:
             self._facts.clear()
-        self._facts[facts.fingerprint] = facts, raw
-        return raw
+        known = self._facts[facts.fingerprint] = Known(facts, raw)
+        return known
 
     def binds(self, parameters: tuple[tuple[Scalar, ...] | None, ...]) -> tuple[tuple[str, ...] | None, ...]:
-        return tuple(None if scalars is None else self._bind(scalars) for scalars in parameters)
+        redact = self._redact
+        found: list[tuple[str, ...] | None] = []
+        for scalars in parameters:
+            if scalars is None:
+                found.append(None)
+            elif len(scalars) == 1 and scalars[0].kind is not Kind.BYTES:
+                found.append((redact(scalars[0].text),))
+            else:
+                found.append(self._bind(scalars))
+        return tuple(found)
 
     def _bind(self, scalars: tuple[Scalar, ...]) -> tuple[str, ...]:
         """The scalars of one parameter, looked at together: an array may hold a secret in pieces."""
-        if len(scalars) == 1 and scalars[0].kind is not Kind.BYTES:
-            return (self._redact(scalars[0].text),)
         texts = tuple(scalar.text for scalar in scalars)
         joined = " ".join(readable(scalar) for scalar in scalars)
         redacted = self._redact(joined)
@@ -106,6 +136,7 @@ class Describer:
     def ended(
         self, session: Session, statement: Statement, outcome: Outcome, start: int, offset: int, output: bytes
     ) -> records.Ended:
+        tag = outcome.tag
         return records.Ended(
             time.time_ns(),
             session.id,
@@ -114,7 +145,7 @@ class Describer:
             outcome.bytes,
             outcome.received,
             outcome.duration,
-            self.text(outcome.tag) if outcome.tag else "",
+            tag if tag in self._clean else self.text(tag),
             outcome.error,
             self.text(outcome.message) if outcome.message else "",
             outcome.masked,

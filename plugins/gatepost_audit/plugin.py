@@ -165,10 +165,10 @@ class Audit:
             recorded.running += 1
             return None
         is_read = statement.facts.effect is Effect.READ
-        waiter = self._records.confirm(
-            records.encode(self._describe.asked(session, statement, verdict)),
-            self._read_flags if is_read else self._write_flags,
-        )
+        payload = records.encode(self._describe.asked(session, statement, verdict))
+        flags = self._read_flags if is_read else self._write_flags
+        link = self._records
+        waiter = link.share(payload, flags) if is_read or is_denied else link.confirm(payload, flags)
         if not recorded.running:
             recorded.start = recorded.offset + recorded.size
         if is_denied:

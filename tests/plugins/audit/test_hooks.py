@@ -370,8 +370,8 @@ def test_durability_is_asked_for_by_effect(tmp_path: Path) -> None:
     async def scene(worker: Worker) -> None:
         session = await worker.connect()
         link = worker.audit._records
-        monitored = link.confirm
-        link.confirm = lambda payload, wanted: flags.append(wanted) or monitored(payload, wanted)  # type: ignore[method-assign,func-returns-value]
+        monitored = link._keep
+        link._keep = lambda payload, wanted: flags.append(wanted) or monitored(payload, wanted)  # type: ignore[method-assign,func-returns-value]
         worker.audit.on_verdict(session, make_statement(number=1), ALLOW)
         waiting = worker.audit.on_verdict(session, make_statement(number=2, effect=Effect.DEFINE), ALLOW)
         assert waiting is not None
