@@ -37,11 +37,13 @@ def main(once: bool) -> int:
             prepare(folder, server, shop.user, shop.password)
             with running(folder, SCRIPT) as gate:
                 Tour(console, shop, gate, SCRIPT).run()
-                _say_where(console, gate)
-                if not once and sys.stdout.isatty():
-                    gate.process.wait()
-                    console.print("gatepost has ended.")
-                    return 1
+                if once or not sys.stdout.isatty():
+                    console.print("\nThat was all, and nothing is left of it. On a terminal, the demo keeps running.")
+                    return 0
+                _say_where(console, gate, binaries)
+                gate.process.wait()
+                console.print("gatepost has ended.")
+                return 1
     except (DemoFailed, GateFailed, PostgresFailed) as error:
         console.print(f"The demo failed: {error}", style="red", markup=False)
         return 1
@@ -50,11 +52,13 @@ def main(once: bool) -> int:
     return 0
 
 
-def _say_where(console: Console, gate: Gate) -> None:
-    console.rule("Try it yourself")
+def _say_where(console: Console, gate: Gate, binaries: Path) -> None:
+    console.print()
+    console.rule("[bold]Try it yourself", align="left")
     console.print(
         f"gatepost listens on port {gate.port} of 127.0.0.1. Connect as the agent, with any PostgreSQL client:"
     )
     console.print(f'  psql "{gate.url}"', soft_wrap=True, markup=False)
-    console.print(f"Its configuration, script and record are in {gate.folder}.", soft_wrap=True, markup=False)
+    console.print(f"If you have no psql, take {binaries / 'psql'}.", soft_wrap=True, markup=False)
+    console.print(f"gatepost's configuration and record are in {gate.folder}.", soft_wrap=True, markup=False)
     console.print("Ctrl-C stops it and removes everything.")

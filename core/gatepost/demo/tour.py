@@ -128,7 +128,10 @@ class Tour:
         self._check(rows == [(self._shop.user, "shop")], "the gate logged in as somebody else")
 
     def _masked_in_text(self, connection: psycopg.Connection) -> None:
-        self._explain("Card numbers leave masked", "The agent sees the last four digits, and everything else as it is.")
+        self._explain(
+            "Card numbers leave masked",
+            "The database holds them in the clear. The agent sees the last four digits, and all else as it is.",
+        )
         text = (
             "SELECT name, brand, pan, expires FROM cards JOIN customers ON customers.id = customer "
             "ORDER BY cards.id LIMIT 5"
@@ -143,7 +146,7 @@ class Tour:
     def _masked_in_binary(self, connection: psycopg.Connection) -> None:
         self._explain(
             "In binary too",
-            "A bigint of eight bytes, a numeric, an array: masked, and still a number that a driver reads.",
+            "A bigint and a numeric stay numbers that a driver reads: a 9, zeros, and the last four digits.",
         )
         text = "SELECT pan::int8 AS bigint, pan::numeric AS numeric, ARRAY[pan] AS array FROM cards ORDER BY id LIMIT 5"
         self._statement(text)
@@ -152,7 +155,8 @@ class Tour:
 
     def _denied(self, connection: psycopg.Connection) -> None:
         self._explain(
-            "A plugin of ten lines denies a statement", "It judges what a statement means, not how it is written:"
+            "A plugin of ten lines denies a statement",
+            "It judges what a statement does, so a DELETE within a SELECT is denied too; the connection lives on.",
         )
         self._console.print(Syntax(self._script.read_text(), "python", background_color="default"))
         text = "WITH old AS (DELETE FROM orders WHERE amount < 100 RETURNING id) SELECT count(*) FROM old"
@@ -165,7 +169,8 @@ class Tour:
 
     def _error(self, connection: psycopg.Connection) -> None:
         self._explain(
-            "Errors are masked as well", "The database quotes the card number in this one; gatepost does not."
+            "Errors are masked as well",
+            "The database quotes a card number in this error; the agent sees its last four digits.",
         )
         text = "INSERT INTO cards SELECT 1000, customer, brand, pan, expires FROM cards WHERE id = 1"
         self._statement(text)
@@ -206,7 +211,7 @@ class Tour:
         self._console.print(said.rstrip(), markup=False, soft_wrap=True)
 
     def _replayed(self) -> None:
-        self._explain("The session is on record", "What was asked, what was decided, and what the agent was shown:")
+        self._explain("The session is on record", "What was asked, what was decided, and what the agent was shown.")
         status, said = self._gatepost(self._gate.folder, "audit", "sessions", "--identity", self._gate.agent, "--json")
         self._check(status == 0 and bool(said.strip()), f"no session is on record: {said}")
         session = json.loads(said.splitlines()[-1])["id"]
@@ -226,7 +231,7 @@ class Tour:
         self._show_command(said, *arguments)
 
     def _tampered(self) -> None:
-        self._explain("One byte is changed", "In a copy of the record; the verification finds it.")
+        self._explain("One byte is changed", "In a copy of the record, and the same command finds where.")
         copy = self._gate.folder / "copy"
         copy.mkdir(mode=0o700)
         for name in ("gatepost.toml", "state"):
