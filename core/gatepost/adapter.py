@@ -9,7 +9,8 @@ The rules of the exchange:
   last action of a list. Until the relay has answered it, it calls `receive(CLIENT, …)` no more (upstream bytes
   still come); what the session had already taken from the client stays in the session and is parsed
   when the answer arrives.
-- Splitting the same bytes differently gives the same bytes out and the same questions.
+- Splitting the same bytes differently gives the same bytes out and the same questions, up to a fault. Of the bytes that
+  raise it, what came ahead of it is dropped too, but for the ends of statements: they are among `fault()`'s actions.
 - Methods raise nothing but `Fault`; the relay answers one with `fault()`, whose actions end in `Close`.
 """
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Final, TypeAlias, TypeVar
 
 from gatepost.adapter import Action, Environment, SendClient
 from gatepost.errors import FaultCode, UpstreamFault
-from gatepost_postgres import denial, messages
+from gatepost_postgres import denial, messages, settings
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
 from gatepost_postgres.ledger import IDLE, Ledger
 from gatepost_postgres.owed import Owed, Run, State
@@ -28,9 +28,6 @@ _COPY_RESPONSE_BYTES: Final = HEADER_BYTES + 3
 _SWALLOWED: Final = b""
 _ENDS_SESSION: Final = ("FATAL", "PANIC")
 _NOTHING: Final = Owed(State.NOTHING)
-
-# Settings that change what later bytes mean, and the only values that gatepost reads them under.
-_REQUIRED_SETTINGS: Final[Mapping[str, str]] = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 
 Handler: TypeAlias = "Callable[[Answers, Owed, bytes, int, int], Change]"
 
@@ -65,15 +62,10 @@ class Answers:
         self._plans = Plans(environment.hooks)
         self._texts = Texts(environment.hooks)
 
-    def require(self, name: str, value: str) -> None:
-        """Raises UpstreamFault if what was judged could be read otherwise under this setting."""
-        required = _REQUIRED_SETTINGS.get(name, value)
-        if value != required:
-            raise UpstreamFault(
-                f"the session's {name} was changed, and what follows could mean something else than was judged",
-                code=FaultCode.UNSUPPORTED,
-                hint=f"leave {name} at {required}",
-            )
+    @property
+    def is_amid_message(self) -> bool:
+        """A part of one of the server's messages has left for the client."""
+        return self._passing > 0
 
     def receive(self, data: bytes) -> list[Action]:
         if self._partial.data:
@@ -360,6 +352,7 @@ class Answers:
         if stop - position != HEADER_BYTES + 1 or data[position + HEADER_BYTES] not in _STATUSES:
             raise UpstreamFault("the server sent a malformed ReadyForQuery")
         self._ledger.status = data[position + HEADER_BYTES]
+        self._ledger.answered += 1
         self._owed.popleft()
         if head.run is not None:
             self._ledger.end(head.run)
@@ -377,7 +370,7 @@ class Answers:
 
     def _parameter(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         name, value, change = self._texts.parameter(data[position + HEADER_BYTES : stop])
-        self.require(name, value)
+        settings.check(name, value)
         return change
 
     # The tables.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gatepost.values import Deny, DenyCode, Facts
+from gatepost.values import Deny, DenyCode
 from gatepost_postgres import messages
 
 INSUFFICIENT_PRIVILEGE: Final = "42501"
@@ -46,28 +46,3 @@ def refusal(deny: Deny, code: str = "") -> bytes:
 
 def _text(text: str) -> str:
     return text.replace("\0", "")
-
-
-def refused_setting(facts: Facts) -> Deny | None:
-    """The denial of a statement that would change how the bytes of later ones are read, or None."""
-    for name, value in facts.settings:
-        allowed = _READABLE.get(name)
-        if allowed is not None and (value is None or _plain(value) not in allowed):
-            return Deny(
-                reason=f"{name} may not be changed: what follows could mean something else than was judged",
-                rule="gatepost: session state",
-                hint=f"leave {name} as it is",
-            )
-    return None
-
-
-# Settings that decide how bytes are read, and the values under which gatepost reads them rightly.
-_READABLE: Final[Mapping[str, frozenset[str]]] = {
-    "client_encoding": frozenset({"utf8", "unicode"}),
-    "standard_conforming_strings": frozenset({"on", "true", "yes", "1"}),
-}
-
-
-def _plain(value: str) -> str:
-    """A value as PostgreSQL compares names of encodings: letters and digits, in lower case."""
-    return "".join(character for character in value.lower() if character.isalnum())

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 from msgspec.structs import replace
 
-from gatepost.adapter import Action, Ended, Environment
+from gatepost.adapter import Ended, Environment
 from gatepost.errors import ClientFault
 from gatepost.values import Deny, DenyCode, Effect, Facts, Scalar, Statement, Verdict
-from gatepost_postgres import denial, messages, parameters, requests
+from gatepost_postgres import denial, messages, parameters, requests, settings
 from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_postgres.names import Unsettled
 from gatepost_postgres.owed import Owed, Portal, Prepared, Run, State
@@ -33,6 +33,13 @@ _DEALLOCATE: Final = re.compile(
 )
 # Verbs of statements that remove prepared statements, or make and close cursors, by name.
 _BY_NAME: Final = frozenset(("deallocate", "discard", "declare", "close"))
+
+
+_UNSETTLED: Final = Deny(
+    reason="a statement before this one may have changed how it is read",
+    rule="gatepost: session state",
+    hint="send a Sync first, or prepare the statement earlier",
+)
 
 
 class Pause(Enum):
@@ -64,7 +71,6 @@ class Judging:
         self._limits = environment.limits
         self._wants_rows = environment.hooks.wants_rows
         self._number = 0
-        self._batch = 0
         self._request: _Request | None = None
         self._allow: Allow = self._allow_query
         self._prepared: Prepared | None = None
@@ -76,23 +82,29 @@ class Judging:
         """A statement was returned and neither allowed nor denied yet."""
         return self._request is not None
 
-    def resolve(self, statement: Statement, verdict: Verdict) -> tuple[bytes | None, list[Action]]:
-        """The answer to a statement that was returned: what to send, as in `Step`, and what has ended by that."""
+    def resolve(self, statement: Statement, verdict: Verdict) -> bytes | None:
+        """The answer to a statement that was returned: what to send, as in `Step`."""
         request, allow = self._request, self._allow
         assert request is not None
         self._request = None
         if isinstance(verdict, Deny):
-            return (b"" if self._ledger.mode == Mode.SKIPPING else self._deny(request, verdict)), []
+            return b"" if self._ledger.mode == Mode.SKIPPING else self._deny(request, verdict)
         if self._ledger.mode == Mode.SKIPPING:
-            return b"", [self._ledger.never_ran(Run(statement))]
-        if statement.facts.settings and (deny := denial.refused_setting(statement.facts)) is not None:
+            self._ledger.never_ran(Run(statement))
+            return b""
+        known = statement.facts
+        if known.settings and (deny := settings.refusal(known)) is not None:
             never = Run(statement, error=denial.INSUFFICIENT_PRIVILEGE, message=deny.reason)
-            return self._deny(request, deny), [Ended(statement, never.outcome())]
+            self._ledger.ended.append(Ended(statement, never.outcome()))
+            return self._deny(request, deny)
         run = Run(statement)
-        if not (statement.is_preparation or _BY_NAME.isdisjoint(statement.facts.verbs)):
-            _note_forgetting(run)
+        if not statement.is_preparation:
+            if not _BY_NAME.isdisjoint(known.verbs):
+                _note_forgetting(run)
+            if known.effect is Effect.UNKNOWN or known.settings:
+                run.may_change = settings.may_change(known)
         self._ledger.start(run)
-        return allow(request, run), []
+        return allow(request, run)
 
     def run_unnamed(self) -> bool:
         """See to all of `RUN_UNNAMED` at once. False if its messages have to be looked at one by one."""
@@ -103,7 +115,7 @@ class Judging:
         portal.is_described = True
         ledger.owed.extend((_UNNAMED_COLUMNS_OWED, Owed(State.EXECUTE, b"", None, True), _SYNC_OWED))
         self._run = portal.run
-        self._batch += 1
+        self._ledger.batch += 1
         return True
 
     # What a message asks for.
@@ -126,14 +138,21 @@ class Judging:
         self, request: requests.Query | requests.Parse, allow: Allow, text: bytes, *, is_preparation: bool = False
     ) -> Step:
         """Ask about a text, unless the session itself has to deny it."""
+        ledger = self._ledger
         try:
             decoded = text.decode()
         except UnicodeDecodeError:
             deny = Deny(reason="the statement is not valid UTF-8", hint="send it in UTF-8", code=DenyCode.SYNTAX)
             return self._deny(request, deny)
+        if ledger.changing >= ledger.answered:
+            # Settings are reported with ReadyForQuery, and no sooner.
+            if ledger.changing < ledger.batch:
+                return Pause.STALL
+            if not settings.is_read_alike(decoded):
+                return self._deny(request, _UNSETTLED)
         known = facts(decoded)
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
-        if known.settings and (refused := denial.refused_setting(known)) is not None:
+        if known.settings and (refused := settings.refusal(known)) is not None:
             return self._deny(request, refused)
         return self._ask(request, allow, statement)
 
@@ -149,7 +168,7 @@ class Judging:
         if ledger.forgetting and ledger.owed:
             return Pause.STALL
         try:
-            prepared = ledger.prepared.find(request.statement, self._batch)
+            prepared = ledger.prepared.find(request.statement, ledger.batch)
         except Unsettled:
             return Pause.STALL
         if request.portal and len(ledger.portals) >= self._limits.prepared:
@@ -191,6 +210,8 @@ class Judging:
             step = requests.describe_portal(name) + request.encode()
         self._ledger.owed.append(Owed(State.EXECUTE, name, unknown, True))
         self._run = portal.run
+        if portal.run.may_change:
+            self._ledger.changing = self._ledger.batch
         return step
 
     def _describe(self, body: bytes) -> Step:
@@ -208,7 +229,7 @@ class Judging:
         is_portal, name = requests.named(body)
         names = self._ledger.portals if is_portal else self._ledger.prepared
         owed = Owed(State.CLOSE, name, None, is_portal)
-        names.begin(name, owed, None, self._batch)
+        names.begin(name, owed, None, self._ledger.batch)
         self._ledger.owed.append(owed)
         return None
 
@@ -220,7 +241,7 @@ class Judging:
         if self._ledger.mode != Mode.COPYING_IN:
             self._ledger.mode = Mode.NORMAL
             self._ledger.owed.append(_SYNC_OWED)
-            self._batch += 1
+            self._ledger.batch += 1
         return _empty(body)
 
     def _terminate(self, body: bytes) -> Step:
@@ -263,7 +284,7 @@ class Judging:
         self._ledger.owed.append(Owed(State.DENIED, deny=deny, sqlstate=sqlstate))
         if isinstance(request, requests.Query):
             self._ledger.owed.append(_SYNC_OWED)
-            self._batch += 1
+            self._ledger.batch += 1
             return denial.FAILING_PARSE + denial.SYNC
         self._ledger.mode = Mode.SKIPPING
         return denial.FAILING_PARSE
@@ -271,7 +292,9 @@ class Judging:
     def _allow_query(self, request: requests.Query, run: Run) -> bytes | None:
         self._ledger.owed.append(Owed(State.QUERY, run=run, is_query=True))
         self._ledger.is_draining = False
-        self._batch += 1
+        if run.may_change:
+            self._ledger.changing = self._ledger.batch
+        self._ledger.batch += 1
         self._run = run
         return None if run.statement.original is None else request.encode(run.statement.text)
 
@@ -279,7 +302,7 @@ class Judging:
         statement = run.statement
         prepared = Prepared(statement.text, statement.facts, statement.original, request.types)
         owed = Owed(State.PARSE, request.name, run=run, prepared=prepared)
-        self._ledger.prepared.begin(request.name, owed, prepared, self._batch)
+        self._ledger.prepared.begin(request.name, owed, prepared, self._ledger.batch)
         self._ledger.owed.append(owed)
         return None if statement.original is None else request.encode(statement.text)
 
@@ -292,9 +315,11 @@ class Judging:
             change = request.encode(run.statement.text, _PRIVATE_NAME, prepared.types)
             ledger.owed.append(Owed(State.CLOSE, _PRIVATE_NAME, is_own=True))
             ledger.owed.append(Owed(State.PARSE, _PRIVATE_NAME, is_own=True))
+        if run.may_change:
+            ledger.changing = ledger.batch
         portal = Portal(run)
         owed = Owed(State.BIND, request.portal, portal, True)
-        ledger.portals.begin(request.portal, owed, portal, self._batch)
+        ledger.portals.begin(request.portal, owed, portal, ledger.batch)
         ledger.owed.append(owed)
         ledger.is_draining = False
         return change

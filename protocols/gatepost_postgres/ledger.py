@@ -41,6 +41,9 @@ class Ledger:
         forgetting: how many statements under way remove prepared statements.
         marks: how many entries of `owed` are COPY_IN_ENDED.
         status: of the last ReadyForQuery.
+        batch: number of the batch that is being sent; a batch is what ends in one ReadyForQuery.
+        answered: how many batches the server has answered with ReadyForQuery.
+        changing: the latest batch that holds a statement which may change settings, -1 for none.
     """
 
     def __init__(self) -> None:
@@ -54,6 +57,8 @@ class Ledger:
         self.forgetting = 0
         self.marks = 0
         self.status = IDLE
+        self.batch = self.answered = 0
+        self.changing = -1
         self._runs: dict[int, Run] = {}
 
     @property
@@ -91,15 +96,16 @@ class Ledger:
         for run in self._runs.values():
             run.error, run.message = code, message
 
-    def never_ran(self, run: Run) -> Ended:
+    def never_ran(self, run: Run) -> None:
         """The end of a statement that was allowed after the server had begun to discard messages."""
         run.error, run.message = self.skipped_for
-        return Ended(run.statement, run.outcome())
+        self.ended.append(Ended(run.statement, run.outcome()))
 
     def abort(self) -> list[Action]:
-        """The session is over: what is under way ends incomplete."""
+        """The session is over: what is under way ends incomplete, behind what has ended."""
         runs, self._runs = self._runs, {}
-        return [Ended(run.statement, run.outcome(complete=False)) for run in runs.values()]
+        ended, self.ended = self.ended, []
+        return [*ended, *(Ended(run.statement, run.outcome(complete=False)) for run in runs.values())]
 
     # Names.
 
@@ -159,7 +165,12 @@ class Ledger:
             if owed.state == State.COPY_IN_ENDED:
                 self.marks -= 1
                 break
-            if owed.state != State.SYNC:
+            if owed.state == State.SYNC:
+                # Its batch goes on in the next one.
+                if self.changing == self.answered:
+                    self.changing += 1
+                self.answered += 1
+            else:
                 raise ClientFault("a message was sent where the database waits for COPY data")
         else:
             self.mode = Mode.COPYING_IN

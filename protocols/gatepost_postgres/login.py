@@ -19,15 +19,13 @@ from msgspec import Struct
 from gatepost.adapter import Action, Environment, SendClient, SendUpstream, TlsInfo
 from gatepost.errors import ClientFault, Fault, FaultCode, UpstreamFault
 from gatepost.values import UpstreamCredentials
-from gatepost_postgres import messages
+from gatepost_postgres import messages, settings
 from gatepost_postgres.inbox import Inbox
 from gatepost_postgres.scram import BOUND, SCRAM, SCRAM_PLUS, ClientExchange, server_end_point
 from gatepost_postgres.startup_message import StartupRequest
 from gatepost_postgres.texts import Texts
 from gatepost_postgres.upstream_tls import UpstreamTls
 
-# The text of a statement is judged as UTF-8 with standard strings, so the server must read it as such.
-_DEMANDED: Final = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 _NONCE_BYTES: Final = 18
 _SQLSTATE: Final = re.compile(rb"(?:\A|\0)C([0-9A-Z]{5})\0")
 _IDLE: Final = b"I"
@@ -37,16 +35,14 @@ class LoggedIn(Struct, frozen=True, kw_only=True):
     """The database is ready.
 
     Attributes:
-        parameters: ParameterStatus values, as the client was told them but before a plugin changed them.
         number, secret: the database's own cancel key; `secret` is b"" if it gave none.
     """
 
-    parameters: dict[str, str]
     number: int
     secret: bytes
 
     def __repr__(self) -> str:
-        return f"LoggedIn({len(self.parameters)} parameters)"
+        return "LoggedIn()"
 
 
 class _State(Enum):
@@ -88,7 +84,6 @@ class Login:
         self._tls: TlsInfo | None = None
         self._exchange: ClientExchange | None = None
         self._texts = Texts(environment.hooks)
-        self._parameters: dict[str, str] = {}
         self._key = (0, b"")
 
     def begin(self) -> Iterator[Action]:
@@ -115,7 +110,7 @@ class Login:
             "user": self._credentials.user,
             "database": self._credentials.database or self._request.database,
             **self._request.settings,
-            **_DEMANDED,
+            **settings.REQUIRED,
         }
         yield SendUpstream(messages.startup(parameters))
 
@@ -193,13 +188,12 @@ class Login:
             # It names the database's user, which is none of the client's business.
             body = messages.cstring("session_authorization") + messages.cstring(self._request.user)
         name, value, encoded = self._texts.parameter(body)
-        demanded = _DEMANDED.get(name, value)
+        demanded = settings.REQUIRED.get(name, value)
         if value != demanded:
             raise UpstreamFault(
                 f"the database keeps {name} from being {demanded}",
                 hint="Statements can be judged under that setting alone. Is there a pooler in between?",
             )
-        self._parameters[name] = value
         yield SendClient(encoded or messages.message(messages.PARAMETER_STATUS, body))
 
     def _key_data(self, body: bytes) -> Iterator[Action]:
@@ -213,7 +207,7 @@ class Login:
             raise UpstreamFault("the database is not idle after its login")
         self._state = _State.OVER
         number, secret = self._key
-        yield from self._then(LoggedIn(parameters=self._parameters, number=number, secret=secret))
+        yield from self._then(LoggedIn(number=number, secret=secret))
 
     # What the database may send in which state; an AuthenticationXXX with what it asks for.
     _STEPS: ClassVar[Mapping[tuple[_State, int, int | None], Callable[[Login, bytes], Iterator[Action]]]] = {

@@ -17,6 +17,7 @@ class Run(Struct, gc=False):
         is_over: its end was told.
         forgets: prepared statements that it removes (DEALLOCATE, DISCARD): one name, or b"" for all; None for none.
         forgets_portals: it opens or closes cursors by name, so portals may not be what they were.
+        may_change: it may change settings in a way that its text does not tell.
     """
 
     statement: Statement
@@ -30,6 +31,7 @@ class Run(Struct, gc=False):
     is_over: bool = False
     forgets: bytes | None = None
     forgets_portals: bool = False
+    may_change: bool = False
 
     def outcome(self, *, complete: bool = True) -> Outcome:
         if complete and not self.error and not self.masked and not self.received:

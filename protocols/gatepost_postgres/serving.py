@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from gatepost.adapter import UPSTREAM, Action, Ask, Environment, SendUpstream, Side
-from gatepost.errors import ClientFault, FaultCode, PluginFault
+from gatepost.adapter import UPSTREAM, Action, Ask, Ended, Environment, SendUpstream, Side
+from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault
 from gatepost.values import Statement, Verdict
 from gatepost_postgres import denial, messages
 from gatepost_postgres.answers import Answers
@@ -33,32 +32,18 @@ _DURING: Final = {
 }
 
 
-class Started(Struct, frozen=True, kw_only=True):
-    """What the handshakes have agreed on.
-
-    Attributes:
-        protocol: PROTOCOL_3_0 or PROTOCOL_3_2.
-        parameters: what the server has reported of its settings.
-    """
-
-    protocol: int
-    parameters: dict[str, str]
-
-
 class ServingPhase:
     """Statements, their answers, and what else the two sides say once handshakes are over.
 
-    Raises:
-        UpstreamFault: the server's settings are not those under which statements are judged rightly.
+    Attributes:
+        is_over: the client has said that it leaves.
     """
 
-    def __init__(self, environment: Environment, started: Started) -> None:
+    def __init__(self, environment: Environment) -> None:
         self._limits = environment.limits
         self._ledger = Ledger()
         self._answers = Answers(environment, self._ledger)
         self._judging = Judging(environment, self._ledger)
-        for name, value in started.parameters.items():
-            self._answers.require(name, value)
         # Bytes taken from the client: those before `_sent` have gone on, those before `_position` are judged, and
         # the message that is asked about ends at `_stop`.
         self._data = b""
@@ -69,7 +54,7 @@ class ServingPhase:
         # What came while a question was open, or while the server had to answer first.
         self._backlog = bytearray()
         self._is_stalled = False
-        self._has_left = False
+        self.is_over = False
         # The rest of a CopyData of which the begin has passed, or was dropped.
         self._passing = 0
         self._drops_rest = False
@@ -80,13 +65,22 @@ class ServingPhase:
             self._judging.is_asking or self._passing or self._partial.data or self._backlog
         )
 
+    @property
+    def is_amid_message(self) -> bool:
+        """A part of one of the server's messages has left for the client."""
+        return self._answers.is_amid_message
+
     def receive(self, side: Side, data: bytes) -> list[Action]:
         if side is UPSTREAM:
             actions = self._answers.receive(data)
             if self._is_stalled:
-                actions += self._resume()
+                try:
+                    actions += self._resume()
+                except Fault:
+                    self._ledger.ended += [action for action in actions if isinstance(action, Ended)]
+                    raise
             return actions
-        if self._has_left:
+        if self.is_over:
             return []
         if self._is_stalled or self._judging.is_asking:
             self._backlog += data
@@ -104,14 +98,14 @@ class ServingPhase:
         return self._advance()
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
-        change, ended = self._judging.resolve(statement, verdict)
+        change = self._judging.resolve(statement, verdict)
         self._position = self._stop
         if change is not None:
             self._pieces.append(change)
             self._sent = self._stop
         if self._data.startswith(RUN_UNNAMED, self._stop) and self._judging.run_unnamed():
             self._position += len(RUN_UNNAMED)
-        return ended + self._advance() if ended else self._advance()
+        return self._advance()
 
     def restate(self, statement: Statement, text: str) -> Statement:
         if "\0" in text:
@@ -171,7 +165,7 @@ class ServingPhase:
                 if step is Pause.STALL:
                     return self._stall(position)
                 if step is Pause.LEFT:
-                    self._has_left = True
+                    self.is_over = True
                     return self._outgoing(stop)
                 change = step
             if change is not None:

@@ -31,7 +31,7 @@ from gatepost_postgres.inbox import Inbox
 from gatepost_postgres.login import LoggedIn, Login
 from gatepost_postgres.messages import PROTOCOL_3_2
 from gatepost_postgres.passing import PassingPhase
-from gatepost_postgres.serving import ServingPhase, Started
+from gatepost_postgres.serving import ServingPhase
 from gatepost_postgres.startup import Startup
 from gatepost_postgres.startup_message import StartupRequest
 
@@ -100,7 +100,7 @@ class PostgresSession(ProtocolSession):
         return self._serving.restate(statement, text)
 
     def eof(self, side: Side) -> list[Action]:
-        if side is CLIENT:
+        if side is CLIENT or (self._serving is not None and self._serving.is_over):
             left = Reason(code=EndCode.CLIENT_LEFT)
             return [*self._abort(), Close(self._authentication.departure if self._authentication else left)]
         fault = UpstreamFault(
@@ -110,7 +110,7 @@ class PostgresSession(ProtocolSession):
 
     def fault(self, fault: Fault, code: EndCode) -> list[Action]:
         actions = self._abort()
-        if self._startup.can_tell:
+        if self._startup.can_tell and not (self._serving is not None and self._serving.is_amid_message):
             text = messages.error(sqlstate.OF_FAULT[fault.code], fault.message, severity="FATAL", hint=fault.hint)
             actions.append(SendClient(text))
         return [*actions, Close(Reason(code=code, text=fault.message))]
@@ -157,7 +157,7 @@ class PostgresSession(ProtocolSession):
         hooks = self._environment.hooks
         serving: ServingPhase | PassingPhase
         if hooks.wants_statements or hooks.wants_rows or hooks.wants_notices:
-            serving = ServingPhase(self._environment, Started(protocol=protocol, parameters=login.parameters))
+            serving = ServingPhase(self._environment)
         else:
             serving = PassingPhase(self._environment)
         yield SendClient(messages.backend_key_data(self._environment.number, self._issued))

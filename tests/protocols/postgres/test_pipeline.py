@@ -21,7 +21,9 @@ from tests.protocols.postgres.exchange import (
     kinds,
     row,
     serving,
+    split,
     tag,
+    texts,
     watching,
 )
 from tests.wire import FLUSH, SYNC, bind, describe, execute, message, parse, query
@@ -316,3 +318,74 @@ def test_rows_of_unknown_columns_do_not_leave() -> None:
     player.upstream(PARSED + BOUND + message("n") + row(b"1"))
     assert fault_of(player)[0] is EndCode.UPSTREAM_FAULT
     assert row(b"1") not in player.to_client
+
+
+UNTOLD = ["SELECT f(1)", "RESET ALL", "RESET search_path", "DO $$ BEGIN END $$"]
+
+
+@pytest.mark.parametrize("text", UNTOLD)
+def test_a_text_behind_what_may_change_settings_waits_for_them(text: str) -> None:
+    """PostgreSQL reports a changed setting with ReadyForQuery, and no sooner."""
+    behind = query(r"SELECT '\'', '1'")
+    player = serving().client(query(text) + behind)
+    player.upstream(tag("SELECT 0"))
+    assert player.sent()[1] == query(text)
+    player.upstream(READY)
+    assert player.sent()[1] == behind
+
+
+def test_a_text_is_not_sent_when_the_settings_were_changed() -> None:
+    player = serving().client(query("SELECT f(1)") + query(r"SELECT '\'', '1'"))
+    player.upstream(tag("SELECT 0") + message("S", b"standard_conforming_strings\0off\0") + READY)
+    assert fault_of(player)[0] is EndCode.UPSTREAM_FAULT
+    assert player.sent()[1] == query("SELECT f(1)")
+
+
+@pytest.mark.parametrize("text", UNTOLD)
+@pytest.mark.parametrize("behind", [parse(r"SELECT '\'', '1'"), parse("SELECT 'é'"), query("SELECT 'é'")])
+def test_within_a_batch_such_a_text_is_denied(text: str, behind: bytes) -> None:
+    player = serving().client(parse(text) + bind() + execute() + FLUSH)
+    player.upstream(PARSED + BOUND + tag("SELECT 0"))
+    player.sent()
+    player.client(behind)
+    assert b"denied by gatepost" in player.sent()[1]
+    player.upstream(error("42601", "syntax error"))
+    ((_, body),) = split(player.sent()[0])
+    assert texts(body)["C"] == "42501"
+    assert "Sync" in texts(body)["H"]
+    assert all(statement.text == text for statement in player.asked)
+
+
+def test_many_executions_of_what_may_change_settings_are_one_batch() -> None:
+    """As drivers send them: a text that is read alike under all settings need not wait."""
+    once = parse("SELECT f($1)") + bind("", "", [b"1"]) + describe("P") + execute()
+    player = serving().client(once + once + SYNC)
+    assert player.sent()[1] == once + once + SYNC
+
+
+def test_a_preparation_changes_nothing() -> None:
+    batch = parse("SELECT f(1)", "s") + parse("SELECT 'é'") + SYNC + query("SELECT 'é'")
+    assert serving().client(batch).sent()[1] == batch
+
+
+def test_a_batch_that_copy_data_cuts_short_may_still_change_settings() -> None:
+    """The server ignores a Sync that comes ahead of the data's end, so what stood before it is not over."""
+    copy = parse("SELECT f(1)") + bind() + execute() + parse("COPY IN") + bind() + execute() + SYNC
+    player = serving().client(copy)
+    player.upstream(PARSED + BOUND + tag("SELECT 0") + PARSED + BOUND + message("G", b"\0\0\1\0\0"))
+    player.client(message("c") + SYNC)
+    player.sent()
+    player.client(query("SELECT 'é'"))
+    assert player.sent()[1] == b""
+    player.upstream(tag("COPY 0") + READY)
+    assert player.sent()[1] == query("SELECT 'é'")
+
+
+def test_what_has_ended_before_a_fault_is_told_as_ended() -> None:
+    player = serving().client(query("SELECT 1")).client(query("COPY IN")).client(message("F", bytes(8)))
+    player.upstream(description("a") + row(b"1") + tag("SELECT 1") + READY + message("G", b"\0\0\1\0\0"))
+    assert player.closed is not None
+    assert [(statement.text, outcome.complete, outcome.tag) for statement, outcome in player.ended] == [
+        ("SELECT 1", True, "SELECT 1"),
+        ("COPY IN", False, ""),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.fuzz.postgres_server import DESCRIPTION, ROW
 from tests.protocols.postgres.handshake import (
     AGENT,
     AUTH_OK,
@@ -23,7 +24,7 @@ from tests.wire import SSL_REQUEST, message, query
 
 from gatepost.adapter import CLIENT, UPSTREAM, Connect, SendClient, Serving
 from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, UpstreamFault
-from gatepost.testing import from_client, from_upstream
+from gatepost.testing import RecordingHooks, from_client, from_upstream
 from gatepost.values import EndCode
 from gatepost_postgres.messages import PROTOCOL_3_2
 
@@ -155,3 +156,25 @@ def test_a_fault_is_told_in_the_protocols_form(bring, fault, sqlstate):
 def test_every_kind_of_fault_has_an_sqlstate(code):
     actions = make_player().session.fault(Fault("bad", code=code), EndCode.CLIENT_FAULT)
     assert isinstance(actions[0], SendClient)
+
+
+def passing():
+    return RecordingHooks(wants_statements=False, wants_rows=False, wants_notices=False)
+
+
+@pytest.mark.parametrize("hooks", [RecordingHooks, passing])
+def test_a_client_that_has_said_it_leaves_has_left_whatever_closes_first(hooks):
+    player = serve(make_player(hooks=hooks())).client(message("X"))
+    player.sent()
+    assert player.eof(UPSTREAM).closed.code is EndCode.CLIENT_LEFT
+    assert player.sent()[0] == b""
+
+
+@pytest.mark.parametrize("hooks", [RecordingHooks, passing])
+def test_a_fault_within_a_message_is_not_told(hooks):
+    begin = DESCRIPTION + ROW[:-1]
+    player = serve(make_player(hooks=hooks())).client(query("select 1"))
+    player.sent()
+    player.upstream(begin).eof(UPSTREAM)
+    assert player.sent()[0] == begin
+    assert player.closed.code is EndCode.SERVER_CLOSED
