@@ -326,7 +326,6 @@ class Journal:
             head = sha256(head + data).digest()
             block += (data, head)
             offset, sequence = end, sequence + 1
-            self._since_checkpoint += 1
         self._put(block, Place(self._place.segment, offset, sequence, head))
         if self._since_checkpoint >= CHECKPOINT_EVERY:
             self.checkpoint()
@@ -338,12 +337,13 @@ class Journal:
         return place.segment, place.offset, place.sequence, place.head
 
     def _put(self, block: list[bytes], end: Place) -> None:
-        data = memoryview(b"".join(block))
+        data = b"".join(block)
         offset = self._place.offset
         while data:
             self._synced = False
             written = os.pwrite(self._file, data, offset)
             data, offset = data[written:], offset + written
+        self._since_checkpoint += end.sequence - self._place.sequence
         self._place = end
 
     def _append(self, encoding: int, payload: bytes) -> None:
@@ -352,7 +352,6 @@ class Journal:
         head = hashlib.sha256(place.head + data).digest()
         end = place.offset + len(data) + DIGEST
         self._put([data, head], Place(place.segment, end, place.sequence + 1, head))
-        self._since_checkpoint += 1
 
     def sync(self) -> None:
         """All that was written is on the disk. Raises OSError."""

@@ -55,21 +55,31 @@ class Connection:
         self.buffer = bytearray()
         self.unacknowledged = 0
 
-    def frames(self) -> list[tuple[int, bytes]]:
-        """Take whole frames from the buffer: flags and payload. Raises ValueError where they are none of ours."""
-        buffer, at, end = self.buffer, 0, len(self.buffer)
+    def frames(self, data: bytes) -> list[tuple[int, bytes]]:
+        """The whole frames up to the end of `data`: flags and payload. Raises ValueError where they are none of ours.
+
+        What is no whole frame yet is kept for the next call.
+        """
+        source: bytes | bytearray = data
+        if self.buffer:
+            self.buffer += data
+            source = self.buffer
+        at, end = 0, len(source)
         unpack, header = wire.FRAME.unpack_from, wire.FRAME.size
         taken = []
         while at + header <= end:
-            length, flags = unpack(buffer, at)
+            length, flags = unpack(source, at)
             if not 0 < length <= wire.MAX_PAYLOAD:
                 raise ValueError("no frame")
             stop = at + header + length
             if stop > end:
                 break
-            taken.append((flags, bytes(buffer[at + header : stop])))
+            taken.append((flags, bytes(source[at + header : stop])))
             at = stop
-        del buffer[:at]
+        if source is not data:
+            del self.buffer[:at]
+        elif at < end:
+            self.buffer += data[at:]
         return taken
 
     def reply(self, status: int, count: int) -> bool:
@@ -247,8 +257,7 @@ class Recorder:
         wanted = 0
         try:
             data = connection.socket.recv(READ)
-            connection.buffer += data
-            frames = connection.frames()
+            frames = connection.frames(data)
         except BlockingIOError:
             return 0
         except (OSError, ValueError):

@@ -19,9 +19,11 @@ class FakeTransport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written: list[bytes] = []
+        self.has_written = asyncio.Event()
 
     def write(self, data: Any) -> None:
         self.written.append(bytes(data))
+        self.has_written.set()
 
 
 def play(scene: Callable[[Link, FakeTransport], Coroutine[Any, Any, None]], tmp_path: Path) -> None:
@@ -116,9 +118,9 @@ def test_what_nobody_waits_for_is_sent_soon_or_with_what_somebody_waits_for(tmp_
         link.share(b"b", wire.DISK)
         await asyncio.sleep(0)
         assert transport.written == [frames(b"a", b"b")]
+        transport.has_written.clear()
         link.send(b"c", wire.DISK)
-        while len(transport.written) < 2:
-            await asyncio.sleep(0.001)
+        await transport.has_written.wait()
         assert transport.written[1] == frames(b"c")
 
     play(scene, tmp_path)
