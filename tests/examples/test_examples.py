@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from click.testing import CliRunner
@@ -11,8 +13,23 @@ from tests.certificates import Authority
 from tests.servers import Database, MakeGate
 
 from gatepost.cli import main
+from gatepost.config import LimitsConfig, ListenTls, Settings, TargetConfig, UpstreamTls
+from gatepost_agents import AgentsConfig
+from gatepost_audit import AuditConfig
+from gatepost_mask import MaskConfig
+from gatepost_secrets import Login
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+README = EXAMPLES.parent / "README.md"
+TABLES = {
+    "": Settings,
+    "tls.": ListenTls,
+    "upstream_tls.": UpstreamTls,
+    "plugins.agents.": AgentsConfig,
+    "plugins.secrets.targets.NAME.": Login,
+    "plugins.mask.": MaskConfig,
+    "plugins.audit.": AuditConfig,
+}
 
 
 def source(name: str) -> str:
@@ -74,4 +91,17 @@ def test_hide_addresses_hides_them_wherever_they_are(postgres: Database, gate: M
 
 
 def test_the_readme_shows_the_script_that_is_tested() -> None:
-    assert source("no_delete.py") in (EXAMPLES.parent / "README.md").read_text()
+    assert source("no_delete.py") in README.read_text()
+
+
+def test_the_readme_tells_every_key_of_the_configuration_and_no_other() -> None:
+    told = {
+        key.removesuffix(".ROLE")
+        for line in README.read_text().splitlines()
+        if line.count("|") == 4
+        for key in re.findall(r"`([^`]+)`", line.split("|")[1])
+    }
+    tables = [*TABLES.items(), ("", TargetConfig), ("", LimitsConfig)]
+    known = {prefix + field.name for prefix, table in tables for field in msgspec.structs.fields(table)}
+    whole_tables = {"limits", "targets", "plugins", "tls", "upstream_tls"}
+    assert told == known - whole_tables | {"plugins.secrets.targets.NAME.roles"}
