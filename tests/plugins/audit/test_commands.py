@@ -164,6 +164,32 @@ def test_search_finds(state: Path, filters: list[str], numbers: list[int]) -> No
     assert [each["number"] for each in found(state, "search", *filters)] == numbers
 
 
+def test_search_follows_what_is_new_and_matches_until_it_is_interrupted(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = iter(
+        [
+            [asked("a", 4, "SELECT four")],
+            [asked("a", 5, "DROP five", effect="define")],
+            [asked("a", 6, "SELECT six"), asked("a", 7, "SELECT seven")],
+        ]
+    )
+
+    def sleep(_: float) -> None:
+        """What happens while the command waits."""
+        new = next(turns, None)
+        if new is None:
+            raise KeyboardInterrupt
+        journal = open_journal(state / "audit")
+        journal.write([(PLAIN, records.encode(each)) for each in new], sync=True)
+        journal.close()
+
+    monkeypatch.setattr("gatepost_audit.commands.time.sleep", sleep)
+    result = run(state, "search", "--follow", "--effect", "read", "--limit", "1", "--json")
+    assert [json.loads(line)["number"] for line in result.stdout.splitlines()] == [1, 4, 6, 7]
+    assert run(state, "verify").exit_code == 0
+
+
 def test_what_is_found_has_all_that_pci_dss_10_2_2_asks_for(state: Path) -> None:
     """User, type of event, date and time, success or failure, origination, the object affected."""
     denied = found(state, "search", "--verdict", "deny")[0]
