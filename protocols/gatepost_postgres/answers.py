@@ -13,9 +13,9 @@ from gatepost.adapter import Action, Environment, SendClient
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost_postgres import denial, messages, settings
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
-from gatepost_postgres.ledger import IDLE, Ledger
-from gatepost_postgres.owed import Owed, Run, State
-from gatepost_postgres.results import UNWATCHED, Plan, Plans
+from gatepost_postgres.ledger import Ledger
+from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Run, State
+from gatepost_postgres.results import UNWATCHED, Cache, Plan, Plans
 from gatepost_postgres.texts import Texts
 
 T = TypeVar("T")
@@ -24,6 +24,12 @@ T = TypeVar("T")
 Change: TypeAlias = bytes | None
 
 _STATUSES: Final = b"ITE"
+_READY_BYTES: Final = HEADER_BYTES + 1
+_READIES: Final = frozenset(messages.message(messages.READY, bytes((status,))) for status in _STATUSES)
+_BOUND: Final = messages.message(messages.BIND_COMPLETE, b"")
+_NO_DATA: Final = messages.message(messages.NO_DATA, b"")
+# The end of an answer, from CommandComplete on, is a few bytes.
+_ENDING_BYTES: Final = 64
 _COPY_RESPONSE_BYTES: Final = HEADER_BYTES + 3
 _SWALLOWED: Final = b""
 _ENDS_SESSION: Final = ("FATAL", "PANIC")
@@ -61,6 +67,7 @@ class Answers:
         self._message_bytes = environment.limits.message_bytes
         self._plans = Plans(environment.hooks)
         self._texts = Texts(environment.hooks)
+        self._endings: Cache[bytes, tuple[str, int]] = Cache()
 
     @property
     def is_amid_message(self) -> bool:
@@ -73,6 +80,10 @@ class Answers:
             if joined is None:
                 return []
             data = joined
+        elif not self._passing and self._usual(data):
+            actions: list[Action] = [SendClient(data), *self._ledger.ended]
+            self._ledger.ended.clear()
+            return actions
         end = len(data)
         position = sent = 0
         pieces = []
@@ -115,11 +126,86 @@ class Answers:
         out = data if position == end else data[:position]
         if pieces:
             out = b"".join((*pieces, data[sent:position]))
-        actions: list[Action] = [SendClient(out)] if out else []
+        actions = [SendClient(out)] if out else []
         if ledger.ended:
             actions += ledger.ended
             ledger.ended.clear()
         return actions
+
+    def _usual(self, data: bytes) -> bool:
+        """Strike out the whole answer to a Query of one statement, or to Bind, Describe, Execute and Sync, at once.
+
+        It comes to what the handlers of its messages do. False, and nothing done, unless it is all that is owed and
+        all that came, and leaves as it is.
+        """
+        owed, ledger = self._owed, self._ledger
+        count = len(owed)
+        if (count != 1 and count != 4) or ledger.mode or ledger.marks:
+            return False
+        head, portal, at, end = owed[0], None, 0, len(data)
+        run = head.run
+        if count == 4:
+            portal = head.portal
+            if (
+                portal is None
+                or head.state != State.BIND
+                or head.name
+                or owed[1] is not UNNAMED_COLUMNS_OWED
+                or owed[3] is not SYNC_OWED
+                or not data.startswith(_BOUND)
+            ):
+                return False
+            run, at = portal.run, HEADER_BYTES
+        elif head.state != State.QUERY:
+            return False
+        if run is None or end - at < HEADER_BYTES:
+            return False
+        plan, rows, row_bytes = None, 0, 0
+        kind, length = header(data, at)
+        if kind == messages.ROW_DESCRIPTION:
+            stop = at + 1 + length
+            plan = self._plans.known(run.statement, data[at + HEADER_BYTES : stop])
+            if plan is None or plan.message is not None or (plan.is_watched and plan.maybe is None) or length < 4:
+                return False
+            at = stop
+            while end - at >= HEADER_BYTES:
+                kind, length = header(data, at)
+                if kind != messages.DATA_ROW or length < 4:
+                    break
+                at += 1 + length
+                rows += 1
+            row_bytes = at - stop
+            if plan.is_watched and plan.maybe is not None and rows and plan.maybe(data[stop:at]):
+                return False
+        elif count == 4:
+            if not data.startswith(_NO_DATA, at):
+                return False
+            at += len(_NO_DATA)
+        if at >= end or (ending := self._ending(data[at:])) is None:
+            return False
+        if portal is not None:
+            self._bound_portal(head, data, 0, HEADER_BYTES)
+            portal.plan = plan
+        owed.clear()
+        run.rows += rows
+        run.row_bytes += row_bytes
+        run.tag, status = ending
+        ledger.end(run)
+        ledger.ready(status)
+        return True
+
+    def _ending(self, tail: bytes) -> tuple[str, int] | None:
+        """The tag and the status of a CommandComplete that was seen before, and a ReadyForQuery behind it."""
+        known = self._endings.get(tail)
+        if known is not None:
+            return known
+        split = len(tail) - _READY_BYTES
+        if not HEADER_BYTES <= split <= _ENDING_BYTES or tail[split:] not in _READIES:
+            return None
+        tag = self._texts.get_tag(tail[HEADER_BYTES:split])
+        if header(tail, 0) != (messages.COMMAND_COMPLETE, split - 1) or tag is None or tag[1] is not None:
+            return None
+        return self._endings.put(tail, (tag[0], tail[-1]))
 
     def _bound(self, length: int) -> None:
         if length > self._message_bytes:
@@ -351,13 +437,10 @@ class Answers:
     def _ready(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         if stop - position != HEADER_BYTES + 1 or data[position + HEADER_BYTES] not in _STATUSES:
             raise UpstreamFault("the server sent a malformed ReadyForQuery")
-        self._ledger.status = data[position + HEADER_BYTES]
-        self._ledger.answered += 1
         self._owed.popleft()
         if head.run is not None:
             self._ledger.end(head.run)
-        if self._ledger.status == IDLE and self._ledger.portals.settled:
-            self._ledger.forget_portals()
+        self._ledger.ready(data[position + HEADER_BYTES])
         return None
 
     # What may come at any time.

@@ -18,11 +18,8 @@ from gatepost.values import Deny, DenyCode, Effect, Facts, Scalar, Statement, Ve
 from gatepost_postgres import denial, messages, parameters, requests, settings
 from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_postgres.names import Unsettled
-from gatepost_postgres.owed import Owed, Portal, Prepared, Run, State
+from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Portal, Prepared, Run, State
 from gatepost_sql import facts
-
-_SYNC_OWED: Final = Owed(State.SYNC)
-_UNNAMED_COLUMNS_OWED: Final = Owed(State.COLUMNS, b"", None, True)
 
 # What most drivers send behind a Bind in one go.
 RUN_UNNAMED: Final = requests.describe_portal(b"") + requests.Execute(b"", bytes(4)).encode() + denial.SYNC
@@ -113,7 +110,7 @@ class Judging:
         if portal is None or portal.run.is_over or ledger.mode or len(ledger.owed) >= self._limits.pipeline:
             return False
         portal.is_described = True
-        ledger.owed.extend((_UNNAMED_COLUMNS_OWED, Owed(State.EXECUTE, b"", None, True), _SYNC_OWED))
+        ledger.owed.extend((UNNAMED_COLUMNS_OWED, Owed(State.EXECUTE, b"", None, True), SYNC_OWED))
         self._run = portal.run
         self._ledger.batch += 1
         return True
@@ -240,7 +237,7 @@ class Judging:
         # While the server waits for COPY data it ignores a Sync.
         if self._ledger.mode != Mode.COPYING_IN:
             self._ledger.mode = Mode.NORMAL
-            self._ledger.owed.append(_SYNC_OWED)
+            self._ledger.owed.append(SYNC_OWED)
             self._ledger.batch += 1
         return _empty(body)
 
@@ -283,7 +280,7 @@ class Judging:
         """Make the server fail in the message's place, and owe the client the reason."""
         self._ledger.owed.append(Owed(State.DENIED, deny=deny, sqlstate=sqlstate))
         if isinstance(request, requests.Query):
-            self._ledger.owed.append(_SYNC_OWED)
+            self._ledger.owed.append(SYNC_OWED)
             self._ledger.batch += 1
             return denial.FAILING_PARSE + denial.SYNC
         self._ledger.mode = Mode.SKIPPING

@@ -91,6 +91,13 @@ class Ledger:
         if run.forgets_portals:
             self.forget_portals()
 
+    def ready(self, status: int) -> None:
+        """The server has answered a batch."""
+        self.status = status
+        self.answered += 1
+        if status == IDLE and self.portals.settled:
+            self.forget_portals()
+
     def fail_all(self, code: str, message: str) -> None:
         """An error that ends the session: nothing more comes of what is under way."""
         for run in self._runs.values():

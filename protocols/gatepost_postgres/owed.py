@@ -123,3 +123,8 @@ class Owed(Struct, gc=False):
     prepared: Prepared | None = None
     deny: Deny | None = None
     sqlstate: str = ""
+
+
+# What is never written to can be owed many times over.
+SYNC_OWED: Final = Owed(State.SYNC)
+UNNAMED_COLUMNS_OWED: Final = Owed(State.COLUMNS, b"", None, True)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import repeat
+from typing import Final
 
 from gatepost.errors import ClientFault, FaultCode
 from gatepost.values import Scalar
 from gatepost_postgres import types
+
+_FORMATS: Final = frozenset((types.TEXT_FORMAT, types.BINARY_FORMAT))
 
 
 def decode(
@@ -26,7 +29,7 @@ def decode(
     Raises ClientFault for a format that does not exist, and for bytes that are not of their type.
     """
     every = _formats(formats, len(values))
-    known = (*oids, *repeat(0, len(values) - len(oids)))
+    known = oids if len(oids) >= len(values) else (*oids, *repeat(0, len(values) - len(oids)))
     parameters: list[tuple[Scalar, ...] | None] = []
     room = types.MAX_SCALARS
     try:
@@ -43,8 +46,10 @@ def decode(
 
 def _formats(codes: Sequence[int], count: int) -> tuple[int, ...]:
     """One format for each of `count` values."""
-    if any(code not in (types.TEXT_FORMAT, types.BINARY_FORMAT) for code in codes):
+    if not codes:
+        return (types.TEXT_FORMAT,) * count
+    if not _FORMATS.issuperset(codes):
         raise ClientFault("a Bind names a format that does not exist")
     if len(codes) > 1 and len(codes) != count:
         raise ClientFault("a Bind has another number of format codes than of values")
-    return tuple(codes) if len(codes) > 1 else (codes[0] if codes else types.TEXT_FORMAT,) * count
+    return tuple(codes) if len(codes) > 1 else (codes[0],) * count

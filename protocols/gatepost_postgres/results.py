@@ -78,6 +78,12 @@ class Plans:
         key = (id(statement.facts), body)
         return self._rows.get(key) or self._put(key, self._plan(statement, body))
 
+    def known(self, statement: Statement, body: bytes) -> Plan | None:
+        """What `rows` returns, if that was found out before."""
+        if not self._wants_rows and not self._wants_notices:
+            return UNWATCHED
+        return self._rows.get((id(statement.facts), body))
+
     def copy(self, statement: Statement, *, is_binary: bool) -> Plan:
         """For the lines, or the tuples, of a COPY TO STDOUT."""
         if not self._wants_rows:

@@ -105,6 +105,9 @@ class ServingPhase:
             self._sent = self._stop
         if self._data.startswith(RUN_UNNAMED, self._stop) and self._judging.run_unnamed():
             self._position += len(RUN_UNNAMED)
+        if self._position == len(self._data) and not (self._sent or self._pieces or self._backlog):
+            data, self._data, self._position = self._data, b"", 0
+            return [SendUpstream(data)]
         return self._advance()
 
     def restate(self, statement: Statement, text: str) -> Statement:

@@ -219,6 +219,7 @@ def _table() -> dict[int, Type]:
 
 UNKNOWN: Final = Type("", Kind.OTHER)
 TYPES: Final = _table()
+_TEXT: Final = TYPES[TEXT_OID]
 
 _INVISIBLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -350,7 +351,7 @@ def scalars(oid: int, fmt: int, data: bytes) -> tuple[Scalar, ...]:
 
     Raises Malformed.
     """
-    type_ = TYPES.get(oid)
+    type_ = TYPES.get(oid, _TEXT if fmt == TEXT_FORMAT else None)
     if type_ is not None and type_.split is None:
         return (_leaf(type_, fmt, data),)
     found: list[Scalar] = []
@@ -378,7 +379,7 @@ def encode(oid: int, fmt: int, data: bytes, texts: Sequence[str | None]) -> byte
 
 def whole(oid: int, fmt: int, text: str) -> bytes | None:
     """A cell of this type that is `text`, or None where the type cannot hold it or gatepost cannot tell."""
-    type_ = TYPES.get(oid, TYPES[TEXT_OID] if fmt == TEXT_FORMAT else None)
+    type_ = TYPES.get(oid, _TEXT if fmt == TEXT_FORMAT else None)
     if type_ is None or type_.split is not None or type_.kind is Kind.BYTES:
         return None
     try:

@@ -100,6 +100,12 @@ rarities = st.sampled_from(
 # Weighted by how far they let a session come.
 requests = st.one_of(simple, simple, extended, extended, extended, whole_batches, whole_batches, whole_copies, rarities)
 
+usual = st.one_of(
+    st.sampled_from([parse("select 1", "a") + SYNC, parse("insert into t values (1)", "a") + SYNC]),
+    st.just(bind("", "a", [b"1"]) + describe("P") + execute() + SYNC),
+    st.sampled_from(["select 1", "begin", "commit", "insert into t values (1)"]).map(query),
+)
+
 # What is done next: the client sends, the database's answer comes (so many bytes of it), an open question is answered.
 moves = st.one_of(requests, st.integers(1, 60), st.just(1 << 20), st.booleans())
 
@@ -286,6 +292,14 @@ def record(what: list[bytes | int]) -> list[Step]:
     return [step for step in steps if step.data]
 
 
+def in_two(step: Step) -> list[Step]:
+    """A database's step, cut before its last byte."""
+    data = step.data or b""
+    if step.side is CLIENT or len(data) < 2:
+        return [step]
+    return [Step(step.side, data[:-1]), Step(step.side, data[-1:])]
+
+
 def settled(statement: Statement) -> Verdict:
     return judge(statement) or ALLOW
 
@@ -311,6 +325,22 @@ def test_random_cuts_change_nothing(what, data) -> None:
         assert in_pieces.closed == whole.closed
         assert in_pieces.to_upstream.startswith(whole.to_upstream)
         assert in_pieces.asked[: len(whole.asked)] == whole.asked
+
+
+@fuzz
+@given(st.lists(st.one_of(usual, usual, requests), max_size=8), watchers)
+def test_an_answer_struck_out_at_once_is_as_one_message_by_message(what, make_hooks) -> None:
+    """An answer that comes in two pieces goes the long way."""
+    steps = record([move for part in what for move in (part, 1 << 20)])
+    cut = [part for step in steps for part in in_two(step)]
+    whole_hooks, cut_hooks = make_hooks(), make_hooks()
+    whole, in_pieces = (
+        play(serve(new_player(player={"judge": settled}, hooks=hooks)), played)
+        for hooks, played in ((whole_hooks, steps), (cut_hooks, cut))
+    )
+    assert said(in_pieces) == said(whole)
+    assert cut_hooks.rows_seen == whole_hooks.rows_seen
+    assert in_pieces.session.is_idle == whole.session.is_idle
 
 
 @fuzz
