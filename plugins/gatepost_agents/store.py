@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS agents (
 ) STRICT
 """
 _BUSY_SECONDS = 5.0
+_LOG_PAGES = 50  # few agents are kept, however many attempts are counted: a longer log would be most of the file
 
 
 class State(StrEnum):
@@ -85,6 +86,7 @@ class Store:
             self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._db.execute(_SCHEMA)
 

@@ -153,7 +153,7 @@ def test_a_recorder_that_is_killed_closes_the_gate_until_it_is_back(
 def test_a_full_disk_closes_the_gate_until_there_is_room(gate: MakeGate, postgres: Database, tmp_path: Path) -> None:
     small = tmp_path / "gate1"
     small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", small], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", small], check=False).returncode:
         pytest.skip("no file system can be mounted here")
     try:
         own = gate(postgres, plugins="[plugins.audit]\nsegment_megabytes = 1\n")

@@ -44,3 +44,14 @@ def test_a_change_that_finds_no_room_leaves_the_store_in_order(tmp_path: Path) -
     assert store.add(agent)
     assert store.find("bot") == agent
     store.close()
+
+
+def test_attempts_leave_the_files_small(tmp_path: Path) -> None:
+    issue(tmp_path)
+    store = Store(tmp_path / FILE, durable=False)
+    for _ in range(500):
+        store.begin_attempt("bot", now=0, limit=10, lockout=1800)
+        store.end_attempts("bot")
+
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 500_000
+    store.close()
