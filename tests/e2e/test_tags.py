@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 import psycopg
 import pytest
-from tests.servers import Database, Gate, gates
+from tests.cards import found_in
+from tests.servers import Database, Gate, eventually, gates
 
 ROLES = {"reader": "reader", "analyst": "fraud", "clerk": "chargebacks"}
 PLUGINS = """
@@ -167,7 +168,7 @@ def test_a_copy_shows_clear_numbers_to_whom_may_see_them(
         copy.read()
 
 
-def test_who_was_shown_clear_numbers_is_on_record(
+def test_who_was_shown_clear_numbers_is_on_record_and_the_numbers_are_not(
     tagging: Gate, agents: dict[str, psycopg.Connection], postgres: Database
 ) -> None:
     text = "SELECT pan, 'for the record' FROM cards"
@@ -176,3 +177,14 @@ def test_who_was_shown_clear_numbers_is_on_record(
     assert (statement["identity"], statement["rows"]) == ("clerk", len(postgres.pans))
     (session,) = tagging.audit("sessions", "--identity", "clerk")
     assert session["roles"] == ["chargebacks"]
+    assert found_in(tagging.state, list(postgres.pans)) == []
+
+
+def test_what_was_shown_in_clear_does_not_rest(
+    tagging: Gate, agents: dict[str, psycopg.Connection], postgres: Database
+) -> None:
+    few = list(postgres.pans[:10])
+    text = "SELECT pan, 'shown in clear' FROM cards"
+    assert set(few) <= {pan for pan, _ in agents["chargebacks"].execute(text)}
+    eventually(lambda: tagging.audit("search", "--text", "shown in clear"))
+    assert found_in(tagging.state, few) == []
