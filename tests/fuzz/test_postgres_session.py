@@ -12,6 +12,7 @@ import struct
 from collections import Counter
 from itertools import pairwise
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.fuzz.postgres_server import Server
@@ -31,6 +32,8 @@ fuzz = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+# As many examples as one asks for take as long as they take.
+pytestmark = pytest.mark.timeout(0) if EXAMPLES else []
 
 FORBIDDEN = "forbidden"
 HELD = "held"
