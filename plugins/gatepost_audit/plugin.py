@@ -85,11 +85,13 @@ class Recorded:
         start: where in all that was shown the next statement's answer begins.
         running: statements that were allowed and have not ended.
         pending: the record for which the session's output has to wait.
+        may_rest: what the session is shown may be kept.
     """
 
-    __slots__ = ("offset", "output", "pending", "running", "size", "start")
+    __slots__ = ("may_rest", "offset", "output", "pending", "running", "size", "start")
 
-    def __init__(self) -> None:
+    def __init__(self, may_rest: bool) -> None:
+        self.may_rest = may_rest
         self.output: list[bytes] = []
         self.size = 0
         self.offset = 0
@@ -107,7 +109,10 @@ class Recorded:
 
 
 class Audit:
-    """The record of every session, statement and answer (PCI DSS 10.2)."""
+    """The record of every session, statement and answer (PCI DSS 10.2).
+
+    Of a session that is shown what may not rest (a plugin's `may_rest` says so), answers are counted but not kept.
+    """
 
     Config = AuditConfig
 
@@ -134,6 +139,7 @@ class Audit:
         if gateway.worker < 0:
             return None
         folder = make_folder(gateway)
+        self._may_rest = gateway.may_rest
         self._describe = Describer(gateway.redact, gateway.worker)
         self._records = Link(folder, ROOM)
         self._recordings = Link(folder, ROOM)
@@ -154,7 +160,7 @@ class Audit:
     @gatepost.hookimpl
     def on_connect(self, session: Session, target: Target) -> Awaitable[None]:
         waiter = self._records.confirm(records.encode(self._describe.started(session)), self._write_flags)
-        self._sessions[session.id] = Recorded()
+        self._sessions[session.id] = Recorded(self._may_rest(session))
         return waiter
 
     @gatepost.hookimpl
@@ -195,12 +201,13 @@ class Audit:
     @gatepost.hookimpl
     def on_output(self, session: Session, chunk: bytes) -> Awaitable[None] | None:
         recorded = self._sessions[session.id]
-        recorded.output.append(chunk)
-        recorded.size += len(chunk)
-        if recorded.size >= PART:
-            self._hand_over(session.id, recorded)
-        elif not recorded.running:
-            self._hand_over_later(session.id, recorded)
+        if recorded.may_rest:
+            recorded.output.append(chunk)
+            recorded.size += len(chunk)
+            if recorded.size >= PART:
+                self._hand_over(session.id, recorded)
+            elif not recorded.running:
+                self._hand_over_later(session.id, recorded)
         waiter = recorded.pending
         if waiter is not None:
             if not waiter.done():

@@ -118,6 +118,29 @@ def test_a_session_from_its_start_to_its_end(tmp_path: Path) -> None:
     assert end.code == EndCode.CLIENT_LEFT
 
 
+def test_what_may_not_rest_is_counted_and_not_kept(tmp_path: Path) -> None:
+    class Clear:
+        def may_rest(self, session: Session) -> bool:
+            return False
+
+    async def scene(worker: Worker) -> None:
+        audit = worker.audit
+        session = await worker.connect()
+        statement = make_statement("SELECT 1", number=1)
+        audit.on_verdict(session, statement, ALLOW)
+        waiting = audit.on_output(session, b"4111111111111111")
+        assert waiting is not None
+        await waiting
+        audit.on_statement_end(session, statement, Outcome(rows=1, bytes=16, tag="SELECT 1"))
+        audit.on_output(session, b"4111111111111111")
+        audit.on_session_end(session, LEFT)
+
+    kept = play(tmp_path, scene, plugins=(Clear(),))
+    (ended,) = [each for each in kept if isinstance(each, records.Ended)]
+    assert (ended.rows, ended.output) == (1, b"")
+    assert all(b"4111111111111111" not in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+
+
 @pytest.mark.parametrize("effect", [effect for effect in Effect if effect is not Effect.READ])
 def test_what_may_change_anything_waits_for_its_record(tmp_path: Path, effect: Effect) -> None:
     async def scene(worker: Worker) -> None:
