@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import Protocol, cast
 
 from gatepost import tls
@@ -101,6 +102,14 @@ class Link(asyncio.Protocol):
             self._holds &= ~reason
             if self._holds == 0 and self._transport is not None and not self._closed:
                 self._transport.resume_reading()
+
+    def peer_has_left(self) -> bool:
+        """Whether a peer that is not read from has closed its side: nothing else would tell."""
+        if not self._holds or self._transport is None or self._closed:
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         """Close once what was written has left."""

@@ -252,6 +252,11 @@ class Relay:
         if self._closing is None:
             self._close(Reason(code=code, text=fault.message))
 
+    def look_for_client(self) -> None:
+        """Notice a client that left while nothing was read from it, since a statement is held."""
+        if self._steps is not None and self._client.peer_has_left():
+            self.lost(CLIENT)
+
     def drain(self) -> None:
         """Let what is under way come to its end, then close."""
         self._draining = True

@@ -243,6 +243,7 @@ class Server:
             await asyncio.sleep(SWEEP_SECONDS)
             now, wall = loop.time(), time.time()
             for relay in tuple(self._sessions.values()):
+                relay.look_for_client()
                 identity = relay.session.identity
                 if not relay.is_serving and now - relay.began_at > limits.handshake:
                     relay.fail(ClientFault("the login took too long", code=FaultCode.TIMEOUT), EndCode.TIMEOUT)

@@ -226,6 +226,21 @@ async def test_a_client_that_leaves_while_held_ends_the_session_once_and_nothing
         assert at.door.events == [("verdict", "hold 1", "Deny"), ("over", EndCode.CLIENT_LEFT)]
 
 
+async def test_a_client_that_leaves_while_nothing_is_read_from_it_is_noticed() -> None:
+    held = Held()
+    async with scene(held) as at:
+        at.client.say("hold 1")
+        await held.asked.wait()
+        at.client.say(*(f"read {number:0500}" for number in range(100)))
+        await at.client.writer.drain()
+        at.client.writer.close()
+        while not at.door.ended.is_set():
+            at.gate.relays[0].look_for_client()
+            await asyncio.sleep(0)
+        assert at.door.events == [("verdict", "hold 1", "Deny"), ("over", EndCode.CLIENT_LEFT)]
+        assert at.asked == []
+
+
 async def test_an_upstream_that_is_lost_ends_what_was_under_way_incomplete() -> None:
     async with scene() as at:
         at.client.say("read crash")
