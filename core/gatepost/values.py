@@ -425,12 +425,19 @@ class RowBatch(Protocol):
     def patch(self, positions: NDArray[Any], values: NDArray[Any] | int, cells: int) -> None:
         """Overwrite single bytes of cells: same length, same framing. `cells` is how many cells that changes."""
 
-    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int, int, int]]:
         """The cells that ascending, disjoint parts of `buffer`, each from its start to its end, have bytes of.
 
-        Each comes as its row, its column, and where in `buffer` it begins and ends; one that several parts touch comes
-        once for each. For a few places in a few rows this is quicker than `offsets`. Raises UpstreamFault where a row
+        Each comes as its row, its column, where in `buffer` it begins and ends, and where what it shares with the part
+        does; one that several parts touch comes once for each. For a few places in a few rows this is quicker than `offsets`. Raises UpstreamFault where a row
         is not what its framing says.
+        """
+
+    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
+        """Cells of columns of text and of integers, as text, that are nothing but so many ASCII digits.
+
+        Each comes as its column's kind, and where in `buffer` it begins and ends. Found at a glance at the framing where
+        that proves what is a cell; there may be more of them.
         """
 
     def overwrite(self, offset: int, data: bytes) -> None:

@@ -80,8 +80,8 @@ class Answers:
             if joined is None:
                 return []
             data = joined
-        elif not self._passing and self._usual(data):
-            actions: list[Action] = [SendClient(data), *self._ledger.ended]
+        elif not self._passing and (usual := self._usual(data)) is not None:
+            actions: list[Action] = [SendClient(usual), *self._ledger.ended]
             self._ledger.ended.clear()
             return actions
         end = len(data)
@@ -132,16 +132,16 @@ class Answers:
             ledger.ended.clear()
         return actions
 
-    def _usual(self, data: bytes) -> bool:
+    def _usual(self, data: bytes) -> bytes | None:
         """Strike out the whole answer to a Query of one statement, or to Bind, Describe, Execute and Sync, at once.
 
-        It comes to what the handlers of its messages do. False, and nothing done, unless it is all that is owed and
-        all that came, and leaves as it is.
+        It comes to what the handlers of its messages do. Returns what the client may see of it; None, and nothing is
+        done, unless it is all that is owed and all that came.
         """
         owed, ledger = self._owed, self._ledger
         count = len(owed)
         if (count != 1 and count != 4) or ledger.mode or ledger.marks:
-            return False
+            return None
         head, portal, at, end = owed[0], None, 0, len(data)
         run = head.run
         if count == 4:
@@ -154,45 +154,45 @@ class Answers:
                 or owed[3] is not SYNC_OWED
                 or not data.startswith(_BOUND)
             ):
-                return False
+                return None
             run, at = portal.run, HEADER_BYTES
         elif head.state != State.QUERY:
-            return False
+            return None
         if run is None or end - at < HEADER_BYTES:
-            return False
-        plan, rows, row_bytes = None, 0, 0
+            return None
+        plan, starts, begin = None, [], at
         kind, length = header(data, at)
         if kind == messages.ROW_DESCRIPTION:
-            stop = at + 1 + length
-            plan = self._plans.known(run.statement, data[at + HEADER_BYTES : stop])
-            if plan is None or plan.message is not None or (plan.is_watched and plan.maybe is None) or length < 4:
-                return False
-            at = stop
+            begin = at + 1 + length
+            plan = self._plans.known(run.statement, data[at + HEADER_BYTES : begin])
+            if plan is None or plan.message is not None or length < 4:
+                return None
+            at = begin
             while end - at >= HEADER_BYTES:
                 kind, length = header(data, at)
                 if kind != messages.DATA_ROW or length < 4:
                     break
+                starts.append(at)
                 at += 1 + length
-                rows += 1
-            row_bytes = at - stop
-            if plan.is_watched and plan.maybe is not None and rows and plan.maybe(data[stop:at]):
-                return False
         elif count == 4:
             if not data.startswith(_NO_DATA, at):
-                return False
-            at += len(_NO_DATA)
+                return None
+            begin = at = at + len(_NO_DATA)
         if at >= end or (ending := self._ending(data[at:])) is None:
-            return False
+            return None
         if portal is not None:
             self._bound_portal(head, data, 0, HEADER_BYTES)
             portal.plan = plan
+        change = None
+        if starts and plan is not None and plan.is_watched:
+            change = self._changed_rows(plan, run, data[begin:at], starts, begin)
         owed.clear()
-        run.rows += rows
-        run.row_bytes += row_bytes
+        run.rows += len(starts)
+        run.row_bytes += at - begin if change is None else len(change)
         run.tag, status = ending
         ledger.end(run)
         ledger.ready(status)
-        return True
+        return data if change is None else b"".join((data[:begin], change, data[at:]))
 
     def _ending(self, tail: bytes) -> tuple[str, int] | None:
         """The tag and the status of a CommandComplete that was seen before, and a ReadyForQuery behind it."""
@@ -239,8 +239,9 @@ class Answers:
                 self._passing = position - end
                 position = end
             return position, None
+        starts = []
         while stop <= end:
-            count += 1
+            starts.append(position)
             position = stop
             if end - position < HEADER_BYTES:
                 break
@@ -250,11 +251,11 @@ class Answers:
             stop = position + 1 + length
         else:
             self._bound(stop - position - 1)
-        if not count:
+        if not starts:
             return position, None
         rows = data if position - start == end else data[start:position]
-        change = self._shown(plan, run, rows) if plan.maybe is None or plan.maybe(rows) else None
-        run.rows += count
+        change = self._changed_rows(plan, run, rows, starts, start)
+        run.rows += len(starts)
         run.row_bytes += len(rows) if change is None else len(change)
         return position, change
 
@@ -266,13 +267,11 @@ class Answers:
         head.plan, head.run, head.state = portal.plan or UNWATCHED, portal.run, State.EXECUTE_ROWS
         return head.plan, head.run
 
-    def _shown(self, plan: Plan, run: Run, rows: bytes) -> Change:
-        starts = []
-        position = 0
-        while position < len(rows):
-            starts.append(position)
-            position += 1 + header(rows, position)[1]
-        batch = plan.batch(plan.description, rows, starts)
+    def _changed_rows(self, plan: Plan, run: Run, rows: bytes, starts: list[int], offset: int) -> Change:
+        """Show rows to the plugins that may want them; `starts` count from `offset` bytes before `rows`."""
+        if plan.maybe is not None and not plan.maybe(rows):
+            return None
+        batch = plan.batch(plan.description, rows, [start - offset for start in starts] if offset else starts)
         self._hooks.rows(batch, plan.interest)
         if not batch.changed:
             return None

@@ -19,6 +19,11 @@ from gatepost_postgres.types import BINARY_FORMAT, COPY_TUPLES, TEXT_FORMAT, TEX
 _count = struct.Struct("!h")
 _field = struct.Struct("!IhIhih")
 
+_SHORT: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
+_LONG_INTEGER: Final = 8
+# The two bytes of a row's number of columns would be zeros in part.
+_MANY: Final = 256
+
 
 class Description(Struct, frozen=True, kw_only=True):
     """A result's columns, each with its type and the format that its cells travel in.
@@ -28,12 +33,14 @@ class Description(Struct, frozen=True, kw_only=True):
         columns: what plugins see.
         oids: the type of each column.
         formats: 0 for text, 1 for binary, for each column.
+        digits: the kinds of those columns in which a long number can stand; None if some cells are not characters.
     """
 
     body: bytes
     columns: tuple[Column, ...]
     oids: tuple[int, ...]
     formats: tuple[int, ...]
+    digits: frozenset[Kind] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,7 +95,23 @@ def describe(body: bytes) -> Description:
         raise UpstreamFault("the server sent a malformed row description") from None
     if count < 0 or at != len(body):
         raise UpstreamFault("the server sent a malformed row description")
-    return Description(body=body, columns=tuple(columns), oids=tuple(oids), formats=tuple(formats))
+    return Description(
+        body=body,
+        columns=tuple(columns),
+        oids=tuple(oids),
+        formats=tuple(formats),
+        digits=_kinds_of_digits(columns, oids),
+    )
+
+
+def _kinds_of_digits(columns: Sequence[Column], oids: Sequence[int]) -> frozenset[Kind] | None:
+    if len(columns) >= _MANY or not all(column.is_text for column in columns):
+        return None
+    return frozenset(
+        column.kind
+        for column, oid in zip(columns, oids, strict=True)
+        if column.kind not in _SHORT and not 0 < TYPES.get(oid, UNKNOWN).capacity < _LONG_INTEGER
+    )
 
 
 # A line of COPY, as a row of one text column.

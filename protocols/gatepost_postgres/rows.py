@@ -9,15 +9,17 @@ Source: PostgreSQL 18 documentation, 54.7, DataRow and CopyData.
 
 from __future__ import annotations
 
+import re
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 from gatepost.errors import UpstreamFault
-from gatepost.values import Column, Scalar
+from gatepost.values import Column, Kind, Scalar
 from gatepost_postgres import messages, types
 from gatepost_postgres.columns import COPY_LINE, Description
 
@@ -32,6 +34,9 @@ _NULL: Final = 0xFFFFFFFF
 _length = struct.Struct("!i")
 _unsigned_length = struct.Struct("!I")
 _count = struct.Struct("!h")
+_LARGE: Final = 1 << 24
+_OF_DIGITS: Final = frozenset((Kind.TEXT, Kind.INTEGER))
+_FIRST: Final = _HEADER + _count.size  # where the first cell's length stands in a row
 
 
 class _Row:
@@ -176,34 +181,37 @@ class _Batch:
         np.frombuffer(self._writable(), dtype=np.uint8)[positions] = values
         self.masked += cells
 
-    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int, int, int]]:
         starts = self._starts
-        index = column = next_row = 0
-        cells: list[Span] = []
+        index = next_row = 0
+        begins: list[int] = []
+        ends: list[int] = []
         for start, end in spans if len(starts) else ():
             if start >= next_row:
-                index = max(bisect_right(starts, start) - 1, 0)
-                cells, column = self._spans(int(starts[index])), 0
+                index = max(bisect_right(starts, start, index) - 1, 0)
+                begins, ends = self._cells(int(starts[index]))
                 next_row = self._next(index)
             while True:
-                while column < len(cells):
-                    cell = cells[column]
-                    if cell is not None:
-                        if cell[0] >= end:
-                            break
-                        if cell[1] > start:
-                            yield index, column, cell[0], cell[1]
-                            if cell[1] > end:
-                                break
+                column = bisect_right(ends, start)
+                while column < len(ends) and (begin := begins[column]) < end:
+                    stop = ends[column]
+                    if begin < stop:
+                        yield index, column, begin, stop, max(begin, start), min(stop, end)
                     column += 1
                 if end <= next_row or index + 1 == len(starts):
                     break
                 index += 1
-                cells, column = self._spans(int(starts[index])), 0
+                begins, ends = self._cells(int(starts[index]))
                 next_row = self._next(index)
 
+    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
+        return iter(())
+
     def overwrite(self, offset: int, data: bytes) -> None:
-        self.write(offset, data)
+        if self._patched is None:
+            self._patched = bytearray(self._original)
+        self._patched[offset : offset + len(data)] = data
+        self._snapshot = None
         self.masked += 1
 
     def row(self, index: int) -> _Row:
@@ -262,9 +270,13 @@ class _Batch:
     def frame(self, cells: Sequence[bytes | None]) -> bytes:
         raise NotImplementedError
 
+    def _cells(self, start: int) -> tuple[list[int], list[int]]:
+        """Where the cells of the message at `start` begin, and where they end; a NULL ends right before it begins."""
+        raise NotImplementedError
+
     def _spans(self, start: int) -> list[Span]:
         """The cells' places in the message that begins at `start`."""
-        raise NotImplementedError
+        return [None if end < begin else (begin, end) for begin, end in zip(*self._cells(start), strict=True)]
 
     def _locate(
         self, starts: NDArray[Any], ends: NDArray[Any], data: NDArray[Any]
@@ -312,6 +324,17 @@ def _numbers(data: NDArray[Any], dtype: str, at: NDArray[Any]) -> NDArray[Any]:
     return numbers
 
 
+@cache
+def _digit_cells(shortest: int, longest: int) -> re.Pattern[bytes]:
+    """A length, and as many digits.
+
+    It matches nothing but a whole cell: text holds no NUL, no row has as many as 256 columns, and none is as long as
+    `_LARGE` bytes, so three zeros before a small number begin a length.
+    """
+    cells = (re.escape(_length.pack(length)) + b"[0-9]{%d}" % length for length in range(shortest, longest + 1))
+    return re.compile(b"|".join(cells))
+
+
 class Batch(_Batch):
     """DataRows, each beginning at one of `starts` in `buffer`; bytes between them leave as they are.
 
@@ -321,32 +344,52 @@ class Batch(_Batch):
         starts: where each row's message begins, ascending.
     """
 
+    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
+        data, kinds = self.buffer, self.description.digits
+        if kinds is None or len(data) >= _LARGE:
+            return
+        (only,) = kinds if len(kinds) == 1 else (None,)
+        for match in _digit_cells(shortest, longest).finditer(data):
+            start, end = match.span()
+            start += _length.size
+            kind = only or self._kind_at(start)
+            if kind in _OF_DIGITS:
+                yield kind, start, end
+
+    def _kind_at(self, begin: int) -> Kind:
+        """The kind of the column whose cell begins there."""
+        index = bisect_right(self._starts, begin) - 1
+        column = self._cells(int(self._starts[index]))[0].index(begin)
+        return self.columns[column].kind
+
     def frame(self, cells: Sequence[bytes | None]) -> bytes:
         parts = [_count.pack(len(cells))]
         for cell in cells:
             parts.append(b"\xff\xff\xff\xff" if cell is None else _length.pack(len(cell)) + cell)
         return messages.message(messages.DATA_ROW, b"".join(parts))
 
-    def _spans(self, start: int) -> list[Span]:
-        data, columns, number = self.data, self.description.columns, _unsigned_length.unpack_from
-        spans: list[Span] = []
+    def _cells(self, start: int) -> tuple[list[int], list[int]]:
+        data, number = self.data, _unsigned_length.unpack_from
+        begins, ends = [], []
         try:
-            end = start + 1 + number(data, start + 1)[0]
-            at = start + _HEADER + _count.size
-            if _count.unpack_from(data, start + _HEADER)[0] != len(columns):
+            count, at = _count.unpack_from(data, start + _HEADER)[0], start + _FIRST
+            if count != len(self.description.columns):
                 raise UpstreamFault("a row has another number of columns than its description")
-            for _ in columns:
-                length = number(data, at)[0]
+            for _ in range(count):
+                (length,) = number(data, at)
                 at += 4
+                begins.append(at)
                 if length == _NULL:
-                    spans.append(None)
+                    ends.append(at - 1)
                 else:
-                    spans.append((at, at := at + length))
+                    at += length
+                    ends.append(at)
+            end = start + 1 + number(data, start + 1)[0]
         except struct.error:
             raise UpstreamFault("a row does not end where its length says") from None
         if at != end or end > len(data):
             raise UpstreamFault("a row does not end where its length says")
-        return spans
+        return begins, ends
 
     def _locate(
         self, starts: NDArray[Any], ends: NDArray[Any], data: NDArray[Any]
@@ -407,14 +450,14 @@ class CopyBatch(_Batch):
     def frame(self, cells: Sequence[bytes | None]) -> bytes:
         return messages.message(messages.COPY_DATA, cells[0] or b"")
 
-    def _spans(self, start: int) -> list[Span]:
+    def _cells(self, start: int) -> tuple[list[int], list[int]]:
         try:
             (length,) = _unsigned_length.unpack_from(self.data, start + 1)
         except struct.error:
             raise UpstreamFault("a row does not end where its length says") from None
         if length < _length.size or start + 1 + length > len(self.data):
             raise UpstreamFault("a row does not end where its length says")
-        return [(start + _HEADER, start + 1 + length)]
+        return [start + _HEADER], [start + 1 + length]
 
     def _locate(
         self, starts: NDArray[Any], ends: NDArray[Any], data: NDArray[Any]
