@@ -52,9 +52,7 @@ def mask_texts(
             masked = mask_digits(part.decode(), kind, display)
             if masked is not None:
                 batch.overwrite(start, masked.encode())
-        elif not (kind is _TEXT and is_other_number(data, first, last, end)) and prefilter.maybe(
-            data[start:end]
-        ):
+        elif not (kind is _TEXT and is_other_number(data, first, last, end)) and prefilter.maybe(data[start:end]):
             left.setdefault(column, {})[row] = None
     return [(column, list(rows)) for column, rows in left.items()]
 
