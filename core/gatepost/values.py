@@ -110,6 +110,16 @@ class Verifier(Struct, frozen=True, kw_only=True):
         return f"Verifier(identity={self.identity.name!r})"
 
 
+class Restriction(Struct, frozen=True, kw_only=True):
+    """What a session may do upstream is less than its login allows; the database itself enforces it.
+
+    Attributes:
+        read_only: every transaction is read-only, and the session cannot change that.
+    """
+
+    read_only: bool = False
+
+
 class UpstreamCredentials(Struct, frozen=True, kw_only=True):
     """As whom gatepost logs in to the database. `database` "" means what the client asked for."""
 
@@ -168,22 +178,40 @@ class Effect(StrEnum):
 class Use(Struct, frozen=True, kw_only=True):
     """A verb on an object: ("select", "public.cards", ("pan",)).
 
-    `columns` None means that they are not known, as for `*`.
+    Attributes:
+        verb: what is done with it.
+        name: the object's, qualified by its schema where the text or the catalogue tells.
+        columns: those that the verb touches, None where they are not known.
+        is_bounded: a WHERE, a LIMIT or a join's condition bounds the rows that it touches.
     """
 
     verb: str
     name: str
     columns: tuple[str, ...] | None = None
+    is_bounded: bool = True
+
+
+class Origin(Struct, frozen=True):
+    """A base table's column. `relation` is qualified by its schema where the catalogue tells, "" where nothing does."""
+
+    relation: str
+    column: str
 
 
 class Output(Struct, frozen=True, kw_only=True):
     """An output column by position: its name, and the columns that its expression names.
 
     `columns` None means that the text alone does not tell (a star, a subquery, a whole row).
+
+    Attributes:
+        origins: the base columns that its values derive from, None where that cannot be proven.
+        is_direct: its values are those of its one origin, unchanged.
     """
 
     name: str
     columns: tuple[str, ...] | None = None
+    origins: tuple[Origin, ...] | None = None
+    is_direct: bool = False
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -197,6 +225,11 @@ class Facts(Struct, frozen=True, kw_only=True):
         functions: names of the functions called, lower case, schema-qualified where the text does so.
         columns: every column name that occurs anywhere, lower case unless quoted.
         outputs: the output columns of a single query, or () where the text does not tell.
+        predicates: the base columns that decide which rows come, in what order or in which groups; None where that
+            cannot be proven.
+        is_resolved: names are those of the database's catalogue, views and functions followed; if not, they are those
+            of the text.
+        depth: how deeply queries are nested in it, 1 for a plain one.
         settings: session settings that it changes, with the new value or None (RESET, or no constant).
         fingerprint: the same for texts that differ in literals only.
         reason: why `effect` is UNKNOWN, or which part decided it.
@@ -209,6 +242,9 @@ class Facts(Struct, frozen=True, kw_only=True):
     functions: tuple[str, ...] = ()
     columns: frozenset[str] = frozenset()
     outputs: tuple[Output, ...] = ()
+    predicates: tuple[Origin, ...] | None = None
+    is_resolved: bool = False
+    depth: int = 1
     settings: tuple[tuple[str, str | None], ...] = ()
     fingerprint: str = ""
     reason: str = ""
@@ -244,6 +280,13 @@ class Scalar(Struct, frozen=True):
         return f"Scalar({self.kind.value}, {len(self.text)} characters)"
 
 
+class Risk(Struct, frozen=True, kw_only=True):
+    """How much harm a statement could do, from 0 to 100, and why: one short phrase each, which quote no value."""
+
+    score: int
+    reasons: tuple[str, ...] = ()
+
+
 class Statement(Struct, frozen=True, kw_only=True):
     """What a client asks for.
 
@@ -254,6 +297,7 @@ class Statement(Struct, frozen=True, kw_only=True):
         is_preparation: it is only prepared; its execution is asked again, with parameters.
         facts: what the text means.
         original: the text before a plugin rewrote it, else None.
+        risk: what a plugin before this one has found, else None.
     """
 
     number: int
@@ -262,6 +306,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     parameters: tuple[tuple[Scalar, ...] | None, ...] = ()
     is_preparation: bool = False
     original: str | None = None
+    risk: Risk | None = None
 
     def __repr__(self) -> str:
         return f"Statement(number={self.number}, effect={self.facts.effect.value!r}, {len(self.text)} characters)"
@@ -324,6 +369,7 @@ class Column(Struct, frozen=True, kw_only=True):
         type_name: the protocol's own name of the type, for the record.
         origin: an opaque identity of the base column it comes from directly, equal for equal
             columns of one target, or None.
+        base: the same by name, where the catalogue tells.
     """
 
     name: str
@@ -332,6 +378,7 @@ class Column(Struct, frozen=True, kw_only=True):
     element: Kind | None = None
     type_name: str = ""
     origin: tuple[int, int] | None = None
+    base: Origin | None = None
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -497,6 +544,23 @@ class Outcome(Struct, frozen=True, kw_only=True):
     message: str = ""
     masked: int = 0
     complete: bool = True
+
+
+class PastStatement(Struct, frozen=True, kw_only=True):
+    """A statement from the record: who asked for it, when (Unix seconds), and what became of it.
+
+    Attributes:
+        session: as it is recorded; claims and limits of the identity are not.
+        statement: its text as it rests, so a literal may be masked; its facts are those that were judged.
+        verdict: "allow", "deny" or "rewrite".
+        rule: the rule that decided, or "".
+    """
+
+    at: float
+    session: Session
+    statement: Statement
+    verdict: str
+    rule: str = ""
 
 
 class EndCode(IntEnum):
