@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gatepost.adapter import Adapter, Catalogue, Environment, ProtocolSession, TlsTerms
-from gatepost.errors import UpstreamFault
 from gatepost.values import Facts, Shown, Target, UpstreamCredentials, Use
 from gatepost_postgres.grants import grants
+from gatepost_postgres.inspector import inspect
 from gatepost_postgres.session import PostgresSession
 from gatepost_postgres.shown import shown
 from gatepost_postgres.startup import ALPN
@@ -39,7 +39,7 @@ class PostgresAdapter(Adapter):
         return facts(text)
 
     async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
-        raise UpstreamFault("the catalogue cannot be read yet")
+        return await inspect(target, credentials, tls)
 
     def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
         return grants(role, uses)
