@@ -156,6 +156,7 @@ class Catalogue:
 
     Args:
         read_at: when it was read, in Unix seconds.
+        database: whose catalogue it is, "" if that is not known.
     """
 
     def __init__(
@@ -166,7 +167,10 @@ class Catalogue:
         operators: Iterable[Operator] = (),
         casts: Iterable[Cast] = (),
         types: Iterable[Type] = (),
+        *,
+        database: str = "",
     ) -> None:
+        self.database = database
         self._read_at = read_at
         self._relations = {relation.oid: relation for relation in relations}
         self._functions = {function.oid: function for function in functions}
