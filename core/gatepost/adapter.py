@@ -16,9 +16,9 @@ The rules of the exchange:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import IntEnum
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -28,19 +28,26 @@ from gatepost.values import (
     Credentials,
     Deny,
     EndCode,
+    Facts,
     Identity,
     Interest,
     Notice,
     Outcome,
     Reason,
+    Restriction,
     Result,
     RowBatch,
     Shown,
     Statement,
+    Target,
     UpstreamCredentials,
+    Use,
     Verdict,
     Verifier,
 )
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class Side(IntEnum):
@@ -109,6 +116,13 @@ class Ended(Struct, frozen=True):
     outcome: Outcome
 
 
+class Redefined(Struct, frozen=True):
+    """What the catalogue describes may have changed: a statement that defines something has succeeded.
+
+    Every session of the target, on every worker, finds the catalogue stale until it was read again.
+    """
+
+
 class Cancel(Struct, frozen=True):
     """This connection asks to cancel what session `number` does; `secret` is its proof. Close follows."""
 
@@ -126,7 +140,7 @@ class Close(Struct, frozen=True):
 
 
 Action: TypeAlias = (
-    SendClient | SendUpstream | Ask | Authenticate | Connect | StartTls | Serving | Ended | Cancel | Close
+    SendClient | SendUpstream | Ask | Authenticate | Connect | StartTls | Serving | Ended | Redefined | Cancel | Close
 )
 
 
@@ -153,6 +167,20 @@ class TlsPolicy(IntEnum):
     OFF = 0
     OPTIONAL = 1
     REQUIRED = 2
+
+
+class TlsTerms(Struct, frozen=True, kw_only=True):
+    """How a database is spoken to where no session is: `Adapter.inspect`.
+
+    Attributes:
+        policy: what is demanded.
+        context: with certificates and verification set; None where `policy` is OFF.
+        is_direct: begin with TLS without asking first.
+    """
+
+    policy: TlsPolicy = TlsPolicy.OFF
+    context: ssl.SSLContext | None = None
+    is_direct: bool = False
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -214,6 +242,7 @@ class Environment(Struct, frozen=True, kw_only=True):
         limits: bounds.
         client_tls, upstream_tls: what each side demands.
         upstream_direct_tls: begin TLS towards the database without asking first.
+        catalogue: what the database holds; None while that is not known, or stale.
     """
 
     number: int
@@ -225,9 +254,22 @@ class Environment(Struct, frozen=True, kw_only=True):
     client_tls: TlsPolicy = TlsPolicy.OFF
     upstream_tls: TlsPolicy = TlsPolicy.OFF
     upstream_direct_tls: bool = False
+    catalogue: Callable[[], Catalogue | None] = lambda: None
 
     def __repr__(self) -> str:
         return f"Environment(number={self.number})"
+
+
+class Catalogue(Protocol):
+    """What a database holds, as its inspector has read it. Immutable; only its protocol looks inside."""
+
+    @property
+    def read_at(self) -> float:
+        """Unix seconds."""
+
+    @property
+    def tables(self) -> Mapping[str, tuple[str, ...]]:
+        """The columns of every table and view, by its name with its schema."""
 
 
 class ProtocolSession(Protocol):
@@ -252,8 +294,8 @@ class ProtocolSession(Protocol):
     def authenticated(self, answer: Identity | Verifier | Deny | None) -> list[Action]:
         """The plugins' answer to `Authenticate`. None: nobody knows that user."""
 
-    def connected(self, credentials: UpstreamCredentials) -> list[Action]:
-        """The answer to `Connect`: the upstream's transport is open; log in as this."""
+    def connected(self, credentials: UpstreamCredentials, restriction: Restriction) -> list[Action]:
+        """The answer to `Connect`: the upstream's transport is open; log in as this, and keep to the restriction."""
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
         """The answer to `Ask`. `statement` is what was judged at last (after rewrites); it runs, or is denied."""
@@ -291,3 +333,15 @@ class Adapter(Protocol):
 
     def shown(self, output: Iterable[bytes]) -> Iterator[Shown]:
         """What a client was shown, from the bytes that `on_output` saw. Reads partial recordings up to their end."""
+
+    def facts(self, text: str, catalogue: Catalogue | None = None) -> Facts:
+        """What a text means outside of any session: without a catalogue, as far as the text alone tells."""
+
+    async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
+        """Read the catalogue of a target. Raises UpstreamFault if the database cannot be reached or refuses.
+
+        It may take as long as it takes: whoever calls it sets a deadline.
+        """
+
+    def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
+        """The statements that give a database role what `uses` say, and nothing else, in this database's SQL."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import pluggy
 from msgspec import Struct
@@ -26,11 +26,15 @@ from gatepost.values import (
     Deny,
     Identity,
     Interest,
+    Limit,
     Notice,
     Outcome,
+    PastStatement,
     Reason,
+    Restriction,
     Result,
     Rewrite,
+    Risk,
     Row,
     RowBatch,
     Session,
@@ -44,9 +48,11 @@ from gatepost.values import (
 if TYPE_CHECKING:
     import click
 
-    from gatepost.adapter import Adapter
+    from gatepost.adapter import Adapter, Catalogue
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+Judgement: TypeAlias = Allow | Deny | Rewrite | Risk | Limit | tuple[Risk | Limit, ...]
 
 _spec = pluggy.HookspecMarker("gatepost")
 _impl = pluggy.HookimplMarker("gatepost")
@@ -103,6 +109,15 @@ class Gateway(Protocol):
     def adapter(self, protocol: str) -> Adapter:
         """The adapter of this name. Raises ConfigFault if none is installed."""
 
+    def catalogue(self, target: Target) -> Awaitable[Catalogue | None]:
+        """Read the target's catalogue now, as `on_inspect` says. None: nobody has credentials for that.
+
+        Raises UpstreamFault if the database cannot be reached or refuses.
+        """
+
+    def past_statements(self, since: float, until: float) -> Iterable[PastStatement]:
+        """What a plugin's `past_statements` tells. Raises ConfigFault if no plugin keeps a record."""
+
 
 @hookspec
 def on_auth(
@@ -125,25 +140,39 @@ def on_auth(
 
 
 @hookspec
-def on_connect(session: Session, target: Target) -> UpstreamCredentials | Awaitable[UpstreamCredentials | None] | None:
+def on_connect(
+    session: Session, target: Target
+) -> UpstreamCredentials | Restriction | Awaitable[UpstreamCredentials | Restriction | None] | None:
     """A session needs its upstream; `session.identity` is proven.
 
-    Every plugin is called; the first `UpstreamCredentials` stand. None: not mine. If nobody has any, the session ends.
+    Every plugin is called; the first `UpstreamCredentials` stand, and so does every `Restriction` of any plugin. None:
+    not mine. If nobody has credentials, the session ends.
 
     Async allowed. An exception: refused.
     """
 
 
 @hookspec
-def on_statement(
-    session: Session, statement: Statement
-) -> Allow | Deny | Rewrite | Awaitable[Allow | Deny | Rewrite | None] | None:
+def on_inspect(target: Target) -> UpstreamCredentials | None:
+    """gatepost wants to read the catalogue of a target: its tables, columns, views and functions.
+
+    The first `UpstreamCredentials` stand; they need no right on any row. None: not mine. If nobody has any, the
+    catalogue stays unknown, and statements are judged by their texts alone.
+
+    Sync. An exception: the catalogue stays unknown, and the log says why.
+    """
+
+
+@hookspec
+def on_statement(session: Session, statement: Statement) -> Judgement | Awaitable[Judgement | None] | None:
     """A client asks for a statement; nothing of it was planned or run.
 
     Asked for a preparation (`statement.is_preparation`) and again for each execution, with its parameters.
 
     None or `ALLOW`: no objection. The first `Deny` ends it. After a `Rewrite` the chain starts again with the new text;
-    a plugin that rewrites its own output has failed.
+    a plugin that rewrites its own output has failed. `Risk` and `Limit`, or a tuple of them, are no objection: the
+    plugins behind, and the record, see them as `statement.risk` and `statement.limit`. Of several limits the strictest
+    holds.
 
     Async allowed: the client waits, and may cancel or leave meanwhile. An exception: Deny.
     """
@@ -249,6 +278,17 @@ def may_rest(session: Session) -> bool | None:
     a recorder then keeps everything else of the session. None or True: no objection.
 
     Sync. An exception: no.
+    """
+
+
+@hookspec
+def past_statements(since: float, until: float) -> Iterable[PastStatement] | None:
+    """Somebody asks for what was recorded between two times (Unix seconds), oldest first, executions only.
+
+    A plugin that keeps a record answers; None: it keeps none. Called in the command line through
+    `Gateway.past_statements`, which takes the first answer. That the record was read is itself recorded.
+
+    Sync. An exception: nothing is told.
     """
 
 

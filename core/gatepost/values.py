@@ -110,6 +110,16 @@ class Verifier(Struct, frozen=True, kw_only=True):
         return f"Verifier(identity={self.identity.name!r})"
 
 
+class Restriction(Struct, frozen=True, kw_only=True):
+    """What a session may do upstream is less than its login allows; the database itself enforces it.
+
+    Attributes:
+        read_only: every transaction is read-only, and the session cannot change that.
+    """
+
+    read_only: bool = False
+
+
 class UpstreamCredentials(Struct, frozen=True, kw_only=True):
     """As whom gatepost logs in to the database. `database` "" means what the client asked for."""
 
@@ -168,22 +178,39 @@ class Effect(StrEnum):
 class Use(Struct, frozen=True, kw_only=True):
     """A verb on an object: ("select", "public.cards", ("pan",)).
 
-    `columns` None means that they are not known, as for `*`.
+    Attributes:
+        verb: what is done with it.
+        name: the object's, qualified by its schema where the text or the catalogue tells.
+        columns: those that the verb touches, None where they are not known.
+        is_bounded: a WHERE, a LIMIT or a join's condition bounds the rows that it touches.
+        via: the view or function whose definition it stands in, "" for the statement's own text.
     """
 
     verb: str
     name: str
     columns: tuple[str, ...] | None = None
+    is_bounded: bool = True
+    via: str = ""
+
+
+class Origin(Struct, frozen=True):
+    """A base table's column. `relation` is qualified by its schema where the catalogue tells, "" where nothing does."""
+
+    relation: str
+    column: str
 
 
 class Output(Struct, frozen=True, kw_only=True):
-    """An output column by position: its name, and the columns that its expression names.
+    """An output column by position.
 
-    `columns` None means that the text alone does not tell (a star, a subquery, a whole row).
+    Attributes:
+        origins: the base columns that its values derive from, None where that cannot be proven.
+        is_direct: its values are those of its one origin, unchanged.
     """
 
     name: str
-    columns: tuple[str, ...] | None = None
+    origins: tuple[Origin, ...] | None = None
+    is_direct: bool = False
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -197,6 +224,11 @@ class Facts(Struct, frozen=True, kw_only=True):
         functions: names of the functions called, lower case, schema-qualified where the text does so.
         columns: every column name that occurs anywhere, lower case unless quoted.
         outputs: the output columns of a single query, or () where the text does not tell.
+        predicates: the base columns that decide which rows come, in what order or in which groups; None where that
+            cannot be proven.
+        is_resolved: names are those of the database's catalogue, views and functions followed; if not, they are those
+            of the text.
+        depth: how deeply queries are nested in it, 1 for a plain one.
         settings: session settings that it changes, with the new value or None (RESET, or no constant).
         fingerprint: the same for texts that differ in literals only.
         reason: why `effect` is UNKNOWN, or which part decided it.
@@ -209,6 +241,9 @@ class Facts(Struct, frozen=True, kw_only=True):
     functions: tuple[str, ...] = ()
     columns: frozenset[str] = frozenset()
     outputs: tuple[Output, ...] = ()
+    predicates: tuple[Origin, ...] | None = None
+    is_resolved: bool = False
+    depth: int = 1
     settings: tuple[tuple[str, str | None], ...] = ()
     fingerprint: str = ""
     reason: str = ""
@@ -244,6 +279,33 @@ class Scalar(Struct, frozen=True):
         return f"Scalar({self.kind.value}, {len(self.text)} characters)"
 
 
+class Risk(Struct, frozen=True, kw_only=True):
+    """How much harm a statement could do, from 0 to 100, and why: one short phrase each, which quote no value."""
+
+    score: int
+    reasons: tuple[str, ...] = ()
+
+
+class Limit(Struct, frozen=True, kw_only=True):
+    """How many rows a statement may show.
+
+    The row that is too many, and all behind it, stay back; the statement then ends in an ordinary error that says
+    so, and a transaction block that it is in is left aborted. Rows of COPY count too, and those of a cursor count for
+    all its FETCHes together.
+
+    Attributes:
+        rows: at most so many.
+        rule: the rule that sets the limit, as its owner would look it up.
+        hint: what to do instead.
+        plugin: who set it; filled in by gatepost.
+    """
+
+    rows: int
+    rule: str = ""
+    hint: str = ""
+    plugin: str = ""
+
+
 class Statement(Struct, frozen=True, kw_only=True):
     """What a client asks for.
 
@@ -254,6 +316,8 @@ class Statement(Struct, frozen=True, kw_only=True):
         is_preparation: it is only prepared; its execution is asked again, with parameters.
         facts: what the text means.
         original: the text before a plugin rewrote it, else None.
+        risk: what a plugin before this one has found, else None.
+        limit: the strictest that a plugin before this one has set, else None.
     """
 
     number: int
@@ -262,6 +326,8 @@ class Statement(Struct, frozen=True, kw_only=True):
     parameters: tuple[tuple[Scalar, ...] | None, ...] = ()
     is_preparation: bool = False
     original: str | None = None
+    risk: Risk | None = None
+    limit: Limit | None = None
 
     def __repr__(self) -> str:
         return f"Statement(number={self.number}, effect={self.facts.effect.value!r}, {len(self.text)} characters)"
@@ -324,6 +390,7 @@ class Column(Struct, frozen=True, kw_only=True):
         type_name: the protocol's own name of the type, for the record.
         origin: an opaque identity of the base column it comes from directly, equal for equal
             columns of one target, or None.
+        base: the same by name, where the catalogue tells.
     """
 
     name: str
@@ -332,6 +399,7 @@ class Column(Struct, frozen=True, kw_only=True):
     element: Kind | None = None
     type_name: str = ""
     origin: tuple[int, int] | None = None
+    base: Origin | None = None
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -429,15 +497,15 @@ class RowBatch(Protocol):
         """The cells that ascending, disjoint parts of `buffer`, each from its start to its end, have bytes of.
 
         Each comes as its row, its column, where in `buffer` it begins and ends, and where what it shares with the part
-        does; one that several parts touch comes once for each. For a few places in a few rows this is quicker than `offsets`. Raises UpstreamFault where a row
-        is not what its framing says.
+        does; one that several parts touch comes once for each. For a few places in a few rows this is quicker than
+        `offsets`. Raises UpstreamFault where a row is not what its framing says.
         """
 
     def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
         """Cells of columns of text and of integers, as text, that are nothing but so many ASCII digits.
 
-        Each comes as its column's kind, and where in `buffer` it begins and ends. Found at a glance at the framing where
-        that proves what is a cell; there may be more of them.
+        Each comes as its column's kind, and where in `buffer` it begins and ends. A glance finds them, where the
+        framing proves what is a cell; there may be more.
         """
 
     def overwrite(self, offset: int, data: bytes) -> None:
@@ -504,6 +572,23 @@ class Outcome(Struct, frozen=True, kw_only=True):
     message: str = ""
     masked: int = 0
     complete: bool = True
+
+
+class PastStatement(Struct, frozen=True, kw_only=True):
+    """A statement from the record: who asked for it, when (Unix seconds), and what became of it.
+
+    Attributes:
+        session: as it is recorded; claims and limits of the identity are not.
+        statement: its text as it rests, so a literal may be masked; its facts are those that were judged.
+        verdict: "allow", "deny" or "rewrite".
+        rule: the rule that decided, or "".
+    """
+
+    at: float
+    session: Session
+    statement: Statement
+    verdict: str
+    rule: str = ""
 
 
 class EndCode(IntEnum):

@@ -42,7 +42,7 @@ def mask_texts(
             parts = _Parts(values, offsets[touched], stops[touched], firsts[touched], lasts[touched])
             unjudged = np.flatnonzero(_mask_whole(batch, parts, kind, display))
             if kind is Kind.TEXT:
-                unjudged = unjudged[[not is_other_number(data, *parts.at(index)) for index in unjudged]]
+                unjudged = unjudged[[not is_other_number(data, *parts.at(index)) for index in unjudged.tolist()]]
             left.append((column, np.unique(rows[touched[unjudged]]).tolist()))
     return left
 

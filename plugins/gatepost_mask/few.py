@@ -60,7 +60,7 @@ def mask_texts(
 def is_other_number(data: bytes, first: int, last: int, end: int) -> bool:
     """Whether a part of a text is one run of digits that neither is nor holds a card number.
 
-    What `gatepost_mask.detect` would find by a much longer look. The part is `data[first:last]`; its text ends at `end`.
+    What `gatepost_mask.detect` would find by a much longer look. The part is `data[first:last]`, `end` its text's end.
     """
     part = data[first:last]
     digits = part.strip(_SEPARATORS)
