@@ -10,7 +10,7 @@ from gatepost_mask import arrays, few, prefilter
 from gatepost_mask.cells import mask_cell
 from gatepost_mask.detect import mask, mask_line
 from gatepost_mask.display import REMOVED, Display
-from gatepost_mask.stretches import classify, count, stretches, stretches_of_many
+from gatepost_mask.stretches import classify, estimate, stretches, stretches_of_many
 from gatepost_mask.tags import Treatment, treat
 
 # From so many places to look at, at least one in so many bytes, arrays are quicker.
@@ -120,7 +120,7 @@ def _mask_texts(batch: RowBatch, found: Plan, display: Display) -> list[tuple[in
     classes = classify(data)
     if classes is None:
         return []
-    if (many := count(classes)) < _MANY or many * _SPARSE < len(data):
+    if (many := estimate(classes)) < _MANY or many * _SPARSE < len(data):
         return few.mask_texts(batch, stretches(data, classes), columns, display)
     return arrays.mask_texts(batch, stretches_of_many(data, classes), columns, display)
 
