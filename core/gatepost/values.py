@@ -199,9 +199,7 @@ class Origin(Struct, frozen=True):
 
 
 class Output(Struct, frozen=True, kw_only=True):
-    """An output column by position: its name, and the columns that its expression names.
-
-    `columns` None means that the text alone does not tell (a star, a subquery, a whole row).
+    """An output column by position.
 
     Attributes:
         origins: the base columns that its values derive from, None where that cannot be proven.
@@ -209,7 +207,6 @@ class Output(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    columns: tuple[str, ...] | None = None
     origins: tuple[Origin, ...] | None = None
     is_direct: bool = False
 

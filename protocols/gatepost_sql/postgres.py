@@ -7,6 +7,7 @@ with that off is UNKNOWN.
 from __future__ import annotations
 
 import gc
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from gatepost_sql.walk import Walk
 _FORM_BYTES: Final = 4096
 _FORM_BRACKETS: Final = 100
 _FORMS: Final = 4096
+
+_limits = re.compile(rb"\b(?:limit|fetch)\b", re.IGNORECASE).search
+_may_not_limit = re.compile(rb"null|all|\$", re.IGNORECASE).search
 
 # Facts by the text with its constants replaced by parameters, for statements whose constants do not matter.
 _forms: OrderedDict[str, Facts] = OrderedDict()
@@ -68,9 +72,13 @@ def _judge(text: str) -> Facts:
 def _normal_form(text: str, data: bytes) -> str:
     """`text` with parameters for its constants, or "" where that is not worth its price or could hide a difference.
 
+    A LIMIT of NULL or of a parameter is none, and looks the same there.
+
     Raises NotUnderstood for what the grammar does not accept.
     """
     if len(data) > _FORM_BYTES or data.count(b"(") > _FORM_BRACKETS or b"\\" in data:
+        return ""
+    if _limits(data) and _may_not_limit(data):
         return ""
     try:
         form: str = normalize(text)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import ClassVar, Final, NamedTuple
 
 from postgast import pg_query_pb2
 
-from gatepost.values import Effect, Facts, Use
+from gatepost.values import Effect, Facts, Origin, Use
 from gatepost_sql import outputs
+from gatepost_sql.deciding import CLAUSES as DECIDING
+from gatepost_sql.deciding import (
+    PARTS,
+    bounds_rows,
+    deciding_outputs,
+    every_output_decides,
+    is_bounded,
+    is_bounded_change,
+)
 from gatepost_sql.effects import (
     ADMINISTERED,
     ADMINISTERING,
@@ -45,6 +54,10 @@ _SETTINGS_VIEWS: Final = frozenset({"pg_settings", "pg_catalog.pg_settings"})
 
 _SAMPLING: Final = frozenset({"system", "bernoulli"})
 
+# Parts of a SELECT that are looked at for themselves.
+_NOT_READ: Final = frozenset({"withClause", "intoClause", "lockingClause"})
+_READ_APART: Final = _NOT_READ | DECIDING
+
 _OFF: Final = frozenset({"off", "false", "0"})
 
 
@@ -55,11 +68,17 @@ class Scope(NamedTuple):
         verb: what a table named here is used for.
         ctes: the names that WITH gives to queries here.
         planned: only planned, never run (EXPLAIN).
+        depth: how many queries it is in.
+        is_bounded: something bounds the rows of a table named here.
+        decides: it decides which rows come, in what order or in which groups.
     """
 
     verb: str = "select"
     ctes: frozenset[str] = frozenset()
     planned: bool = False
+    depth: int = 1
+    is_bounded: bool = True
+    decides: bool = False
 
 
 class Walk:
@@ -69,12 +88,15 @@ class Walk:
         self._effect = Effect.READ
         self._reason = ""
         self._verbs: list[str] = []
-        self._objects: dict[Use, None] = {}
+        self._objects: dict[tuple[str, str, tuple[str, ...] | None], bool] = {}
         self._functions: dict[str, None] = {}
         self._columns: set[str] = set()
         self._settings: list[tuple[str, str | None]] = []
         self._bare: set[str] = set()
         self._ranges: set[str] = set()
+        self._deciding: dict[str, None] = {}
+        self._renamed: set[str] = set()
+        self._depth = 1
         self._stack: list[tuple[str, Node, Scope]] = []
         self._statements = statements
         self._set_by_call = False
@@ -88,14 +110,26 @@ class Walk:
             effect=self._effect,
             statements=len(self._statements),
             verbs=tuple(self._verbs),
-            objects=tuple(self._objects),
+            objects=tuple(
+                Use(verb=verb, name=name, columns=columns, is_bounded=is_bounded)
+                for (verb, name, columns), is_bounded in self._objects.items()
+            ),
             functions=tuple(self._functions),
             columns=frozenset(self._columns),
             outputs=outputs.of(self._statements[0]) if len(self._statements) == 1 else (),
+            predicates=self._predicates(),
+            depth=self._depth,
             settings=tuple(self._settings),
             fingerprint=fingerprint,
             reason=self._reason,
         )
+
+    def _predicates(self) -> tuple[Origin, ...] | None:
+        """The columns that decide, by name; None if a name may be a whole row, or what a query inside calls another."""
+        names = self._deciding.keys()
+        if "*" in names or not self._renamed.isdisjoint(names) or not self._ranges.isdisjoint(names & self._bare):
+            return None
+        return tuple(Origin("", name) for name in names)
 
     @property
     def literals_matter(self) -> bool:
@@ -130,7 +164,7 @@ class Walk:
             self._effect = effect
             self._reason = reason
 
-    def _children(self, kind: str, node: Node, scope: Scope, without: tuple[str, ...] = ()) -> None:
+    def _children(self, kind: str, node: Node, scope: Scope, without: Collection[str] = ()) -> None:
         push = self._stack.append
         for key, value in node.items():
             if value.__class__ is dict:
@@ -147,8 +181,17 @@ class Walk:
                     for child, inner in item.items():
                         push((child, inner, scope))
 
-    def _use(self, verb: str, name: str, columns: list[str] | None = None) -> None:
-        self._objects[Use(verb=verb, name=name, columns=tuple(columns) if columns else None)] = None
+    def _parts(self, kind: str, node: Node, scope: Scope, without: tuple[str, ...] = ()) -> None:
+        """The children of a node some of which decide."""
+        deciding = PARTS.get(kind, ())
+        self._children(kind, node, scope, (*without, *deciding))
+        if any(key in node for key in deciding):
+            chosen = {key: node[key] for key in deciding if key in node}
+            self._children(kind, chosen, scope._replace(decides=True))
+
+    def _use(self, verb: str, name: str, columns: list[str] | None = None, is_bounded: bool = True) -> None:
+        key = (verb, name, tuple(columns) if columns else None)
+        self._objects[key] = is_bounded and self._objects.get(key, True)
         self._columns.update(columns or ())
 
     def _with(self, node: Node, scope: Scope) -> Scope:
@@ -162,19 +205,31 @@ class Walk:
         if clause.get("recursive"):
             visible = visible.union(cte["ctename"] for cte in ctes)
         for cte in ctes:
-            self._children("CommonTableExpr", cte, scope._replace(ctes=visible, verb="select"))
+            self._renamed.update(strings(cte.get("aliascolnames", ())))
+            self._children("CommonTableExpr", cte, self._inside(scope._replace(ctes=visible, verb="select")))
             visible = visible | {cte["ctename"]}
         return scope._replace(ctes=visible)
 
     def _select(self, kind: str, node: Node, scope: Scope) -> None:
-        scope = self._with(node, scope._replace(verb="select"))
+        scope = self._with(node, scope._replace(verb="select", is_bounded=is_bounded(node)))
         into = node.get("intoClause")
         if into is not None:
             self._add(Effect.DEFINE, "select into", scope)
             self._use("create", relation_name(into["rel"]))
         if "lockingClause" in node:
             self._add(Effect.WRITE, "select locks rows", scope)
-        self._children(kind, node, scope, ("withClause", "intoClause", "lockingClause"))
+        if scope.depth > 1:
+            self._renamed.update(target_names(node.get("targetList", ())))
+        if every_output_decides(node):
+            self._children(kind, node, scope._replace(decides=True), _NOT_READ)
+            return
+        self._children(kind, node, scope, _READ_APART)
+        clauses = {key: node[key] for key in node if key in DECIDING}
+        if clauses:
+            scope = scope._replace(decides=True)
+            self._children(kind, clauses, scope)
+            for expression in deciding_outputs(node):
+                self._children(kind, {"val": expression}, scope)
 
     def _change(self, kind: str, node: Node, scope: Scope) -> None:
         verb, effect = STATEMENTS[kind]
@@ -183,20 +238,21 @@ class Walk:
         self._ranges.update((range_name(node["relation"]), "excluded", "old", "new"))
         # An UPDATE's targets have names, a MERGE's are in its branches, an INSERT's are these.
         targets = node.get("cols") or node.get("targetList") or ()
-        self._use("select" if scope.planned else verb, name, target_names(targets))
+        bounded = is_bounded_change(kind, node)
+        self._use("select" if scope.planned else verb, name, target_names(targets), bounded)
         conflict = node.get("onConflictClause", {})
         if "targetList" in conflict:
             self._use("select" if scope.planned else "update", name, target_names(conflict["targetList"]))
         if "returningClause" in node:
-            self._use("select", name)
+            self._use("select", name, is_bounded=bounded)
         if name in _SETTINGS_VIEWS:
             self._settings.append(("*", None))
-        scope = self._with(node, scope._replace(verb="select"))
-        self._children(kind, node, scope, ("withClause", "relation", "cols"))
+        scope = self._with(node, scope._replace(verb="select", is_bounded=bounded))
+        self._parts(kind, node, scope, ("withClause", "relation", "cols"))
 
     def _merge_when(self, kind: str, node: Node, scope: Scope) -> None:
         self._columns.update(target_names(node.get("targetList", ())))
-        self._children(kind, node, scope)
+        self._parts(kind, node, scope)
 
     def _returning_option(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(node["value"])
@@ -210,7 +266,7 @@ class Walk:
             self._add(Effect.WRITE, verb, scope)
         if "relation" in node:
             columns = [item["String"]["sval"] for item in node.get("attlist", ())]
-            self._use(verb, relation_name(node["relation"]), columns)
+            self._use(verb, relation_name(node["relation"]), columns, coming)
             if not columns:
                 self._columns.add("*")
         self._children(kind, node, scope, ("relation", "attlist", "options"))
@@ -224,24 +280,44 @@ class Walk:
 
     def _table(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(range_name(node))
+        if "alias" in node:
+            self._renamed.update(strings(node["alias"].get("colnames", ())))
         if scope.verb != "select" or not is_cte(node, scope.ctes):
-            self._use(scope.verb, relation_name(node))
+            self._use(scope.verb, relation_name(node), is_bounded=scope.is_bounded)
 
     def _aliased(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(node["aliasname"])
+        self._renamed.update(strings(node.get("colnames", ())))
+
+    def _truncate(self, kind: str, node: Node, scope: Scope) -> None:
+        self._add(Effect.WRITE, "truncate", scope)
+        self._children(kind, node, scope._replace(verb="truncate", is_bounded=False))
+
+    def _nested(self, kind: str, node: Node, scope: Scope) -> None:
+        self._children(kind, node, self._inside(scope))
+
+    def _inside(self, scope: Scope) -> Scope:
+        depth = scope.depth + 1
+        self._depth = max(self._depth, depth)
+        return scope._replace(depth=depth)
 
     def _column(self, kind: str, node: Node, scope: Scope) -> None:
         fields = node["fields"]
         last = fields[-1].get("String")
         if last is None:
-            self._columns.add("*")
+            self._mentioned("*", scope)
             return
         name: str = last["sval"]
-        self._columns.add(name)
+        self._mentioned(name, scope)
         if len(fields) == 1:
             self._bare.add(name)
         elif name in ROW_FUNCTIONS:
-            self._columns.add("*")
+            self._mentioned("*", scope)
+
+    def _mentioned(self, name: str, scope: Scope) -> None:
+        self._columns.add(name)
+        if scope.decides:
+            self._deciding[name] = None
 
     def _indirection(self, kind: str, node: Node, scope: Scope) -> None:
         for item in node["indirection"]:
@@ -252,10 +328,13 @@ class Walk:
         self._children(kind, node, scope)
 
     def _join(self, kind: str, node: Node, scope: Scope) -> None:
-        if node.get("isNatural"):
-            self._columns.add("*")
-        self._columns.update(item["String"]["sval"] for item in node.get("usingClause", ()))
-        self._children(kind, node, scope, ("usingClause",))
+        decides = scope._replace(decides=True)
+        names = ["*"] if node.get("isNatural") else strings(node.get("usingClause", ()))
+        for name in names:
+            self._mentioned(name, decides)
+        if not scope.is_bounded and (names or bounds_rows(node.get("quals"))):
+            scope = scope._replace(is_bounded=True)
+        self._parts(kind, node, scope, ("usingClause",))
 
     def _named(self, kind: str, node: Node, scope: Scope) -> None:
         name = node.get(_COLUMN_NAMES[kind])
@@ -271,7 +350,10 @@ class Walk:
             call = function["List"]["items"][0].get("FuncCall")
             if call is not None:
                 self._ranges.add(strings(call["funcname"])[-1])
-        self._children(kind, node, scope)
+        self._making_rows(kind, node, scope)
+
+    def _making_rows(self, kind: str, node: Node, scope: Scope) -> None:
+        self._children(kind, node, scope._replace(decides=True))
 
     def _call(self, kind: str, node: Node, scope: Scope) -> None:
         names = strings(node["funcname"])
@@ -285,7 +367,7 @@ class Walk:
             self._add(effect, f"function {name}", scope)
         if names[-1] == "set_config":
             self._set_config(node.get("args", []))
-        self._children(kind, node, scope, ("funcname",))
+        self._parts(kind, node, scope, ("funcname",))
 
     def _set_config(self, arguments: list[Node]) -> None:
         self._set_by_call = True
@@ -308,7 +390,7 @@ class Walk:
     def _sublink(self, kind: str, node: Node, scope: Scope) -> None:
         if "operName" in node:
             self._operator(node["operName"], scope)
-        self._children(kind, node, scope, ("operName",))
+        self._children(kind, node, self._inside(scope), ("operName",))
 
     def _sort(self, kind: str, node: Node, scope: Scope) -> None:
         if "useOp" in node:
@@ -381,7 +463,15 @@ class Walk:
         "UpdateStmt": _change,
         "DeleteStmt": _change,
         "MergeStmt": _change,
+        "TruncateStmt": _truncate,
         "MergeWhenClause": _merge_when,
+        "OnConflictClause": _parts,
+        "InferClause": _parts,
+        "CaseExpr": _parts,
+        "CaseWhen": _parts,
+        "RangeSubselect": _nested,
+        "RangeTableFunc": _making_rows,
+        "JsonTable": _making_rows,
         "ReturningOption": _returning_option,
         "CopyStmt": _copy,
         "ExplainStmt": _explain,
