@@ -86,10 +86,12 @@ class Walk:
 
     def __init__(self, statements: list[Node]) -> None:
         self._effect = Effect.READ
+        self._apart = Effect.READ
         self._reason = ""
         self._verbs: list[str] = []
         self._objects: dict[tuple[str, str, tuple[str, ...] | None], bool] = {}
         self._functions: dict[str, None] = {}
+        self._calls: dict[str, None] = {}
         self._columns: set[str] = set()
         self._settings: list[tuple[str, str | None]] = []
         self._bare: set[str] = set()
@@ -115,6 +117,8 @@ class Walk:
                 for (verb, name, columns), is_bounded in self._objects.items()
             ),
             functions=tuple(self._functions),
+            calls=tuple(self._calls),
+            apart=self._apart,
             columns=frozenset(self._columns),
             outputs=outputs.of(self._statements[0]) if len(self._statements) == 1 else (),
             predicates=self._predicates(),
@@ -157,9 +161,14 @@ class Walk:
                     self._add(Effect.UNKNOWN, f"{kind} is not understood", scope)
                 self._children(kind, node, scope)
 
-    def _add(self, effect: Effect, reason: str, scope: Scope) -> None:
+    def _add(self, effect: Effect, reason: str, scope: Scope, call: str = "") -> None:
+        """A part of the statement can do this: the call of a function, or another."""
         if scope.planned and effect is not Effect.UNKNOWN:
             return
+        if not call:
+            self._apart = max(self._apart, effect, key=STRENGTH.__getitem__)
+        elif effect is not Effect.READ:
+            self._calls[call] = None
         if STRENGTH[effect] > STRENGTH[self._effect]:
             self._effect = effect
             self._reason = reason
@@ -362,12 +371,16 @@ class Walk:
         name = names[-1] if node.get("funcformat") == "COERCE_SQL_SYNTAX" else ".".join(names)
         self._functions[name] = None
         if effect is Effect.UNKNOWN:
-            self._add(effect, f"function {name} is volatile or not known", scope)
+            self._add(effect, f"function {name} is volatile or not known", scope, name)
         else:
-            self._add(effect, f"function {name}", scope)
+            self._add(effect, f"function {name}", scope, name)
         if names[-1] == "set_config":
             self._set_config(node.get("args", []))
         self._parts(kind, node, scope, ("funcname",))
+
+    def _call_procedure(self, kind: str, node: Node, scope: Scope) -> None:
+        self._add(Effect.UNKNOWN, "call", scope, ".".join(strings(node["funccall"]["funcname"])))
+        self._children(kind, node, scope)
 
     def _set_config(self, arguments: list[Node]) -> None:
         self._set_by_call = True
@@ -474,6 +487,7 @@ class Walk:
         "JsonTable": _making_rows,
         "ReturningOption": _returning_option,
         "CopyStmt": _copy,
+        "CallStmt": _call_procedure,
         "ExplainStmt": _explain,
         "VariableSetStmt": _set,
         "TransactionStmt": _transaction,
