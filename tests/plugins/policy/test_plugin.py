@@ -81,7 +81,7 @@ def test_a_first_use_is_told_once_and_remembered_across_sessions(policy: Policy)
     assert policy.on_statement(SESSION, prepared) == (FIRST,)
     assert policy.on_statement(SESSION, statement(text)) == (FIRST,)
     assert policy.on_statement(SESSION, statement(text)) is None
-    policy.on_session_end(SESSION, Reason(EndCode.CLIENT_LEFT))
+    policy.on_session_end(SESSION, Reason(code=EndCode.CLIENT_LEFT))
 
     again = replace(SESSION, id="s2")
     policy.on_connect(again, TARGET)
