@@ -183,12 +183,14 @@ class Use(Struct, frozen=True, kw_only=True):
         name: the object's, qualified by its schema where the text or the catalogue tells.
         columns: those that the verb touches, None where they are not known.
         is_bounded: a WHERE, a LIMIT or a join's condition bounds the rows that it touches.
+        via: the view or function whose definition it stands in, "" for the statement's own text.
     """
 
     verb: str
     name: str
     columns: tuple[str, ...] | None = None
     is_bounded: bool = True
+    via: str = ""
 
 
 class Origin(Struct, frozen=True):

@@ -42,7 +42,7 @@ _NAMED_BY_MEMBER: Final = {
         "IS_XMLROOT": "xmlroot",
     },
 }
-_UNNAMED: Final = "?column?"
+UNNAMED: Final = "?column?"
 
 
 def of(statement: Node) -> tuple[Output, ...]:
@@ -132,7 +132,7 @@ def _targets(targets: Iterable[Node], ranges: frozenset[str] | None) -> tuple[Ou
         value: Node = target["val"]
         if _is_star(value):
             return ()
-        name = target.get("name") or _name(value) or _UNNAMED
+        name = target.get("name") or name_of(value) or UNNAMED
         origins = _mentioned(value, ranges)
         outputs.append(Output(name=name, origins=origins, is_direct=bool(origins) and "ColumnRef" in value))
     return tuple(outputs)
@@ -174,7 +174,7 @@ def _mentioned(expression: Node, ranges: frozenset[str] | None) -> tuple[Origin,
     return tuple(Origin("", name) for name in sorted(names))
 
 
-def _name(node: Node) -> str:
+def name_of(node: Node) -> str:
     """The name that PostgreSQL gives to an expression, or ""."""
     weak = ""
     while node:

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from postgast import pg_query_pb2
 
-from gatepost.values import Effect, Facts, Origin, Use
+from gatepost.values import Effect, Facts, Origin, Output, Use
 from gatepost_sql import outputs
 from gatepost_sql.deciding import CLAUSES as DECIDING
 from gatepost_sql.deciding import (
@@ -28,7 +28,10 @@ from gatepost_sql.effects import (
     TRANSACTION_VERBS,
     verb_of,
 )
-from gatepost_sql.functions import FUNCTIONS, OPERATORS, ROW_FUNCTIONS
+from gatepost_sql.functions import BUILT_IN, ROW_FUNCTIONS
+from gatepost_sql.lineage import Lineage
+from gatepost_sql.meanings import WORDS
+from gatepost_sql.names import Names
 from gatepost_sql.tree import Node, constant, is_cte, range_name, relation_name, strings, target_names
 
 # A member that is a node is written as {"Kind": {…}}; where the grammar allows one kind alone, as {…}. These are those:
@@ -54,6 +57,13 @@ _SETTINGS_VIEWS: Final = frozenset({"pg_settings", "pg_catalog.pg_settings"})
 
 _SAMPLING: Final = frozenset({"system", "bernoulli"})
 
+_NOTHING_PREPARED: Final[Mapping[str, Facts]] = {}
+
+_NO_TYPE: Final = ("",)
+
+# What else is done with the rows of a table, so that it must be known.
+_TOUCHING: Final = frozenset({"truncate", "lock", "vacuum", "analyze", "cluster", "refresh"})
+
 # Parts of a SELECT that are looked at for themselves.
 _NOT_READ: Final = frozenset({"withClause", "intoClause", "lockingClause"})
 _READ_APART: Final = _NOT_READ | DECIDING
@@ -71,6 +81,7 @@ class Scope(NamedTuple):
         depth: how many queries it is in.
         is_bounded: something bounds the rows of a table named here.
         decides: it decides which rows come, in what order or in which groups.
+        is_followed: it is part of a query that `Lineage` follows.
     """
 
     verb: str = "select"
@@ -79,12 +90,25 @@ class Scope(NamedTuple):
     depth: int = 1
     is_bounded: bool = True
     decides: bool = False
+    is_followed: bool = False
 
 
 class Walk:
-    """Gathers the facts of a list of statements."""
+    """Gathers the facts of a list of statements.
 
-    def __init__(self, statements: list[Node]) -> None:
+    Args:
+        names: what names stand for; None: nothing but the text tells.
+        prepared: what EXECUTE runs, by name.
+    """
+
+    def __init__(
+        self, statements: list[Node], names: Names | None = None, prepared: Mapping[str, Facts] = _NOTHING_PREPARED
+    ) -> None:
+        self._names = names
+        self._words = WORDS if names is None else names
+        self._prepared = prepared
+        self._followed: list[Lineage] = []
+        self._outputs: tuple[Output, ...] | None = None
         self._effect = Effect.READ
         self._apart = Effect.READ
         self._reason = ""
@@ -99,8 +123,10 @@ class Walk:
         self._deciding: dict[str, None] = {}
         self._renamed: set[str] = set()
         self._depth = 1
+        self._executed: list[Facts] = []
         self._stack: list[tuple[str, Node, Scope]] = []
         self._statements = statements
+        self._root = _shown(statements[0])
         self._set_by_call = False
         for statement in statements:
             self._statement(statement)
@@ -108,27 +134,48 @@ class Walk:
             self._columns.add("*")
 
     def facts(self, fingerprint: str) -> Facts:
+        uses = tuple(
+            Use(verb=verb, name=name, columns=columns, is_bounded=is_bounded)
+            for (verb, name, columns), is_bounded in self._objects.items()
+        )
+        for part in self._followed:
+            uses += part.uses
+        for known in self._executed:
+            uses += known.objects
         return Facts(
             effect=self._effect,
             statements=len(self._statements),
             verbs=tuple(self._verbs),
-            objects=tuple(
-                Use(verb=verb, name=name, columns=columns, is_bounded=is_bounded)
-                for (verb, name, columns), is_bounded in self._objects.items()
-            ),
+            objects=uses,
             functions=tuple(self._functions),
             calls=tuple(self._calls),
             apart=self._apart,
             columns=frozenset(self._columns),
-            outputs=outputs.of(self._statements[0]) if len(self._statements) == 1 else (),
+            outputs=self._shown() if len(self._statements) == 1 else (),
             predicates=self._predicates(),
+            is_resolved=self._names is not None and all(part.is_resolved for part in self._followed),
             depth=self._depth,
             settings=tuple(self._settings),
             fingerprint=fingerprint,
             reason=self._reason,
         )
 
+    def _shown(self) -> tuple[Output, ...]:
+        if self._outputs is None and self._names is None:
+            return outputs.of(self._statements[0])
+        return self._outputs or ()
+
     def _predicates(self) -> tuple[Origin, ...] | None:
+        every = [known.predicates for known in self._executed]
+        every += [part.predicates for part in self._followed] if self._names else [self._predicates_by_name()]
+        found: dict[Origin, None] = {}
+        for predicates in every:
+            if predicates is None:
+                return None
+            found.update(dict.fromkeys(predicates))
+        return tuple(found)
+
+    def _predicates_by_name(self) -> tuple[Origin, ...] | None:
         """The columns that decide, by name; None if a name may be a whole row, or what a query inside calls another."""
         names = self._deciding.keys()
         if "*" in names or not self._renamed.isdisjoint(names) or not self._ranges.isdisjoint(names & self._bare):
@@ -161,14 +208,14 @@ class Walk:
                     self._add(Effect.UNKNOWN, f"{kind} is not understood", scope)
                 self._children(kind, node, scope)
 
-    def _add(self, effect: Effect, reason: str, scope: Scope, call: str = "") -> None:
-        """A part of the statement can do this: the call of a function, or another."""
+    def _add(self, effect: Effect, reason: str, scope: Scope, calls: tuple[str, ...] = ()) -> None:
+        """A part of the statement can do this: the call of what may be these functions, or another."""
         if scope.planned and effect is not Effect.UNKNOWN:
             return
-        if not call:
+        if not calls:
             self._apart = max(self._apart, effect, key=STRENGTH.__getitem__)
         elif effect is not Effect.READ:
-            self._calls[call] = None
+            self._calls.update(dict.fromkeys(calls))
         if STRENGTH[effect] > STRENGTH[self._effect]:
             self._effect = effect
             self._reason = reason
@@ -199,6 +246,7 @@ class Walk:
             self._children(kind, chosen, scope._replace(decides=True))
 
     def _use(self, verb: str, name: str, columns: list[str] | None = None, is_bounded: bool = True) -> None:
+        name = self._words.created(name) if verb == "create" else self._words.known(name)
         key = (verb, name, tuple(columns) if columns else None)
         self._objects[key] = is_bounded and self._objects.get(key, True)
         self._columns.update(columns or ())
@@ -219,7 +267,25 @@ class Walk:
             visible = visible | {cte["ctename"]}
         return scope._replace(ctes=visible)
 
+    def _lineage(self, names: Names, scope: Scope) -> Lineage:
+        def doubt(effect: Effect, reason: str) -> None:
+            self._add(effect, reason, scope)
+
+        lineage = Lineage(names, doubt, lambda verb: "select" if scope.planned else verb)
+        self._followed.append(lineage)
+        return lineage
+
+    def _follow(self, kind: str, node: Node, scope: Scope) -> Scope:
+        """Let `Lineage` follow a query that is no part of another."""
+        if self._names is None or scope.is_followed:
+            return scope
+        shown = self._lineage(self._names, scope).outputs(kind, node)
+        if node is self._root:
+            self._outputs = shown
+        return scope._replace(is_followed=True)
+
     def _select(self, kind: str, node: Node, scope: Scope) -> None:
+        scope = self._follow(kind, node, scope)
         scope = self._with(node, scope._replace(verb="select", is_bounded=is_bounded(node)))
         into = node.get("intoClause")
         if into is not None:
@@ -243,17 +309,21 @@ class Walk:
     def _change(self, kind: str, node: Node, scope: Scope) -> None:
         verb, effect = STATEMENTS[kind]
         self._add(effect, verb, scope)
+        scope = self._follow(kind, node, scope)
         name = relation_name(node["relation"])
         self._ranges.update((range_name(node["relation"]), "excluded", "old", "new"))
         # An UPDATE's targets have names, a MERGE's are in its branches, an INSERT's are these.
-        targets = node.get("cols") or node.get("targetList") or ()
-        bounded = is_bounded_change(kind, node)
-        self._use("select" if scope.planned else verb, name, target_names(targets), bounded)
+        targets = target_names(node.get("cols") or node.get("targetList") or ())
         conflict = node.get("onConflictClause", {})
-        if "targetList" in conflict:
-            self._use("select" if scope.planned else "update", name, target_names(conflict["targetList"]))
-        if "returningClause" in node:
-            self._use("select", name, is_bounded=bounded)
+        also = target_names(conflict.get("targetList", ()))
+        self._columns.update((*targets, *also))
+        bounded = is_bounded_change(kind, node)
+        if not scope.is_followed:
+            self._use("select" if scope.planned else verb, name, targets, bounded)
+            if "targetList" in conflict:
+                self._use("select" if scope.planned else "update", name, also)
+            if "returningClause" in node:
+                self._use("select", name, is_bounded=bounded)
         if name in _SETTINGS_VIEWS:
             self._settings.append(("*", None))
         scope = self._with(node, scope._replace(verb="select", is_bounded=bounded))
@@ -275,10 +345,29 @@ class Walk:
             self._add(Effect.WRITE, verb, scope)
         if "relation" in node:
             columns = [item["String"]["sval"] for item in node.get("attlist", ())]
-            self._use(verb, relation_name(node["relation"]), columns, coming)
+            if self._names is None:
+                self._use(verb, relation_name(node["relation"]), columns, coming)
+            else:
+                self._outputs = self._lineage(self._names, scope).table(verb, node["relation"], columns)
             if not columns:
                 self._columns.add("*")
         self._children(kind, node, scope, ("relation", "attlist", "options"))
+
+    def _execute(self, kind: str, node: Node, scope: Scope) -> None:
+        known = self._prepared.get(node["name"])
+        if known is None:
+            self._add(Effect.UNKNOWN, "execute runs a statement that is not known", scope)
+        else:
+            self._add(known.effect, known.reason, scope, known.calls)
+            if known.apart is not None:
+                self._apart = max(self._apart, known.apart, key=STRENGTH.__getitem__)
+            self._executed.append(known)
+            self._functions.update(dict.fromkeys(known.functions))
+            self._columns.update(known.columns)
+            self._settings += known.settings
+            if node is self._root:
+                self._outputs = known.outputs
+        self._children(kind, node, scope)
 
     def _explain(self, kind: str, node: Node, scope: Scope) -> None:
         analyze = any(
@@ -291,7 +380,11 @@ class Walk:
         self._ranges.add(range_name(node))
         if "alias" in node:
             self._renamed.update(strings(node["alias"].get("colnames", ())))
-        if scope.verb != "select" or not is_cte(node, scope.ctes):
+        if scope.is_followed:
+            return
+        if self._names is not None and scope.verb in _TOUCHING:
+            self._lineage(self._names, scope).table(scope.verb, node, [])
+        elif scope.verb != "select" or not is_cte(node, scope.ctes):
             self._use(scope.verb, relation_name(node), is_bounded=scope.is_bounded)
 
     def _aliased(self, kind: str, node: Node, scope: Scope) -> None:
@@ -348,7 +441,7 @@ class Walk:
     def _named(self, kind: str, node: Node, scope: Scope) -> None:
         name = node.get(_COLUMN_NAMES[kind])
         if name is not None:
-            self._columns.add(name)
+            self._mentioned(name, scope)
         self._children(kind, node, scope)
 
     def _mention(self, kind: str, node: Node, scope: Scope) -> None:
@@ -366,20 +459,22 @@ class Walk:
 
     def _call(self, kind: str, node: Node, scope: Scope) -> None:
         names = strings(node["funcname"])
-        builtin = len(names) == 1 or (len(names) == 2 and names[0] == "pg_catalog")
-        effect = FUNCTIONS.get(names[-1], Effect.UNKNOWN) if builtin else Effect.UNKNOWN
-        name = names[-1] if node.get("funcformat") == "COERCE_SQL_SYNTAX" else ".".join(names)
-        self._functions[name] = None
-        if effect is Effect.UNKNOWN:
-            self._add(effect, f"function {name} is volatile or not known", scope, name)
-        else:
-            self._add(effect, f"function {name}", scope, name)
+        meaning = self._words.call(names, len(node.get("args", ())))
+        called = meaning.functions
+        if not meaning.functions or (names[-1] in BUILT_IN and len(names) == 1):
+            is_syntax = node.get("funcformat") == "COERCE_SQL_SYNTAX"
+            called += (names[-1] if is_syntax else ".".join(names),)
+        self._functions.update(dict.fromkeys(called))
+        self._add(meaning.effect, meaning.reason, scope, called)
         if names[-1] == "set_config":
             self._set_config(node.get("args", []))
         self._parts(kind, node, scope, ("funcname",))
 
     def _call_procedure(self, kind: str, node: Node, scope: Scope) -> None:
-        self._add(Effect.UNKNOWN, "call", scope, ".".join(strings(node["funccall"]["funcname"])))
+        call = node["funccall"]
+        names = strings(call["funcname"])
+        called = self._words.call(names, len(call.get("args", ()))).functions or (".".join(names),)
+        self._add(Effect.UNKNOWN, "call", scope, called)
         self._children(kind, node, scope)
 
     def _set_config(self, arguments: list[Node]) -> None:
@@ -390,9 +485,8 @@ class Walk:
         self._settings.append(("*", None) if name is None or "\\" in name else (name.lower(), value))
 
     def _operator(self, names: list[Node], scope: Scope) -> None:
-        parts = strings(names)
-        if parts[-1] not in OPERATORS or (len(parts) > 1 and parts[0] != "pg_catalog"):
-            self._add(Effect.UNKNOWN, "an operator is not built in", scope)
+        meaning = self._words.operator(strings(names))
+        self._add(meaning.effect, meaning.reason, scope)
 
     def _expression(self, kind: str, node: Node, scope: Scope) -> None:
         # The grammar puts the word BETWEEN where the operator's name would be.
@@ -411,9 +505,8 @@ class Walk:
         self._children(kind, node, scope, ("useOp",))
 
     def _conversion(self, kind: str, node: Node, scope: Scope) -> None:
-        names = strings(node.get("typeName", {}).get("names", []))
-        if len(names) > 1 and names[0] != "pg_catalog":
-            self._add(Effect.UNKNOWN, "a conversion to a type that is not built in", scope)
+        meaning = self._words.conversion(strings(node.get("typeName", {}).get("names", ())) or _NO_TYPE)
+        self._add(meaning.effect, meaning.reason, scope)
         self._children(kind, node, scope, ("typeName",))
 
     def _set(self, kind: str, node: Node, scope: Scope) -> None:
@@ -479,7 +572,6 @@ class Walk:
         "TruncateStmt": _truncate,
         "MergeWhenClause": _merge_when,
         "OnConflictClause": _parts,
-        "InferClause": _parts,
         "CaseExpr": _parts,
         "CaseWhen": _parts,
         "RangeSubselect": _nested,
@@ -489,6 +581,7 @@ class Walk:
         "CopyStmt": _copy,
         "CallStmt": _call_procedure,
         "ExplainStmt": _explain,
+        "ExecuteStmt": _execute,
         "VariableSetStmt": _set,
         "TransactionStmt": _transaction,
         "DiscardStmt": _discard,
@@ -516,3 +609,9 @@ class Walk:
         "JsonTableColumn": _conversion,
         "RangeTableFuncCol": _conversion,
     }
+
+
+def _shown(statement: Node) -> Node:
+    """The query whose outputs are those of a statement, or the statement itself."""
+    ((kind, node),) = statement.items()
+    return next(iter(node["query"].values())) if kind == "CopyStmt" and "query" in node else node

@@ -53,7 +53,7 @@ def predicates(text: str) -> set[str] | None:
         ("update t set a = 1 where b = 2", "b"),
         ("delete from t using u where t.b = u.c", "bc"),
         ("merge into t using u on t.b = u.c when matched and d > 1 then delete", "bcd"),
-        ("insert into t values (1) on conflict (a) do update set b = 1 where t.c = 1", "c"),
+        ("insert into t values (1) on conflict (a) do update set b = 1 where t.c = 1", "ac"),
         ("copy (select a from t where b = 1) to stdout", "b"),
         ("explain select a from t where b = 1", "b"),
     ],
