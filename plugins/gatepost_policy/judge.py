@@ -35,7 +35,7 @@ class Ruling(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A role, and those of its rules that hold for a session now. `objection`: none does."""
+    """A role, and those of its rules that hold for a session now. `objection`: why none does."""
 
     role: Role
     rules: tuple[Rule, ...]
@@ -46,10 +46,6 @@ class Standings(NamedTuple):
     """All that an identity is allowed on a target, from where it is, at a time."""
 
     each: tuple[Standing, ...]
-
-    @property
-    def is_read_only(self) -> bool:
-        return all(standing.role.is_read_only for standing in self.each)
 
     def judge(self, facts: Facts, length: int) -> Ruling:
         """What comes of a statement with these facts and so many characters.

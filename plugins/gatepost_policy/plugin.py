@@ -110,7 +110,8 @@ class Policy:
     def on_connect(self, session: Session, target: Target) -> Restriction | None:
         watch = self._watches[session.id] = Watch()
         self._turn(watch, session, time.time())
-        return Restriction(read_only=True) if watch.standings.is_read_only else None
+        is_read_only = all(each.role.is_read_only(session.target) for each in watch.standings.each)
+        return Restriction(read_only=True) if is_read_only else None
 
     @hookimpl
     def on_session_end(self, session: Session, reason: Reason) -> None:

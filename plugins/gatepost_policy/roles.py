@@ -161,9 +161,9 @@ class Role:
         has_columns = any(pattern.columns for rule in self.rules for pattern in rule.patterns)
         self._needs_catalogue = bool(config.deny) or has_columns if required is None else required
 
-    @property
-    def is_read_only(self) -> bool:
-        return all(rule.verbs <= READ_ONLY_VERBS for rule in self.rules if rule.is_allow)
+    def is_read_only(self, target: str) -> bool:
+        """Whether nothing that it may do on a target, whenever and from wherever, needs a session that can write."""
+        return all(rule.verbs <= READ_ONLY_VERBS for rule in self.rules if rule.is_allow and rule.may_hold(target))
 
     def objection(self, facts: Facts, length: int) -> Finding | None:
         """Why the role allows nothing of a statement, if it does not."""

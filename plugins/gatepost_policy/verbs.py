@@ -131,11 +131,22 @@ def _columns(use: Use, verb: Verb, facts: Facts) -> tuple[str, ...] | None:
     """The columns that a deed touches, () where columns do not matter, None where they are not known."""
     if verb not in COLUMN_VERBS:
         return ()
-    if use.columns is None and use.verb == "select" and not facts.is_resolved:
-        names = {each.name for each in facts.objects}
-        # Of the only table of a statement no other columns can be read than those that occur.
-        return tuple(sorted(facts.columns)) if len(names) == 1 and "*" not in facts.columns else None
+    if use.columns is None and not facts.is_resolved and _is_plain_read(facts):
+        return tuple(sorted(facts.columns))
     return use.columns
+
+
+def _is_plain_read(facts: Facts) -> bool:
+    """Whether the text proves by itself that of its only table no other columns are read than those that it names."""
+    return (
+        facts.effect is Effect.READ
+        and facts.statements == 1
+        and len({use.name for use in facts.objects}) == 1
+        and "*" not in facts.columns
+        and facts.predicates is not None
+        and bool(facts.outputs)
+        and all(output.origins is not None for output in facts.outputs)
+    )
 
 
 def _calls(facts: Facts) -> Iterator[Deed]:
