@@ -199,7 +199,7 @@ class Role:
         if is_unresolved and (rule is None or rule.is_allow or column is None):
             return Finding(f"{self.key}.require_catalogue", Why.UNRESOLVED)
         if rule is None:
-            harmless = is_harmless(deed.verb, str(place))
+            harmless = is_harmless(deed.verb, place, column)
             return Finding("policy.builtin") if harmless else Finding(f"{self.key}: no rule", Why.NOT_ALLOWED)
         if not rule.is_allow:
             return Finding(rule.name, Why.DENIED)

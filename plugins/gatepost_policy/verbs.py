@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from gatepost import Effect, Facts, Use
-from gatepost_policy.patterns import Glob
+from gatepost_policy.patterns import Glob, Pattern, Place
 
 Deed: TypeAlias = Use
 
@@ -173,18 +173,18 @@ def _plain(function: str) -> str:
 
 _lists = tomllib.loads(resources.files(__package__).joinpath("builtin.toml").read_text("utf-8"))
 _HARMLESS: Final = {
-    Verb.SET: frozenset(_lists["harmless"]["settings"]),
-    Verb.CALL: frozenset(_lists["harmless"]["functions"]),
-    Verb.SELECT: frozenset(_lists["harmless"]["relations"]),
+    verb: tuple(Pattern.parse(text) for text in _lists["harmless"][kind])
+    for verb, kind in ((Verb.SET, "settings"), (Verb.CALL, "functions"), (Verb.SELECT, "relations"))
 }
 _GUARDED_SETTINGS: Final = frozenset(_lists["guarded"]["settings"])
 _GUARDED_FUNCTIONS: Final = tuple(map(Glob, _lists["guarded"]["functions"]))
 _GUARDED_SCHEMAS: Final = tuple(map(Glob, _lists["guarded"]["schemas"]))
 
 
-def is_harmless(verb: str, name: str) -> bool:
+def is_harmless(verb: str, place: Place, column: str | None) -> bool:
     """Whether a deed needs no rule: drivers and sessions do it by themselves (`builtin.toml`)."""
-    return name in _HARMLESS.get(Verb(verb), ())
+    patterns = _HARMLESS.get(Verb(verb), ())
+    return any(each.matches(place) and each.specificity(column, column == "") is not None for each in patterns)
 
 
 def is_guarded_setting(name: str) -> bool:
