@@ -23,7 +23,17 @@ from gatepost.adapter import (
     TlsInfo,
 )
 from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, UpstreamFault
-from gatepost.values import Deny, EndCode, Identity, Reason, Statement, UpstreamCredentials, Verdict, Verifier
+from gatepost.values import (
+    Deny,
+    EndCode,
+    Identity,
+    Reason,
+    Restriction,
+    Statement,
+    UpstreamCredentials,
+    Verdict,
+    Verifier,
+)
 from gatepost_postgres import messages, sqlstate
 from gatepost_postgres.auth import Authentication
 from gatepost_postgres.cancel import CancelUpstream
@@ -83,7 +93,7 @@ class PostgresSession(ProtocolSession):
     def authenticated(self, answer: Identity | Verifier | Deny | None) -> list[Action]:
         return self._collect(self._authentication.answered(answer) if self._authentication else ())
 
-    def connected(self, credentials: UpstreamCredentials) -> list[Action]:
+    def connected(self, credentials: UpstreamCredentials, restriction: Restriction) -> list[Action]:
         assert self._request is not None
         password = credentials.password.reveal() if credentials.password else ""
         if "\0" in credentials.user + credentials.database + password:

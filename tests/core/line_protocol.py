@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -23,9 +23,12 @@ from gatepost import (
     Identity,
     Outcome,
     Reason,
+    Restriction,
     Shown,
     Statement,
+    Target,
     UpstreamCredentials,
+    Use,
     Verdict,
     Verifier,
 )
@@ -34,6 +37,7 @@ from gatepost.adapter import (
     Action,
     Ask,
     Authenticate,
+    Catalogue,
     Close,
     Connect,
     Ended,
@@ -44,6 +48,7 @@ from gatepost.adapter import (
     Serving,
     Side,
     TlsInfo,
+    TlsTerms,
 )
 
 
@@ -102,7 +107,7 @@ class LineSession:
             return [Connect(answer)]
         return [SendClient(b"REFUSED\n"), Close(Reason(code=EndCode.REFUSED, text="refused"))]
 
-    def connected(self, credentials: UpstreamCredentials) -> list[Action]:
+    def connected(self, credentials: UpstreamCredentials, restriction: Restriction) -> list[Action]:
         self.serving = True
         return [SendClient(b"WELCOME\n"), Serving(), *self._client()]
 
@@ -128,6 +133,11 @@ class LineSession:
         return None
 
 
+class LineCatalogue:
+    read_at = 0.0
+    tables: Mapping[str, tuple[str, ...]] = {}
+
+
 class LineAdapter:
     name = "line"
     default_port = 1
@@ -138,3 +148,12 @@ class LineAdapter:
 
     def shown(self, output: Iterable[bytes]) -> Iterator[Shown]:
         return iter(())
+
+    def facts(self, text: str, catalogue: Catalogue | None = None) -> Facts:
+        return Facts(effect=Effect.READ if text.startswith("read") else Effect.WRITE, is_resolved=catalogue is not None)
+
+    async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
+        return LineCatalogue()
+
+    def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
+        return [f"{role} may {use.verb} {use.name}" for use in uses]

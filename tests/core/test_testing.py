@@ -190,7 +190,7 @@ class Lines:
     def authenticated(self, answer: object) -> list[Action]:
         return [Connect(AGENT)] if answer is AGENT else [Close(Reason(code=EndCode.REFUSED))]
 
-    def connected(self, credentials: object) -> list[Action]:
+    def connected(self, credentials: object, restriction: object) -> list[Action]:
         return [Serving(), *self._next(CLIENT)]
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:

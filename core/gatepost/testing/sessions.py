@@ -20,6 +20,7 @@ from gatepost.adapter import (
     Ended,
     Environment,
     ProtocolSession,
+    Redefined,
     SendClient,
     SendUpstream,
     Serving,
@@ -39,6 +40,7 @@ from gatepost.values import (
     Notice,
     Outcome,
     Reason,
+    Restriction,
     Result,
     Rewrite,
     Row,
@@ -124,6 +126,7 @@ def _allow(statement: Statement) -> Verdict | None:
 
 
 UPSTREAM_CREDENTIALS: Final = UpstreamCredentials(user="service", password=Secret("upstream-password"))
+_UNRESTRICTED: Final = Restriction()
 TLS: Final = TlsInfo(version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384")
 
 _LAST: Final = (Ask, Authenticate, Connect, StartTls, Close)
@@ -138,6 +141,7 @@ class Player:
         judge: the verdict on a statement, or None to leave the question open until `resolve`.
         authenticate: the answer to `Authenticate`.
         credentials: the answer to `Connect`, or the fault for which there is no connection.
+        restriction: what the session may not do upstream.
         tls: what a TLS handshake comes to.
 
     Attributes:
@@ -147,6 +151,7 @@ class Player:
         ended: each statement that ended, with its outcome.
         serving: the handshakes are over.
         cancelled: the cancel requests that were made.
+        redefined: how often the catalogue was said to be stale.
         closed: why the session closed, or None.
     """
 
@@ -157,6 +162,7 @@ class Player:
         judge: Callable[[Statement], Verdict | None] = _allow,
         authenticate: Callable[[Authenticate], Identity | Verifier | Deny | None] = _accept,
         credentials: UpstreamCredentials | Fault = UPSTREAM_CREDENTIALS,
+        restriction: Restriction = _UNRESTRICTED,
         tls: TlsInfo = TLS,
     ) -> None:
         self.session = session
@@ -167,10 +173,12 @@ class Player:
         self.ended: list[tuple[Statement, Outcome]] = []
         self.serving = False
         self.cancelled: list[Cancel] = []
+        self.redefined = 0
         self.closed: Reason | None = None
         self._judge = judge
         self._authenticate = authenticate
         self._credentials = credentials
+        self._restriction = restriction
         self._tls = tls
         self._open: Statement | None = None
         self._held = bytearray()
@@ -247,6 +255,8 @@ class Player:
                 self.ended.append((action.statement, action.outcome))
             case Cancel():
                 self.cancelled.append(action)
+            case Redefined():
+                self.redefined += 1
             case Close():
                 self.closed = action.reason
             case StartTls():
@@ -256,7 +266,7 @@ class Player:
             case Connect():
                 if isinstance(self._credentials, Fault):
                     return partial(self.session.fault, self._credentials, EndCode.UPSTREAM_FAULT)
-                return partial(self.session.connected, self._credentials)
+                return partial(self.session.connected, self._credentials, self._restriction)
             case Ask():
                 self.asked.append(action.statement)
                 verdict = self._judge(action.statement)
