@@ -17,6 +17,7 @@ from gatepost.config import LimitsConfig, ListenTls, Settings, TargetConfig, Ups
 from gatepost_agents import AgentsConfig
 from gatepost_audit import AuditConfig
 from gatepost_mask import MaskConfig
+from gatepost_opa import OpaConfig
 from gatepost_secrets import Login
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -28,6 +29,7 @@ TABLES = {
     "plugins.agents.": AgentsConfig,
     "plugins.secrets.targets.NAME.": Login,
     "plugins.mask.": MaskConfig,
+    "plugins.opa.": OpaConfig,
     "plugins.audit.": AuditConfig,
 }
 
