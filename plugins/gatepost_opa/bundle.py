@@ -61,18 +61,23 @@ def read(place: Path) -> Sources:
 
 
 def _files(place: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Each file's path within the policy, and its content, up to one byte more than may be read in all."""
+    """Each of its own files' path within the policy, and its content, up to one byte more than may be read in all."""
     if place.is_dir():
         for file in sorted(place.rglob("*")):
-            if file.is_file():
+            if _matters(file.name) and file.is_file():
                 with file.open("rb") as stream:
                     yield PurePosixPath(file.relative_to(place)), stream.read(MOST_BYTES + 1)
         return
     with tarfile.open(place, "r:gz") as archive:
         for member in archive:
-            content = archive.extractfile(member) if member.isfile() else None
+            path = PurePosixPath(member.name.lstrip("/"))
+            content = archive.extractfile(member) if _matters(path.name) and member.isfile() else None
             if content is not None:
-                yield PurePosixPath(member.name.lstrip("/")), content.read(MOST_BYTES + 1)
+                yield path, content.read(MOST_BYTES + 1)
+
+
+def _matters(name: str) -> bool:
+    return name.endswith(".rego") or name == _DATA or name in _NOT_READ
 
 
 def _merge(data: dict[str, Any], path: PurePosixPath, content: bytes) -> None:

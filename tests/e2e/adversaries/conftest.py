@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.certificates import Authority
+from tests.e2e.adversaries.house import House, open_house, rego
+from tests.servers import database, gates
+
+POLICIES = {"opa": rego}
+
+
+@pytest.fixture(scope="module", params=POLICIES)
+def house(
+    request: pytest.FixtureRequest, binaries: Path, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    """The shop, once for each module and each plugin that has a policy."""
+    folder = tmp_path_factory.mktemp("house")
+    certificate, key = authority.server()
+    target = f"""
+[targets.shop.tls]
+mode = "optional"
+certificate = "{certificate}"
+key = "{key}"
+"""
+    with database(binaries) as postgres, gates(folder) as make:
+        yield open_house(postgres, make, POLICIES[request.param](folder), target)
