@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 from tests.certificates import Authority
-from tests.e2e.adversaries.house import House, open_house, rego
-from tests.servers import database, gates
+
+pytest.register_assert_rewrite("tests.e2e.adversaries.house")
+
+from tests.e2e.adversaries.house import House, open_house, rego  # noqa: E402
+from tests.servers import database, gates  # noqa: E402
 
 POLICIES = {"opa": rego}
 
@@ -18,7 +21,8 @@ def house(
     """The shop, once for each module and each plugin that has a policy."""
     folder = tmp_path_factory.mktemp("house")
     certificate, key = authority.server()
-    target = f"""
+    target = f"""\
+database = "shop"
 [targets.shop.tls]
 mode = "optional"
 certificate = "{certificate}"
