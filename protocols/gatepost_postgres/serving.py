@@ -24,11 +24,15 @@ from gatepost_sql import facts
 _SMALL_BYTES: Final = 10_000
 _LARGE: Final = frozenset((messages.QUERY, messages.PARSE, messages.BIND, messages.FUNCTION_CALL, messages.COPY_FAIL))
 
+_BEHIND_LIMITED: Final = frozenset((messages.COPY_DONE, messages.COPY_FAIL, messages.FLUSH, messages.TERMINATE))
+
 _DURING: Final = {
     Mode.SKIPPING: frozenset((messages.SYNC, messages.TERMINATE)),
     Mode.COPYING_IN: frozenset(
         (messages.COPY_DONE, messages.COPY_FAIL, messages.FLUSH, messages.SYNC, messages.TERMINATE)
     ),
+    Mode.LIMITED: _BEHIND_LIMITED | {messages.SYNC},
+    Mode.HELD: _BEHIND_LIMITED,
 }
 
 
@@ -157,6 +161,11 @@ class ServingPhase:
             elif ledger.mode and kind not in _DURING[ledger.mode]:
                 if ledger.mode == Mode.COPYING_IN:
                     raise ClientFault("a message was sent where the database waits for COPY data")
+                if ledger.mode >= Mode.LIMITED:
+                    if owed:
+                        return self._stall(position)
+                    ledger.mode = Mode.NORMAL
+                    continue
                 change = b""
             elif len(owed) >= pipeline:
                 return self._stall(position)
