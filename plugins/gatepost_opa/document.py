@@ -34,28 +34,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import msgspec
 
-from gatepost import Session, Statement
+from gatepost import Facts, Session, Statement
 
 Redact: TypeAlias = Callable[[str], str]
 
+FACTS = 256
+"""How many statements' facts to keep as they are told: most statements have been seen before."""
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
-def describe(
-    session: Session, statement: Statement, redact: Redact, *, now: float | None, send_text: bool
-) -> dict[str, Any]:
-    """The input for a statement. `now` is in Unix seconds; None leaves the time out."""
-    document = {
-        "identity": _identity(session),
-        "session": _redacted(_session(session), redact),
-        "statement": _redacted(_statement(statement, send_text), redact),
-        "facts": _redacted(msgspec.to_builtins(statement.facts, order="deterministic"), redact),
-    }
-    return document if now is None else document | {"time": _time(now)}
+class Describer:
+    """Tells a policy of statements.
+
+    Args:
+        redact: the text as it may be told.
+        send_text: tell the statement's text too.
+    """
+
+    def __init__(self, redact: Redact, *, send_text: bool) -> None:
+        self._redact = redact
+        self._send_text = send_text
+        self._encoder = msgspec.json.Encoder()
+        self._facts = lru_cache(maxsize=FACTS)(self._encoded)
+
+    def describe(self, session: Session, statement: Statement, now: float | None) -> bytes:
+        """The input for a statement, in JSON. `now` is in Unix seconds; None leaves the time out."""
+        document = {
+            "identity": _identity(session),
+            "session": _redacted(_session(session), self._redact),
+            "statement": _redacted(_statement(statement, self._send_text), self._redact),
+            "facts": self._facts(statement.facts),
+        }
+        return self._encoder.encode(document if now is None else document | {"time": _time(now)})
+
+    def _encoded(self, facts: Facts) -> msgspec.Raw:
+        told = _redacted(msgspec.to_builtins(facts, order="deterministic"), self._redact)
+        return msgspec.Raw(self._encoder.encode(told))
 
 
 def _identity(session: Session) -> dict[str, Any] | None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Meta, Struct
 
 from gatepost import (
@@ -30,7 +29,7 @@ from gatepost import (
 )
 from gatepost.toml import fault_at
 from gatepost_opa import bundle, decision
-from gatepost_opa.document import describe
+from gatepost_opa.document import Describer
 from gatepost_opa.local import LocalPolicy
 from gatepost_opa.server import ServerPolicy, ServerUrl, context
 
@@ -42,7 +41,6 @@ logger = logging.getLogger("gatepost.opa")
 INPUT_BYTES = 128 << 10
 """A policy takes longer for a longer input; a statement that names more than this is nobody's."""
 _KEY = ("plugins", "opa")
-_encoder = msgspec.json.Encoder()
 
 DecisionPath = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$", max_length=200)]
 
@@ -108,7 +106,7 @@ class Opa:
     @hookimpl
     def on_start(self, gateway: Gateway) -> Awaitable[None] | None:
         """Raises ConfigFault for a policy that does not compile, or a file that cannot be read."""
-        self._redact = gateway.redact
+        self._describer = Describer(gateway.redact, send_text=self._config.send_text)
         if self._config.policy:
             self._policy = self._local(gateway)
             return None
@@ -144,8 +142,7 @@ class Opa:
         config = self._config
         size = len(statement.text) if config.send_text else 0
         if size <= INPUT_BYTES:
-            now = None if config.cache else time.time()
-            document = _encoder.encode(describe(session, statement, self._redact, now=now, send_text=config.send_text))
+            document = self._describer.describe(session, statement, None if config.cache else time.time())
             size = len(document)
         if size > INPUT_BYTES:
             raise PluginFault(

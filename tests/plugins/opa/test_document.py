@@ -10,7 +10,7 @@ from tests.cards import of_every_brand
 from gatepost import Effect, Facts, Identity, Kind, Origin, Output, Risk, Scalar, Session, Statement, Use
 from gatepost.testing import make_session, make_statement
 from gatepost_mask import Mask, MaskConfig
-from gatepost_opa.document import describe
+from gatepost_opa.document import Describer
 
 FACTS = Facts(
     effect=Effect.READ,
@@ -41,9 +41,8 @@ def told(
     now: float | None = None,
     send_text: bool = False,
 ) -> dict[str, Any]:
-    redact = Mask(MaskConfig()).on_store
-    document = describe(session, statement or make_statement(), redact, now=now, send_text=send_text)
-    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
+    describer = Describer(Mask(MaskConfig()).on_store, send_text=send_text)
+    decoded: dict[str, Any] = msgspec.json.decode(describer.describe(session, statement or make_statement(), now))
     return decoded
 
 
