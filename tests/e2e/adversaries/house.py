@@ -60,17 +60,23 @@ SELECT array_agg(found ORDER BY found) FROM (
 ) everything
 """
 
-# The reader's policy and the others', in Rego's data and in TOML.
+# Functions that only compute. A policy that names functions needs each of them; others are denied.
+FUNCTIONS: Final = (
+    ["array_agg", "chr", "count", "encode", "jsonb_array_elements", "left", "max", "md5", "min", "rank"]
+    + ["regexp_split_to_table", "repeat", "reverse", "right", "row_to_json", "string_agg", "substr", "to_jsonb"]
+    + ["translate"]
+)
+# What the three may do, as data of the example's Rego policy.
 REGO_DATA: Final = {
     "roles": {
         "reader": [
-            {"verbs": ["select"], "on": "public.cards", "columns": ["id", "holder", "pan"], "functions": []},
-            {"verbs": ["select"], "on": "public.{a,notes}", "columns": ["*"], "functions": ["*"]},
+            {"verbs": ["select"], "on": "public.cards", "columns": ["id", "holder", "pan"], "functions": FUNCTIONS},
+            {"verbs": ["select"], "on": "public.{a,notes}", "columns": ["*"], "functions": FUNCTIONS},
             {"verbs": ["select"], "on": "public.renamed", "columns": ["*"], "functions": []},
         ],
-        "analyst": [{"verbs": ["select", "copy_to"], "on": "public.*", "columns": ["*"], "functions": ["*"]}],
+        "analyst": [{"verbs": ["select", "copy_to"], "on": "public.*", "columns": ["*"], "functions": FUNCTIONS}],
         "writer": [
-            {"verbs": ["select"], "on": "public.*", "columns": ["*"], "functions": ["*"]},
+            {"verbs": ["select"], "on": "public.*", "columns": ["*"], "functions": FUNCTIONS},
             {"verbs": ["insert"], "on": "public.notes", "columns": ["*"], "functions": []},
             {"verbs": ["update"], "on": "public.cards", "columns": ["holder", "pan"], "functions": []},
         ],
