@@ -183,12 +183,14 @@ class Use(Struct, frozen=True, kw_only=True):
         name: the object's, qualified by its schema where the text or the catalogue tells.
         columns: those that the verb touches, None where they are not known.
         is_bounded: a WHERE, a LIMIT or a join's condition bounds the rows that it touches.
+        via: the view or function whose definition it stands in, "" for the statement's own text.
     """
 
     verb: str
     name: str
     columns: tuple[str, ...] | None = None
     is_bounded: bool = True
+    via: str = ""
 
 
 class Origin(Struct, frozen=True):
@@ -199,9 +201,7 @@ class Origin(Struct, frozen=True):
 
 
 class Output(Struct, frozen=True, kw_only=True):
-    """An output column by position: its name, and the columns that its expression names.
-
-    `columns` None means that the text alone does not tell (a star, a subquery, a whole row).
+    """An output column by position.
 
     Attributes:
         origins: the base columns that its values derive from, None where that cannot be proven.
@@ -209,7 +209,6 @@ class Output(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    columns: tuple[str, ...] | None = None
     origins: tuple[Origin, ...] | None = None
     is_direct: bool = False
 

@@ -93,8 +93,8 @@ class Tags:
     def read(self, facts: Facts) -> frozenset[Tag]:
         """The tags of the columns that a statement may read out: its outputs', or any that it names or a star means."""
         names = _lower(facts.columns)
-        if facts.outputs and all(output.columns is not None for output in facts.outputs):
-            names = _lower(name for output in facts.outputs for name in output.columns or ())
+        if facts.outputs and all(output.origins is not None for output in facts.outputs):
+            names = _lower(origin.column for output in facts.outputs for origin in output.origins or ())
         named = dict(self._named(facts))
         return frozenset(named.values() if STAR in names else (named[name] for name in names & named.keys()))
 
@@ -134,9 +134,10 @@ class _Doubt:
 
 def _treatment(column: Column, output: Output | None, named: dict[str, Tag], doubt: _Doubt) -> Treatment | None:
     is_direct = column.origin is not None
-    if output is not None and output.columns is not None:
-        tags = frozenset(named[name.lower()] for name in output.columns if name.lower() in named)
-        is_direct = is_direct and len(output.columns) == 1
+    if output is not None and output.origins is not None:
+        names = _lower(origin.column for origin in output.origins)
+        tags = frozenset(named[name] for name in names & named.keys())
+        is_direct = is_direct and len(names) == 1
     elif column.name.lower() in named:
         tags = frozenset((named[column.name.lower()],))
     else:

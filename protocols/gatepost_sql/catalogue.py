@@ -148,7 +148,7 @@ class Type(Struct, frozen=True, kw_only=True):
     is_checked: bool = False
 
 
-_T = TypeVar("_T", Relation, Function, Operator, Type)
+_T = TypeVar("_T", bound=Relation | Function | Operator | Type)
 
 
 class Catalogue:

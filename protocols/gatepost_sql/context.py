@@ -18,7 +18,7 @@ class Context(Struct, frozen=True, kw_only=True):
         search_path: the schemas in which names without one are looked up, in their order, "$user" already replaced and
             those that do not exist left out or not; None if it is not known. pg_catalog comes first if it is not there.
         database: the current database, "" if it is not known. A name with another database is refused by the server.
-        prepared: what EXECUTE runs, by name: facts of the prepared statement itself (see `facts.preparation`).
+        prepared: what EXECUTE runs, by name: facts of the prepared statement itself, as `preparation` tells.
         has_temporary: the session may have made temporary objects, which hide others of their names.
     """
 

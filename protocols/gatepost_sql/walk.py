@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import ClassVar, Final, NamedTuple
 
 from postgast import pg_query_pb2
 
-from gatepost.values import Effect, Facts, Use
+from gatepost.values import Effect, Facts, Origin, Output, Use
 from gatepost_sql import outputs
+from gatepost_sql.deciding import CLAUSES as DECIDING
+from gatepost_sql.deciding import (
+    PARTS,
+    bounds_rows,
+    deciding_outputs,
+    every_output_decides,
+    is_bounded,
+    is_bounded_change,
+)
 from gatepost_sql.effects import (
     ADMINISTERED,
     ADMINISTERING,
@@ -19,7 +28,10 @@ from gatepost_sql.effects import (
     TRANSACTION_VERBS,
     verb_of,
 )
-from gatepost_sql.functions import FUNCTIONS, OPERATORS, ROW_FUNCTIONS
+from gatepost_sql.functions import BUILT_IN, ROW_FUNCTIONS
+from gatepost_sql.lineage import Lineage
+from gatepost_sql.meanings import WORDS
+from gatepost_sql.names import Names
 from gatepost_sql.tree import Node, constant, is_cte, range_name, relation_name, strings, target_names
 
 # A member that is a node is written as {"Kind": {…}}; where the grammar allows one kind alone, as {…}. These are those:
@@ -45,6 +57,17 @@ _SETTINGS_VIEWS: Final = frozenset({"pg_settings", "pg_catalog.pg_settings"})
 
 _SAMPLING: Final = frozenset({"system", "bernoulli"})
 
+_NOTHING_PREPARED: Final[Mapping[str, Facts]] = {}
+
+_NO_TYPE: Final = ("",)
+
+# What else is done with the rows of a table, so that it must be known.
+_TOUCHING: Final = frozenset({"truncate", "lock", "vacuum", "analyze", "cluster", "refresh"})
+
+# Parts of a SELECT that are looked at for themselves.
+_NOT_READ: Final = frozenset({"withClause", "intoClause", "lockingClause"})
+_READ_APART: Final = _NOT_READ | DECIDING
+
 _OFF: Final = frozenset({"off", "false", "0"})
 
 
@@ -55,28 +78,53 @@ class Scope(NamedTuple):
         verb: what a table named here is used for.
         ctes: the names that WITH gives to queries here.
         planned: only planned, never run (EXPLAIN).
+        depth: how many queries it is in.
+        is_bounded: something bounds the rows of a table named here.
+        decides: it decides which rows come, in what order or in which groups.
+        is_followed: it is part of a query that `Lineage` follows.
     """
 
     verb: str = "select"
     ctes: frozenset[str] = frozenset()
     planned: bool = False
+    depth: int = 1
+    is_bounded: bool = True
+    decides: bool = False
+    is_followed: bool = False
 
 
 class Walk:
-    """Gathers the facts of a list of statements."""
+    """Gathers the facts of a list of statements.
 
-    def __init__(self, statements: list[Node]) -> None:
+    Args:
+        names: what names stand for; None: nothing but the text tells.
+        prepared: what EXECUTE runs, by name.
+    """
+
+    def __init__(
+        self, statements: list[Node], names: Names | None = None, prepared: Mapping[str, Facts] = _NOTHING_PREPARED
+    ) -> None:
+        self._names = names
+        self._words = WORDS if names is None else names
+        self._prepared = prepared
+        self._followed: list[Lineage] = []
+        self._outputs: tuple[Output, ...] | None = None
         self._effect = Effect.READ
         self._reason = ""
         self._verbs: list[str] = []
-        self._objects: dict[Use, None] = {}
+        self._objects: dict[tuple[str, str, tuple[str, ...] | None], bool] = {}
         self._functions: dict[str, None] = {}
         self._columns: set[str] = set()
         self._settings: list[tuple[str, str | None]] = []
         self._bare: set[str] = set()
         self._ranges: set[str] = set()
+        self._deciding: dict[str, None] = {}
+        self._renamed: set[str] = set()
+        self._depth = 1
+        self._executed: list[Facts] = []
         self._stack: list[tuple[str, Node, Scope]] = []
         self._statements = statements
+        self._root = _shown(statements[0])
         self._set_by_call = False
         for statement in statements:
             self._statement(statement)
@@ -84,18 +132,51 @@ class Walk:
             self._columns.add("*")
 
     def facts(self, fingerprint: str) -> Facts:
+        uses = tuple(
+            Use(verb=verb, name=name, columns=columns, is_bounded=is_bounded)
+            for (verb, name, columns), is_bounded in self._objects.items()
+        )
+        for part in self._followed:
+            uses += part.uses
+        for known in self._executed:
+            uses += known.objects
         return Facts(
             effect=self._effect,
             statements=len(self._statements),
             verbs=tuple(self._verbs),
-            objects=tuple(self._objects),
+            objects=uses,
             functions=tuple(self._functions),
             columns=frozenset(self._columns),
-            outputs=outputs.of(self._statements[0]) if len(self._statements) == 1 else (),
+            outputs=self._shown() if len(self._statements) == 1 else (),
+            predicates=self._predicates(),
+            is_resolved=self._names is not None and all(part.is_resolved for part in self._followed),
+            depth=self._depth,
             settings=tuple(self._settings),
             fingerprint=fingerprint,
             reason=self._reason,
         )
+
+    def _shown(self) -> tuple[Output, ...]:
+        if self._outputs is None and self._names is None:
+            return outputs.of(self._statements[0])
+        return self._outputs or ()
+
+    def _predicates(self) -> tuple[Origin, ...] | None:
+        every = [known.predicates for known in self._executed]
+        every += [part.predicates for part in self._followed] if self._names else [self._predicates_by_name()]
+        found: dict[Origin, None] = {}
+        for predicates in every:
+            if predicates is None:
+                return None
+            found.update(dict.fromkeys(predicates))
+        return tuple(found)
+
+    def _predicates_by_name(self) -> tuple[Origin, ...] | None:
+        """The columns that decide, by name; None if a name may be a whole row, or what a query inside calls another."""
+        names = self._deciding.keys()
+        if "*" in names or not self._renamed.isdisjoint(names) or not self._ranges.isdisjoint(names & self._bare):
+            return None
+        return tuple(Origin("", name) for name in names)
 
     @property
     def literals_matter(self) -> bool:
@@ -130,7 +211,7 @@ class Walk:
             self._effect = effect
             self._reason = reason
 
-    def _children(self, kind: str, node: Node, scope: Scope, without: tuple[str, ...] = ()) -> None:
+    def _children(self, kind: str, node: Node, scope: Scope, without: Collection[str] = ()) -> None:
         push = self._stack.append
         for key, value in node.items():
             if value.__class__ is dict:
@@ -147,8 +228,18 @@ class Walk:
                     for child, inner in item.items():
                         push((child, inner, scope))
 
-    def _use(self, verb: str, name: str, columns: list[str] | None = None) -> None:
-        self._objects[Use(verb=verb, name=name, columns=tuple(columns) if columns else None)] = None
+    def _parts(self, kind: str, node: Node, scope: Scope, without: tuple[str, ...] = ()) -> None:
+        """The children of a node some of which decide."""
+        deciding = PARTS.get(kind, ())
+        self._children(kind, node, scope, (*without, *deciding))
+        if any(key in node for key in deciding):
+            chosen = {key: node[key] for key in deciding if key in node}
+            self._children(kind, chosen, scope._replace(decides=True))
+
+    def _use(self, verb: str, name: str, columns: list[str] | None = None, is_bounded: bool = True) -> None:
+        name = self._words.created(name) if verb == "create" else self._words.known(name)
+        key = (verb, name, tuple(columns) if columns else None)
+        self._objects[key] = is_bounded and self._objects.get(key, True)
         self._columns.update(columns or ())
 
     def _with(self, node: Node, scope: Scope) -> Scope:
@@ -162,41 +253,76 @@ class Walk:
         if clause.get("recursive"):
             visible = visible.union(cte["ctename"] for cte in ctes)
         for cte in ctes:
-            self._children("CommonTableExpr", cte, scope._replace(ctes=visible, verb="select"))
+            self._renamed.update(strings(cte.get("aliascolnames", ())))
+            self._children("CommonTableExpr", cte, self._inside(scope._replace(ctes=visible, verb="select")))
             visible = visible | {cte["ctename"]}
         return scope._replace(ctes=visible)
 
+    def _lineage(self, names: Names, scope: Scope) -> Lineage:
+        def doubt(effect: Effect, reason: str) -> None:
+            self._add(effect, reason, scope)
+
+        lineage = Lineage(names, doubt, lambda verb: "select" if scope.planned else verb)
+        self._followed.append(lineage)
+        return lineage
+
+    def _follow(self, kind: str, node: Node, scope: Scope) -> Scope:
+        """Let `Lineage` follow a query that is no part of another."""
+        if self._names is None or scope.is_followed:
+            return scope
+        shown = self._lineage(self._names, scope).outputs(kind, node)
+        if node is self._root:
+            self._outputs = shown
+        return scope._replace(is_followed=True)
+
     def _select(self, kind: str, node: Node, scope: Scope) -> None:
-        scope = self._with(node, scope._replace(verb="select"))
+        scope = self._follow(kind, node, scope)
+        scope = self._with(node, scope._replace(verb="select", is_bounded=is_bounded(node)))
         into = node.get("intoClause")
         if into is not None:
             self._add(Effect.DEFINE, "select into", scope)
             self._use("create", relation_name(into["rel"]))
         if "lockingClause" in node:
             self._add(Effect.WRITE, "select locks rows", scope)
-        self._children(kind, node, scope, ("withClause", "intoClause", "lockingClause"))
+        if scope.depth > 1:
+            self._renamed.update(target_names(node.get("targetList", ())))
+        if every_output_decides(node):
+            self._children(kind, node, scope._replace(decides=True), _NOT_READ)
+            return
+        self._children(kind, node, scope, _READ_APART)
+        clauses = {key: node[key] for key in node if key in DECIDING}
+        if clauses:
+            scope = scope._replace(decides=True)
+            self._children(kind, clauses, scope)
+            for expression in deciding_outputs(node):
+                self._children(kind, {"val": expression}, scope)
 
     def _change(self, kind: str, node: Node, scope: Scope) -> None:
         verb, effect = STATEMENTS[kind]
         self._add(effect, verb, scope)
+        scope = self._follow(kind, node, scope)
         name = relation_name(node["relation"])
         self._ranges.update((range_name(node["relation"]), "excluded", "old", "new"))
         # An UPDATE's targets have names, a MERGE's are in its branches, an INSERT's are these.
-        targets = node.get("cols") or node.get("targetList") or ()
-        self._use("select" if scope.planned else verb, name, target_names(targets))
+        targets = target_names(node.get("cols") or node.get("targetList") or ())
         conflict = node.get("onConflictClause", {})
-        if "targetList" in conflict:
-            self._use("select" if scope.planned else "update", name, target_names(conflict["targetList"]))
-        if "returningClause" in node:
-            self._use("select", name)
+        also = target_names(conflict.get("targetList", ()))
+        self._columns.update((*targets, *also))
+        bounded = is_bounded_change(kind, node)
+        if not scope.is_followed:
+            self._use("select" if scope.planned else verb, name, targets, bounded)
+            if "targetList" in conflict:
+                self._use("select" if scope.planned else "update", name, also)
+            if "returningClause" in node:
+                self._use("select", name, is_bounded=bounded)
         if name in _SETTINGS_VIEWS:
             self._settings.append(("*", None))
-        scope = self._with(node, scope._replace(verb="select"))
-        self._children(kind, node, scope, ("withClause", "relation", "cols"))
+        scope = self._with(node, scope._replace(verb="select", is_bounded=bounded))
+        self._parts(kind, node, scope, ("withClause", "relation", "cols"))
 
     def _merge_when(self, kind: str, node: Node, scope: Scope) -> None:
         self._columns.update(target_names(node.get("targetList", ())))
-        self._children(kind, node, scope)
+        self._parts(kind, node, scope)
 
     def _returning_option(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(node["value"])
@@ -210,10 +336,27 @@ class Walk:
             self._add(Effect.WRITE, verb, scope)
         if "relation" in node:
             columns = [item["String"]["sval"] for item in node.get("attlist", ())]
-            self._use(verb, relation_name(node["relation"]), columns)
+            if self._names is None:
+                self._use(verb, relation_name(node["relation"]), columns, coming)
+            else:
+                self._outputs = self._lineage(self._names, scope).table(verb, node["relation"], columns)
             if not columns:
                 self._columns.add("*")
         self._children(kind, node, scope, ("relation", "attlist", "options"))
+
+    def _execute(self, kind: str, node: Node, scope: Scope) -> None:
+        known = self._prepared.get(node["name"])
+        if known is None:
+            self._add(Effect.UNKNOWN, "execute runs a statement that is not known", scope)
+        else:
+            self._add(known.effect, known.reason, scope)
+            self._executed.append(known)
+            self._functions.update(dict.fromkeys(known.functions))
+            self._columns.update(known.columns)
+            self._settings += known.settings
+            if node is self._root:
+                self._outputs = known.outputs
+        self._children(kind, node, scope)
 
     def _explain(self, kind: str, node: Node, scope: Scope) -> None:
         analyze = any(
@@ -224,24 +367,48 @@ class Walk:
 
     def _table(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(range_name(node))
-        if scope.verb != "select" or not is_cte(node, scope.ctes):
-            self._use(scope.verb, relation_name(node))
+        if "alias" in node:
+            self._renamed.update(strings(node["alias"].get("colnames", ())))
+        if scope.is_followed:
+            return
+        if self._names is not None and scope.verb in _TOUCHING:
+            self._lineage(self._names, scope).table(scope.verb, node, [])
+        elif scope.verb != "select" or not is_cte(node, scope.ctes):
+            self._use(scope.verb, relation_name(node), is_bounded=scope.is_bounded)
 
     def _aliased(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(node["aliasname"])
+        self._renamed.update(strings(node.get("colnames", ())))
+
+    def _truncate(self, kind: str, node: Node, scope: Scope) -> None:
+        self._add(Effect.WRITE, "truncate", scope)
+        self._children(kind, node, scope._replace(verb="truncate", is_bounded=False))
+
+    def _nested(self, kind: str, node: Node, scope: Scope) -> None:
+        self._children(kind, node, self._inside(scope))
+
+    def _inside(self, scope: Scope) -> Scope:
+        depth = scope.depth + 1
+        self._depth = max(self._depth, depth)
+        return scope._replace(depth=depth)
 
     def _column(self, kind: str, node: Node, scope: Scope) -> None:
         fields = node["fields"]
         last = fields[-1].get("String")
         if last is None:
-            self._columns.add("*")
+            self._mentioned("*", scope)
             return
         name: str = last["sval"]
-        self._columns.add(name)
+        self._mentioned(name, scope)
         if len(fields) == 1:
             self._bare.add(name)
         elif name in ROW_FUNCTIONS:
-            self._columns.add("*")
+            self._mentioned("*", scope)
+
+    def _mentioned(self, name: str, scope: Scope) -> None:
+        self._columns.add(name)
+        if scope.decides:
+            self._deciding[name] = None
 
     def _indirection(self, kind: str, node: Node, scope: Scope) -> None:
         for item in node["indirection"]:
@@ -252,15 +419,18 @@ class Walk:
         self._children(kind, node, scope)
 
     def _join(self, kind: str, node: Node, scope: Scope) -> None:
-        if node.get("isNatural"):
-            self._columns.add("*")
-        self._columns.update(item["String"]["sval"] for item in node.get("usingClause", ()))
-        self._children(kind, node, scope, ("usingClause",))
+        decides = scope._replace(decides=True)
+        names = ["*"] if node.get("isNatural") else strings(node.get("usingClause", ()))
+        for name in names:
+            self._mentioned(name, decides)
+        if not scope.is_bounded and (names or bounds_rows(node.get("quals"))):
+            scope = scope._replace(is_bounded=True)
+        self._parts(kind, node, scope, ("usingClause",))
 
     def _named(self, kind: str, node: Node, scope: Scope) -> None:
         name = node.get(_COLUMN_NAMES[kind])
         if name is not None:
-            self._columns.add(name)
+            self._mentioned(name, scope)
         self._children(kind, node, scope)
 
     def _mention(self, kind: str, node: Node, scope: Scope) -> None:
@@ -271,21 +441,22 @@ class Walk:
             call = function["List"]["items"][0].get("FuncCall")
             if call is not None:
                 self._ranges.add(strings(call["funcname"])[-1])
-        self._children(kind, node, scope)
+        self._making_rows(kind, node, scope)
+
+    def _making_rows(self, kind: str, node: Node, scope: Scope) -> None:
+        self._children(kind, node, scope._replace(decides=True))
 
     def _call(self, kind: str, node: Node, scope: Scope) -> None:
         names = strings(node["funcname"])
-        builtin = len(names) == 1 or (len(names) == 2 and names[0] == "pg_catalog")
-        effect = FUNCTIONS.get(names[-1], Effect.UNKNOWN) if builtin else Effect.UNKNOWN
-        name = names[-1] if node.get("funcformat") == "COERCE_SQL_SYNTAX" else ".".join(names)
-        self._functions[name] = None
-        if effect is Effect.UNKNOWN:
-            self._add(effect, f"function {name} is volatile or not known", scope)
-        else:
-            self._add(effect, f"function {name}", scope)
+        meaning = self._words.call(names, len(node.get("args", ())))
+        self._functions.update(dict.fromkeys(meaning.functions))
+        if not meaning.functions or (names[-1] in BUILT_IN and len(names) == 1):
+            is_syntax = node.get("funcformat") == "COERCE_SQL_SYNTAX"
+            self._functions[names[-1] if is_syntax else ".".join(names)] = None
+        self._add(meaning.effect, meaning.reason, scope)
         if names[-1] == "set_config":
             self._set_config(node.get("args", []))
-        self._children(kind, node, scope, ("funcname",))
+        self._parts(kind, node, scope, ("funcname",))
 
     def _set_config(self, arguments: list[Node]) -> None:
         self._set_by_call = True
@@ -295,9 +466,8 @@ class Walk:
         self._settings.append(("*", None) if name is None or "\\" in name else (name.lower(), value))
 
     def _operator(self, names: list[Node], scope: Scope) -> None:
-        parts = strings(names)
-        if parts[-1] not in OPERATORS or (len(parts) > 1 and parts[0] != "pg_catalog"):
-            self._add(Effect.UNKNOWN, "an operator is not built in", scope)
+        meaning = self._words.operator(strings(names))
+        self._add(meaning.effect, meaning.reason, scope)
 
     def _expression(self, kind: str, node: Node, scope: Scope) -> None:
         # The grammar puts the word BETWEEN where the operator's name would be.
@@ -308,7 +478,7 @@ class Walk:
     def _sublink(self, kind: str, node: Node, scope: Scope) -> None:
         if "operName" in node:
             self._operator(node["operName"], scope)
-        self._children(kind, node, scope, ("operName",))
+        self._children(kind, node, self._inside(scope), ("operName",))
 
     def _sort(self, kind: str, node: Node, scope: Scope) -> None:
         if "useOp" in node:
@@ -316,9 +486,8 @@ class Walk:
         self._children(kind, node, scope, ("useOp",))
 
     def _conversion(self, kind: str, node: Node, scope: Scope) -> None:
-        names = strings(node.get("typeName", {}).get("names", []))
-        if len(names) > 1 and names[0] != "pg_catalog":
-            self._add(Effect.UNKNOWN, "a conversion to a type that is not built in", scope)
+        meaning = self._words.conversion(strings(node.get("typeName", {}).get("names", ())) or _NO_TYPE)
+        self._add(meaning.effect, meaning.reason, scope)
         self._children(kind, node, scope, ("typeName",))
 
     def _set(self, kind: str, node: Node, scope: Scope) -> None:
@@ -381,10 +550,18 @@ class Walk:
         "UpdateStmt": _change,
         "DeleteStmt": _change,
         "MergeStmt": _change,
+        "TruncateStmt": _truncate,
         "MergeWhenClause": _merge_when,
+        "OnConflictClause": _parts,
+        "CaseExpr": _parts,
+        "CaseWhen": _parts,
+        "RangeSubselect": _nested,
+        "RangeTableFunc": _making_rows,
+        "JsonTable": _making_rows,
         "ReturningOption": _returning_option,
         "CopyStmt": _copy,
         "ExplainStmt": _explain,
+        "ExecuteStmt": _execute,
         "VariableSetStmt": _set,
         "TransactionStmt": _transaction,
         "DiscardStmt": _discard,
@@ -412,3 +589,9 @@ class Walk:
         "JsonTableColumn": _conversion,
         "RangeTableFuncCol": _conversion,
     }
+
+
+def _shown(statement: Node) -> Node:
+    """The query whose outputs are those of a statement, or the statement itself."""
+    ((kind, node),) = statement.items()
+    return next(iter(node["query"].values())) if kind == "CopyStmt" and "query" in node else node

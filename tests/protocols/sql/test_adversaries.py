@@ -137,4 +137,4 @@ def test_the_table_is_seen(text: str, name: str) -> None:
     ],
 )
 def test_an_origin_that_is_not_certain_is_not_told(text: str) -> None:
-    assert all(output.columns is None for output in facts(text).outputs)
+    assert all(output.origins is None for output in facts(text).outputs)

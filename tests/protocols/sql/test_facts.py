@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatepost import Output, Use
+from gatepost import Origin, Output, Use
 from gatepost_sql import facts
 
 
@@ -103,7 +103,15 @@ def test_functions_as_the_text_names_them() -> None:
 
 
 def outputs(text: str) -> list[tuple[str, tuple[str, ...] | None]]:
-    return [(output.name, output.columns) for output in facts(text).outputs]
+    return [(output.name, names(output.origins)) for output in facts(text).outputs]
+
+
+def names(origins: tuple[Origin, ...] | None) -> tuple[str, ...] | None:
+    """The columns' names; the text alone does not tell their tables."""
+    if origins is None:
+        return None
+    assert {origin.relation for origin in origins} <= {""}
+    return tuple(origin.column for origin in origins)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +187,8 @@ def test_settings(text: str, settings: list[tuple[str, str | None]]) -> None:
 
 def test_values_are_plain() -> None:
     found = facts("select a from t")
-    assert found.objects == (Use(verb="select", name="t"),)
-    assert found.outputs == (Output(name="a", columns=("a",)),)
+    assert found.objects == (Use(verb="select", name="t", is_bounded=False),)
+    assert found.outputs == (Output(name="a", origins=(Origin("", "a"),), is_direct=True),)
 
 
 def test_the_fingerprint_depends_on_everything_but_literals() -> None:
