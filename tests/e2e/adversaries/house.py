@@ -61,10 +61,27 @@ SELECT array_agg(found ORDER BY found) FROM (
 """
 
 # Functions that only compute. A policy that names functions needs each of them; others are denied.
-FUNCTIONS: Final = """
-    array_agg chr count encode jsonb_array_elements left max md5 min rank regexp_split_to_table repeat reverse right
-    row_to_json string_agg substr to_jsonb translate
-""".split()
+FUNCTIONS: Final = [
+    "array_agg",
+    "chr",
+    "count",
+    "encode",
+    "jsonb_array_elements",
+    "left",
+    "max",
+    "md5",
+    "min",
+    "rank",
+    "regexp_split_to_table",
+    "repeat",
+    "reverse",
+    "right",
+    "row_to_json",
+    "string_agg",
+    "substr",
+    "to_jsonb",
+    "translate",
+]
 # What the three may do, as data of the example's Rego policy.
 REGO_DATA: Final = {
     "roles": {
