@@ -11,12 +11,13 @@ from typing import ClassVar, Final, TypeAlias, TypeVar
 
 from gatepost.adapter import Action, Environment, SendClient, SendUpstream
 from gatepost.errors import FaultCode, UpstreamFault
-from gatepost_postgres import denial, messages, settings
+from gatepost_postgres import denial, messages
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
 from gatepost_postgres.ledger import Ledger
 from gatepost_postgres.limits import stop_at
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Run, State
 from gatepost_postgres.results import UNWATCHED, Cache, Plan, Plans
+from gatepost_postgres.settings import Demands
 from gatepost_postgres.texts import Texts
 
 T = TypeVar("T")
@@ -59,8 +60,9 @@ _ROWS: Final = _by_state(
 class Answers:
     """The server's messages: struck out of the ledger, and changed where plugins say so."""
 
-    def __init__(self, environment: Environment, ledger: Ledger) -> None:
+    def __init__(self, environment: Environment, ledger: Ledger, demands: Demands) -> None:
         self._ledger = ledger
+        self._demands = demands
         self._owed = ledger.owed
         self._partial = Partial()
         self._passing = 0
@@ -491,7 +493,7 @@ class Answers:
 
     def _parameter(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         name, value, change = self._texts.parameter(data[position + HEADER_BYTES : stop])
-        settings.check(name, value)
+        self._demands.check(name, value)
         return change
 
     # The tables.

@@ -20,6 +20,7 @@ from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_postgres.limits import limit_fetch, note_cursors
 from gatepost_postgres.names import Unsettled
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Portal, Prepared, Run, State
+from gatepost_postgres.settings import Demands
 from gatepost_sql import facts
 
 # What most drivers send behind a Bind in one go.
@@ -64,8 +65,9 @@ class Judging:
         handlers: what a client may send; each takes the body of a message and says what becomes of it.
     """
 
-    def __init__(self, environment: Environment, ledger: Ledger) -> None:
+    def __init__(self, environment: Environment, ledger: Ledger, demands: Demands) -> None:
         self._ledger = ledger
+        self._refusal = demands.refusal
         self._limits = environment.limits
         self._wants_rows = environment.hooks.wants_rows
         self._number = 0
@@ -91,7 +93,7 @@ class Judging:
             self._ledger.never_ran(Run(statement))
             return b""
         known = statement.facts
-        if known.settings and (deny := settings.refusal(known)) is not None:
+        if (known.settings or known.effect is Effect.UNKNOWN) and (deny := self._refusal(known)) is not None:
             never = Run(statement, error=denial.INSUFFICIENT_PRIVILEGE, message=deny.reason)
             self._ledger.ended.append(Ended(statement, never.outcome()))
             return self._deny(request, deny)

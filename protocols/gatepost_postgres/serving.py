@@ -18,6 +18,7 @@ from gatepost_postgres.answers import Answers
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
 from gatepost_postgres.judging import RUN_UNNAMED, Judging, Pause
 from gatepost_postgres.ledger import Ledger, Mode
+from gatepost_postgres.settings import Demands
 from gatepost_sql import facts
 
 # The server's own bound for messages that hold no more than a name.
@@ -43,11 +44,11 @@ class ServingPhase:
         is_over: the client has said that it leaves.
     """
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, demands: Demands) -> None:
         self._limits = environment.limits
         self._ledger = Ledger()
-        self._answers = Answers(environment, self._ledger)
-        self._judging = Judging(environment, self._ledger)
+        self._answers = Answers(environment, self._ledger, demands)
+        self._judging = Judging(environment, self._ledger, demands)
         # Bytes taken from the client: those before `_sent` have gone on, those before `_position` are judged, and
         # the message that is asked about ends at `_stop`.
         self._data = b""
