@@ -222,6 +222,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         verbs: what each of them is, in order: "select", "insert", "copy_to", "set", "begin", ….
         objects: tables and the like, with the verb and the columns on them.
         functions: names of the functions called, lower case, schema-qualified where the text does so.
+        calls: those of them that may do more than read, or of which that is not known.
+        apart: what `effect` would be if `calls` did nothing; None where that is not told.
         columns: every column name that occurs anywhere, lower case unless quoted.
         outputs: the output columns of a single query, or () where the text does not tell.
         predicates: the base columns that decide which rows come, in what order or in which groups; None where that
@@ -239,6 +241,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     verbs: tuple[str, ...] = ()
     objects: tuple[Use, ...] = ()
     functions: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    apart: Effect | None = None
     columns: frozenset[str] = frozenset()
     outputs: tuple[Output, ...] = ()
     predicates: tuple[Origin, ...] | None = None

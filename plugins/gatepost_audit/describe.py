@@ -79,6 +79,7 @@ class Describer:
         elif isinstance(verdict, Rewrite):
             name, plugin, reason = "rewrite", verdict.plugin, self.text(verdict.reason)
         original = statement.original
+        risk = statement.risk
         return records.Asked(
             time.time_ns(),
             session.id,
@@ -94,6 +95,8 @@ class Describer:
             reason,
             known.effect,
             known.record,
+            0 if risk is None else risk.score,
+            () if risk is None else tuple(map(self.text, risk.reasons)),
         )
 
     def _learn(self, facts: Facts) -> Known:
@@ -107,6 +110,17 @@ class Describer:
             tuple(map(text, facts.functions)),
             facts.fingerprint,
             text(facts.reason),
+            facts.statements,
+            tuple(use.is_bounded for use in facts.objects),
+            tuple(map(text, sorted(facts.columns))),
+            tuple(map(text, facts.calls)),
+            "" if facts.apart is None else facts.apart.value,
+            tuple((text(name), None if value is None else text(value)) for name, value in facts.settings),
+            None
+            if facts.predicates is None
+            else tuple((text(each.relation), text(each.column)) for each in facts.predicates),
+            facts.depth,
+            facts.is_resolved,
         )
         raw = cast(records.FactsRecord, msgspec.Raw(records.encode(described)))
         if len(self._facts) >= KNOWN:

@@ -110,10 +110,12 @@ class Walk:
         self._followed: list[Lineage] = []
         self._outputs: tuple[Output, ...] | None = None
         self._effect = Effect.READ
+        self._apart = Effect.READ
         self._reason = ""
         self._verbs: list[str] = []
         self._objects: dict[tuple[str, str, tuple[str, ...] | None], bool] = {}
         self._functions: dict[str, None] = {}
+        self._calls: dict[str, None] = {}
         self._columns: set[str] = set()
         self._settings: list[tuple[str, str | None]] = []
         self._bare: set[str] = set()
@@ -146,6 +148,8 @@ class Walk:
             verbs=tuple(self._verbs),
             objects=uses,
             functions=tuple(self._functions),
+            calls=tuple(self._calls),
+            apart=self._apart,
             columns=frozenset(self._columns),
             outputs=self._shown() if len(self._statements) == 1 else (),
             predicates=self._predicates(),
@@ -204,9 +208,14 @@ class Walk:
                     self._add(Effect.UNKNOWN, f"{kind} is not understood", scope)
                 self._children(kind, node, scope)
 
-    def _add(self, effect: Effect, reason: str, scope: Scope) -> None:
+    def _add(self, effect: Effect, reason: str, scope: Scope, calls: tuple[str, ...] = ()) -> None:
+        """A part of the statement can do this: the call of what may be these functions, or another."""
         if scope.planned and effect is not Effect.UNKNOWN:
             return
+        if not calls:
+            self._apart = max(self._apart, effect, key=STRENGTH.__getitem__)
+        elif effect is not Effect.READ:
+            self._calls.update(dict.fromkeys(calls))
         if STRENGTH[effect] > STRENGTH[self._effect]:
             self._effect = effect
             self._reason = reason
@@ -349,7 +358,9 @@ class Walk:
         if known is None:
             self._add(Effect.UNKNOWN, "execute runs a statement that is not known", scope)
         else:
-            self._add(known.effect, known.reason, scope)
+            self._add(known.effect, known.reason, scope, known.calls)
+            if known.apart is not None:
+                self._apart = max(self._apart, known.apart, key=STRENGTH.__getitem__)
             self._executed.append(known)
             self._functions.update(dict.fromkeys(known.functions))
             self._columns.update(known.columns)
@@ -451,14 +462,22 @@ class Walk:
     def _call(self, kind: str, node: Node, scope: Scope) -> None:
         names = strings(node["funcname"])
         meaning = self._words.call(names, len(node.get("args", ())))
-        self._functions.update(dict.fromkeys(meaning.functions))
+        called = meaning.functions
         if not meaning.functions or (names[-1] in BUILT_IN and len(names) == 1):
             is_syntax = node.get("funcformat") == "COERCE_SQL_SYNTAX"
-            self._functions[names[-1] if is_syntax else ".".join(names)] = None
-        self._add(meaning.effect, meaning.reason, scope)
+            called += (names[-1] if is_syntax else ".".join(names),)
+        self._functions.update(dict.fromkeys(called))
+        self._add(meaning.effect, meaning.reason, scope, called)
         if names[-1] == "set_config":
             self._set_config(node.get("args", []))
         self._parts(kind, node, scope, ("funcname",))
+
+    def _call_procedure(self, kind: str, node: Node, scope: Scope) -> None:
+        call = node["funccall"]
+        names = strings(call["funcname"])
+        called = self._words.call(names, len(call.get("args", ()))).functions or (".".join(names),)
+        self._add(Effect.UNKNOWN, "call", scope, called)
+        self._children(kind, node, scope)
 
     def _set_config(self, arguments: list[Node]) -> None:
         self._set_by_call = True
@@ -562,6 +581,7 @@ class Walk:
         "JsonTable": _making_rows,
         "ReturningOption": _returning_option,
         "CopyStmt": _copy,
+        "CallStmt": _call_procedure,
         "ExplainStmt": _explain,
         "ExecuteStmt": _execute,
         "VariableSetStmt": _set,

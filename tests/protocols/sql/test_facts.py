@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatepost import Origin, Output, Use
+from gatepost import Effect, Origin, Output, Use
 from gatepost_sql import facts
 
 
@@ -183,6 +183,24 @@ def test_outputs(text: str, expected: list[tuple[str, tuple[str, ...] | None]]) 
 )
 def test_settings(text: str, settings: list[tuple[str, str | None]]) -> None:
     assert list(facts(text).settings) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "calls", "apart"),
+    [
+        ("select now(), count(*) from t", (), Effect.READ),
+        ("select nextval('s'), now()", ("nextval",), Effect.READ),
+        ("insert into t values (app.refund(1))", ("app.refund",), Effect.WRITE),
+        ("select refund(1), 1 operator(app.+) 2", ("refund",), Effect.UNKNOWN),
+        ("call app.abs(1)", ("app.abs",), Effect.READ),
+        ("call abs(1)", ("abs",), Effect.READ),
+        ("explain select nextval('s')", (), Effect.READ),
+        ("do $$ begin end $$", (), Effect.UNKNOWN),
+    ],
+)
+def test_calls_are_told_apart_from_the_rest(text: str, calls: tuple[str, ...], apart: Effect) -> None:
+    found = facts(text)
+    assert (found.calls, found.apart) == (calls, apart)
 
 
 def test_values_are_plain() -> None:
