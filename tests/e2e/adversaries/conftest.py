@@ -8,10 +8,10 @@ from tests.certificates import Authority
 
 pytest.register_assert_rewrite("tests.e2e.adversaries.house")
 
-from tests.e2e.adversaries.house import House, open_house, rego  # noqa: E402
+from tests.e2e.adversaries.house import House, open_house, policy, rego  # noqa: E402
 from tests.servers import database, gates  # noqa: E402
 
-POLICIES = {"opa": rego}
+POLICIES = {"policy": policy, "opa": rego}
 
 
 @pytest.fixture(scope="module", params=POLICIES)
@@ -28,5 +28,6 @@ mode = "optional"
 certificate = "{certificate}"
 key = "{key}"
 """
-    with database(binaries) as postgres, gates(folder) as make:
-        yield open_house(postgres, make, POLICIES[request.param](folder), target)
+    plugins = POLICIES[request.param](folder)
+    with database(binaries) as postgres, gates(folder) as make, open_house(postgres, make, plugins, target) as house:
+        yield house

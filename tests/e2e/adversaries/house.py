@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import psycopg
 from tests.cards import of_every_brand
 from tests.servers import Database, Gate, MakeGate
 from tests.wire import ARRAY_ELEMENTS, SYNC, Message, Wire, bind, describe, execute, parse, texts
@@ -99,6 +100,20 @@ REGO_DATA: Final = {
     },
     "secret": {},
 }
+POLICY: Final = """
+[plugins.policy.roles.reader]
+allow = [{ do = "select", on = ["public.cards(id, holder, pan)", "public.a", "public.notes", "public.renamed"] }]
+
+[plugins.policy.roles.analyst]
+allow = [{ do = "read", on = "public.*" }]
+
+[plugins.policy.roles.writer]
+allow = [
+  { do = "select", on = "public.*" },
+  { do = "insert", on = "public.notes" },
+  { do = "update", on = "public.cards(holder, pan)" },
+]
+"""
 MASK: Final = """
 [plugins.mask]
 [[plugins.mask.columns]]
@@ -112,10 +127,10 @@ tag = "sad"
 
 
 class House(NamedTuple):
-    """The database, the gate before it, and what is to be kept from adversaries."""
+    """The gate before the database, a direct connection to that, and what is to be kept from adversaries."""
 
-    database: Database
     gate: Gate
+    direct: psycopg.Connection
     passwords: dict[str, str]
     pans: Sequence[str]
     codes: Sequence[str]
@@ -129,10 +144,9 @@ class House(NamedTuple):
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """The database is after it what it was before, as a direct connection sees it."""
-        with self.database.connect() as connection:
-            before = connection.execute(DIGEST).fetchone()
-            yield
-            assert connection.execute(DIGEST).fetchone() == before
+        before = self.direct.execute(DIGEST).fetchone()
+        yield
+        assert self.direct.execute(DIGEST).fetchone() == before
 
     def assert_kept(self, answers: Iterable[Message]) -> None:
         """No card number and no security code can be read out of what a client was sent."""
@@ -147,33 +161,34 @@ class House(NamedTuple):
         assert not [code for code in self.codes if code in everything]
 
 
-def build(database: Database) -> tuple[Sequence[str], Sequence[str]]:
+def build(direct: psycopg.Connection) -> tuple[Sequence[str], Sequence[str]]:
     """Make the shop's tables. Returns the card numbers and the security codes."""
     pans = of_every_brand()
     codes = [f"cvv-{number:03}" for number in range(len(pans))]
-    with database.connect() as connection:
-        connection.execute(SCHEMA)
-        with connection.cursor().copy("COPY cards FROM STDIN") as copy:
-            for number, (pan, code) in enumerate(zip(pans, codes, strict=True), 1):
-                copy.write_row((number, f"Holder {number}", pan, code, json.dumps({"pans": [pan]})))
-        connection.execute("INSERT INTO a SELECT id FROM cards")
-        connection.execute("ANALYZE")
+    direct.execute(SCHEMA)
+    with direct.cursor().copy("COPY cards FROM STDIN") as copy:
+        for number, (pan, code) in enumerate(zip(pans, codes, strict=True), 1):
+            copy.write_row((number, f"Holder {number}", pan, code, json.dumps({"pans": [pan]})))
+    direct.execute("INSERT INTO a SELECT id FROM cards")
+    direct.execute("ANALYZE")
     return pans, codes
 
 
-def open_house(database: Database, make: MakeGate, plugins: str, target: str = "") -> House:
+@contextmanager
+def open_house(database: Database, make: MakeGate, plugins: str, target: str = "") -> Iterator[House]:
     """Build the shop and put a gate before it, whose policy is `plugins`."""
-    pans, codes = build(database)
     server = database.server
-    robbed = database._replace(user=server.user, password=server.password)
     inspector = f"""
 [plugins.secrets.targets.shop.inspector]
 user = "{server.user}"
 password = "file:upstream.password"
 """
-    gate = make(robbed, plugins=inspector + plugins + MASK, target=target)
-    passwords = {role: gate.add_agent(role, role) for role in ROLES}
-    return House(robbed, gate, passwords, pans, codes)
+    with database.connect() as direct:
+        pans, codes = build(direct)
+        login = database._replace(user=server.user, password=server.password)
+        gate = make(login, plugins=inspector + plugins + MASK, target=target)
+        passwords = {role: gate.add_agent(role, role) for role in ROLES}
+        yield House(gate, direct, passwords, pans, codes)
 
 
 def rego(folder: Path) -> str:
@@ -183,6 +198,11 @@ def rego(folder: Path) -> str:
     (policy / "policy.rego").write_text((EXAMPLES / "opa" / "policy.rego").read_text())
     (policy / "data.json").write_text(json.dumps(REGO_DATA))
     return f'[plugins.opa]\npolicy = "{policy}"\ntimeout = "20s"\n'
+
+
+def policy(folder: Path) -> str:
+    """`[plugins.policy]` with the same rights."""
+    return POLICY
 
 
 def clues(pan: str) -> list[str]:
@@ -248,11 +268,3 @@ def assert_serving(wire: Wire) -> None:
     answers = wire.query("SELECT 1")
     assert kinds(answers) == "TDCZ"
     assert answers[-1].body == b"I"
-
-
-def count(database: Database, query: str) -> int:
-    """A number, straight from the database."""
-    with database.connect() as connection:
-        row = connection.execute(query).fetchone()  # type: ignore[call-overload]
-    assert row is not None
-    return int(row[0])

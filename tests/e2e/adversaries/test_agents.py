@@ -61,8 +61,7 @@ def test_99_what_was_masked_is_not_written_back(house: House, text: str) -> None
 
 
 def test_100_instructions_in_a_row_are_data_and_on_record(house: House) -> None:
-    with house.database.connect() as direct:
-        direct.execute("INSERT INTO notes VALUES (%s)", [INSTRUCTIONS])
+    house.direct.execute("INSERT INTO notes VALUES (%s)", [INSTRUCTIONS])
     with house.unchanged(), house.enter() as wire:
         text = "SELECT note FROM notes WHERE note LIKE 'Ignore%'"
         rows = [answer.cells for answer in wire.query(text) if answer.kind == "D"]

@@ -80,8 +80,7 @@ def test_38_a_byte_that_another_encoding_takes_for_a_quote_s_half_is_no_text(hou
 
 
 def test_32_a_function_call_by_its_own_message_is_refused(house: House) -> None:
-    with house.database.connect() as connection:
-        (oid,) = connection.execute("SELECT 'lo_export'::regproc::oid::int").fetchone() or (0,)
+    (oid,) = house.direct.execute("SELECT 'lo_export'::regproc::oid::int").fetchone() or (0,)
     arguments = struct.pack("!HhHi", 1, 0, 2, 1) + b"1" + struct.pack("!i", 6) + b"/tmp/x"
     with house.unchanged(), house.enter("analyst") as wire:
         wire.send(message("F", struct.pack("!I", oid) + arguments + struct.pack("!h", 0)))
