@@ -37,6 +37,7 @@ from gatepost.values import (
     DenyCode,
     Identity,
     Interest,
+    Limit,
     Notice,
     Outcome,
     PastStatement,
@@ -322,8 +323,8 @@ class Plugins:
                 if answer is None or isinstance(answer, Allow):
                     answer = None
                     continue
-                if isinstance(answer, Risk):
-                    statement = msgspec.structs.replace(statement, risk=answer)
+                if isinstance(answer, Risk | Limit | tuple):
+                    statement = _with_notes(statement, answer if isinstance(answer, tuple) else (answer,), plugin)
                     answer = None
                     continue
                 if isinstance(answer, Deny):
@@ -555,6 +556,18 @@ class SessionHooks:
                 call(self.session, notice)
             except Exception as error:
                 raise failure(plugin, "on_notice", error) from error
+
+
+def _with_notes(statement: Statement, notes: tuple[Risk | Limit, ...], plugin: str) -> Statement:
+    """The statement with what a plugin has found, or set, without an objection. Raises TypeError for anything else."""
+    for note in notes:
+        if isinstance(note, Risk):
+            statement = msgspec.structs.replace(statement, risk=note)
+        elif not isinstance(note, Limit):
+            raise TypeError
+        elif statement.limit is None or note.rows < statement.limit.rows:
+            statement = msgspec.structs.replace(statement, limit=msgspec.structs.replace(note, plugin=plugin))
+    return statement
 
 
 def _calls(hooks: tuple[Hook, ...]) -> tuple[Callable[..., Any], ...]:

@@ -286,6 +286,26 @@ class Risk(Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
 
 
+class Limit(Struct, frozen=True, kw_only=True):
+    """How many rows a statement may show.
+
+    The row that is too many, and all behind it, stay back; the statement then ends in an ordinary error that says
+    so, and a transaction block that it is in is left aborted. Rows of COPY count too, and those of a cursor count for
+    all its FETCHes together.
+
+    Attributes:
+        rows: at most so many.
+        rule: the rule that sets the limit, as its owner would look it up.
+        hint: what to do instead.
+        plugin: who set it; filled in by gatepost.
+    """
+
+    rows: int
+    rule: str = ""
+    hint: str = ""
+    plugin: str = ""
+
+
 class Statement(Struct, frozen=True, kw_only=True):
     """What a client asks for.
 
@@ -297,6 +317,7 @@ class Statement(Struct, frozen=True, kw_only=True):
         facts: what the text means.
         original: the text before a plugin rewrote it, else None.
         risk: what a plugin before this one has found, else None.
+        limit: the strictest that a plugin before this one has set, else None.
     """
 
     number: int
@@ -306,6 +327,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     is_preparation: bool = False
     original: str | None = None
     risk: Risk | None = None
+    limit: Limit | None = None
 
     def __repr__(self) -> str:
         return f"Statement(number={self.number}, effect={self.facts.effect.value!r}, {len(self.text)} characters)"

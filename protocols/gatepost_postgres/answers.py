@@ -9,13 +9,15 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, TypeAlias, TypeVar
 
-from gatepost.adapter import Action, Environment, SendClient
+from gatepost.adapter import Action, Environment, SendClient, SendUpstream
 from gatepost.errors import FaultCode, UpstreamFault
-from gatepost_postgres import denial, messages, settings
+from gatepost_postgres import denial, messages
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
 from gatepost_postgres.ledger import Ledger
+from gatepost_postgres.limits import stop_at
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Run, State
 from gatepost_postgres.results import UNWATCHED, Cache, Plan, Plans
+from gatepost_postgres.settings import Demands
 from gatepost_postgres.texts import Texts
 
 T = TypeVar("T")
@@ -58,8 +60,9 @@ _ROWS: Final = _by_state(
 class Answers:
     """The server's messages: struck out of the ledger, and changed where plugins say so."""
 
-    def __init__(self, environment: Environment, ledger: Ledger) -> None:
+    def __init__(self, environment: Environment, ledger: Ledger, demands: Demands) -> None:
         self._ledger = ledger
+        self._demands = demands
         self._owed = ledger.owed
         self._partial = Partial()
         self._passing = 0
@@ -68,6 +71,8 @@ class Answers:
         self._plans = Plans(environment.hooks)
         self._texts = Texts(environment.hooks)
         self._endings: Cache[bytes, tuple[str, int]] = Cache()
+        # What the server is told because of what it has said.
+        self._replies: list[bytes] = []
 
     @property
     def is_amid_message(self) -> bool:
@@ -130,6 +135,9 @@ class Answers:
         if ledger.ended:
             actions += ledger.ended
             ledger.ended.clear()
+        if self._replies:
+            actions.append(SendUpstream(b"".join(self._replies)))
+            self._replies.clear()
         return actions
 
     def _usual(self, data: bytes) -> bool:
@@ -222,8 +230,13 @@ class Answers:
         plan, run = head.plan, head.run
         if plan is None or run is None:
             plan, run = self._open_rows(head)
-        kind, end, start, count = data[position], len(data), position, 0
-        if not plan.is_watched:
+        kind, end, start, count, most = data[position], len(data), position, 0, -1
+        if run.statement.limit is not None:
+            most = run.statement.limit.rows - run.rows - (run.fetched or 0)
+            if most <= 0:
+                self._replies.append(stop_at(run.statement.limit, head, run, ledger=self._ledger))
+                return (stop, _SWALLOWED) if stop <= end else (position, None)
+        elif not plan.is_watched:
             while True:
                 count += 1
                 position = stop
@@ -239,7 +252,7 @@ class Answers:
                 self._passing = position - end
                 position = end
             return position, None
-        while stop <= end:
+        while stop <= end and count != most:
             count += 1
             position = stop
             if end - position < HEADER_BYTES:
@@ -253,7 +266,8 @@ class Answers:
         if not count:
             return position, None
         rows = data if position - start == end else data[start:position]
-        change = self._shown(plan, run, rows) if plan.maybe is None or plan.maybe(rows) else None
+        is_wanted = plan.is_watched and (plan.maybe is None or plan.maybe(rows))
+        change = self._shown(plan, run, rows) if is_wanted else None
         run.rows += count
         run.row_bytes += len(rows) if change is None else len(change)
         return position, change
@@ -279,6 +293,25 @@ class Answers:
         run.masked += batch.masked
         run.rows -= batch.dropped
         return batch.output()
+
+    def _swallow(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        return _SWALLOWED
+
+    def _stopped(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        """The answer to an Execute that was over its limit is complete."""
+        self._owed.popleft()
+        assert head.run is not None
+        self._ledger.end(head.run)
+        return _SWALLOWED
+
+    def _stopped_ready(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        self._ready(head, data, position, stop)
+        return _SWALLOWED
+
+    def _refuse_copy(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        """The client does not learn that the server waits for COPY data."""
+        self._replies.append(denial.COPY_FAIL)
+        return _SWALLOWED
 
     # What else a result is made of.
 
@@ -418,6 +451,13 @@ class Answers:
             return change
         if head.state == State.NOTHING:
             raise UpstreamFault("the server sent an error that it does not owe")
+        if head.state == State.QUERY_STOPPED:
+            return _SWALLOWED
+        if head.state == State.STOPPED:
+            assert head.deny is not None
+            self._ledger.skip(denial.INSUFFICIENT_PRIVILEGE, head.deny.reason)
+            # It failed by itself. What it was to fail by is skipped with the rest, unless a Sync stands between.
+            return _SWALLOWED if self._owed else denial.refusal(head.deny)
         if head.state == State.DENIED:
             assert head.deny is not None
             change = denial.refusal(head.deny, head.sqlstate)
@@ -441,7 +481,7 @@ class Answers:
         if head.run is not None:
             self._ledger.end(head.run)
         self._ledger.ready(data[position + HEADER_BYTES])
-        return None
+        return _SWALLOWED if head.is_own else None
 
     # What may come at any time.
 
@@ -453,7 +493,7 @@ class Answers:
 
     def _parameter(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         name, value, change = self._texts.parameter(data[position + HEADER_BYTES : stop])
-        settings.check(name, value)
+        self._demands.check(name, value)
         return change
 
     # The tables.
@@ -463,6 +503,12 @@ class Answers:
         messages.NOTICE: _notice,
         messages.NOTIFICATION: _notification,
         messages.PARAMETER_STATUS: _parameter,
+    }
+
+    _unshown: ClassVar[Mapping[int, Handler]] = {
+        messages.DATA_ROW: _swallow,
+        messages.COPY_DATA: _swallow,
+        messages.COPY_DONE: _swallow,
     }
 
     _execution: ClassVar[Mapping[int, Handler]] = {
@@ -505,6 +551,16 @@ class Answers:
             State.COPY_IN_ENDED: {},
             State.DENIED: {},
             State.SYNC: {messages.READY: _ready},
+            State.STOPPED: {**_unshown, messages.COMMAND_COMPLETE: _stopped, messages.PORTAL_SUSPENDED: _stopped},
+            State.QUERY_STOPPED: {
+                **_unshown,
+                messages.COMMAND_COMPLETE: _swallow,
+                messages.ROW_DESCRIPTION: _swallow,
+                messages.EMPTY_QUERY: _swallow,
+                messages.COPY_OUT: _swallow,
+                messages.COPY_IN: _refuse_copy,
+                messages.READY: _stopped_ready,
+            },
         },
         {},
     )

@@ -17,8 +17,10 @@ from gatepost.errors import ClientFault
 from gatepost.values import Deny, DenyCode, Effect, Facts, Scalar, Statement, Verdict
 from gatepost_postgres import denial, messages, parameters, requests, settings
 from gatepost_postgres.ledger import Ledger, Mode
+from gatepost_postgres.limits import limit_fetch, note_cursors
 from gatepost_postgres.names import Unsettled
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Portal, Prepared, Run, State
+from gatepost_postgres.settings import Demands
 from gatepost_sql import facts
 
 # What most drivers send behind a Bind in one go.
@@ -28,8 +30,8 @@ _PRIVATE_NAME: Final = b"gatepost"
 _DEALLOCATE: Final = re.compile(
     r'\s*deallocate\s+(?:prepare\s+)?(?!all\b|prepare\b)(?:([a-z_]\w*)|"([^"]+)")\s*;?\s*', re.ASCII | re.IGNORECASE
 )
-# Verbs of statements that remove prepared statements, or make and close cursors, by name.
-_BY_NAME: Final = frozenset(("deallocate", "discard", "declare", "close"))
+# Verbs of statements that remove prepared statements, or make, use and close cursors, by name.
+_BY_NAME: Final = frozenset(("deallocate", "discard", "declare", "fetch", "close"))
 
 
 _UNSETTLED: Final = Deny(
@@ -63,8 +65,9 @@ class Judging:
         handlers: what a client may send; each takes the body of a message and says what becomes of it.
     """
 
-    def __init__(self, environment: Environment, ledger: Ledger) -> None:
+    def __init__(self, environment: Environment, ledger: Ledger, demands: Demands) -> None:
         self._ledger = ledger
+        self._refusal = demands.refusal
         self._limits = environment.limits
         self._wants_rows = environment.hooks.wants_rows
         self._number = 0
@@ -90,7 +93,7 @@ class Judging:
             self._ledger.never_ran(Run(statement))
             return b""
         known = statement.facts
-        if known.settings and (deny := settings.refusal(known)) is not None:
+        if (known.settings or known.effect is Effect.UNKNOWN) and (deny := self._refusal(known)) is not None:
             never = Run(statement, error=denial.INSUFFICIENT_PRIVILEGE, message=deny.reason)
             self._ledger.ended.append(Ended(statement, never.outcome()))
             return self._deny(request, deny)
@@ -98,6 +101,7 @@ class Judging:
         if not statement.is_preparation:
             if not _BY_NAME.isdisjoint(known.verbs):
                 _note_forgetting(run)
+                note_cursors(run, self._ledger)
             if known.effect is Effect.UNKNOWN or known.settings:
                 run.may_change = settings.may_change(known)
         self._ledger.start(run)
@@ -108,6 +112,8 @@ class Judging:
         ledger = self._ledger
         portal = ledger.portals.latest(b"")
         if portal is None or portal.run.is_over or ledger.mode or len(ledger.owed) >= self._limits.pipeline:
+            return False
+        if portal.run.statement.limit is not None:
             return False
         portal.is_described = True
         ledger.owed.extend((UNNAMED_COLUMNS_OWED, Owed(State.EXECUTE, b"", None, True), SYNC_OWED))
@@ -206,6 +212,7 @@ class Judging:
             self._ledger.owed.append(Owed(State.COLUMNS, name, unknown, True, is_own=True))
             step = requests.describe_portal(name) + request.encode()
         self._ledger.owed.append(Owed(State.EXECUTE, name, unknown, True))
+        self._ledger.hold(portal.run)
         self._run = portal.run
         if portal.run.may_change:
             self._ledger.changing = self._ledger.batch
@@ -236,7 +243,7 @@ class Judging:
     def _sync(self, body: bytes) -> Step:
         # While the server waits for COPY data it ignores a Sync.
         if self._ledger.mode != Mode.COPYING_IN:
-            self._ledger.mode = Mode.NORMAL
+            self._ledger.mode = Mode.HELD if self._ledger.mode == Mode.LIMITED else Mode.NORMAL
             self._ledger.owed.append(SYNC_OWED)
             self._ledger.batch += 1
         return _empty(body)
@@ -291,6 +298,8 @@ class Judging:
         self._ledger.is_draining = False
         if run.may_change:
             self._ledger.changing = self._ledger.batch
+        if run.statement.limit is not None:
+            self._ledger.mode = Mode.HELD
         self._ledger.batch += 1
         self._run = run
         return None if run.statement.original is None else request.encode(run.statement.text)
@@ -324,6 +333,7 @@ class Judging:
     def _allow_execute(self, request: requests.Execute, run: Run) -> bytes | None:
         portal = self._ledger.portals.latest(request.portal)
         if portal is None:
+            limit_fetch(run, self._ledger)
             portal = unknown = Portal(run)
             return self._run_portal(request, portal, unknown)
         portal.run = run

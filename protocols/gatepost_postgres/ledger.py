@@ -10,6 +10,7 @@ from typing import Final
 
 from gatepost.adapter import Action, Ended
 from gatepost.errors import ClientFault
+from gatepost.values import Effect, Limit
 from gatepost_postgres.names import Names
 from gatepost_postgres.owed import Owed, Portal, Prepared, Run, State
 
@@ -20,12 +21,15 @@ class Mode:
     """What the server does with the client's messages.
 
     SKIPPING: it discards them up to a Sync that was not sent yet. COPYING_IN: it takes COPY data alone, and ignores
-    Flush and Sync.
+    Flush and Sync. LIMITED: it may yet be made to fail for the rows of the last statement; nothing but a Sync is
+    sent behind that until it is answered. HELD: the same, and not even a Sync, which would commit.
     """
 
     NORMAL: Final = 0
     SKIPPING: Final = 1
     COPYING_IN: Final = 2
+    LIMITED: Final = 3
+    HELD: Final = 4
 
 
 class Ledger:
@@ -44,6 +48,9 @@ class Ledger:
         batch: number of the batch that is being sent; a batch is what ends in one ReadyForQuery.
         answered: how many batches the server has answered with ReadyForQuery.
         changing: the latest batch that holds a statement which may change settings, -1 for none.
+        cursors: the limit on what cursors show, None for none; it is that of the strictest DECLARE.
+        fetched: how many rows they have shown since that.
+        acting: the latest batch that holds a statement which does more than read, -1 for none.
     """
 
     def __init__(self) -> None:
@@ -58,7 +65,9 @@ class Ledger:
         self.marks = 0
         self.status = IDLE
         self.batch = self.answered = 0
-        self.changing = -1
+        self.cursors: Limit | None = None
+        self.fetched = 0
+        self.changing = self.acting = -1
         self._runs: dict[int, Run] = {}
 
     @property
@@ -74,6 +83,8 @@ class Ledger:
 
     def start(self, run: Run) -> None:
         self._runs[run.statement.number] = run
+        if run.statement.facts.effect is not Effect.READ and not run.statement.is_preparation:
+            self.acting = self.batch
         if run.forgets is not None:
             self.forgetting += 1
 
@@ -90,11 +101,15 @@ class Ledger:
                 self._forget_prepared(run.forgets)
         if run.forgets_portals:
             self.forget_portals()
+        if run.fetched is not None:
+            self.fetched += run.rows
 
     def ready(self, status: int) -> None:
         """The server has answered a batch."""
         self.status = status
         self.answered += 1
+        if self.mode >= Mode.LIMITED and not self.owed:
+            self.mode = Mode.NORMAL
         if status == IDLE and self.portals.settled:
             self.forget_portals()
 
@@ -135,6 +150,14 @@ class Ledger:
             self.prepared.settled.clear()
 
     # Errors and COPY.
+
+    def hold(self, run: Run) -> None:
+        """The answer to a statement is asked for: if its rows are limited, what is behind it waits.
+
+        Then it can still be undone as after an error, together with all of its batch.
+        """
+        if run.statement.limit is not None:
+            self.mode = Mode.HELD if self.acting == self.batch else Mode.LIMITED
 
     def skip(self, code: str, message: str) -> None:
         """After an error in the extended protocol the server discards all up to the next Sync."""

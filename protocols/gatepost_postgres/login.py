@@ -19,9 +19,10 @@ from msgspec import Struct
 from gatepost.adapter import Action, Environment, SendClient, SendUpstream, TlsInfo
 from gatepost.errors import ClientFault, Fault, FaultCode, UpstreamFault
 from gatepost.values import UpstreamCredentials
-from gatepost_postgres import messages, settings
+from gatepost_postgres import messages
 from gatepost_postgres.inbox import Inbox
 from gatepost_postgres.scram import BOUND, SCRAM, SCRAM_PLUS, ClientExchange, server_end_point
+from gatepost_postgres.settings import Demands
 from gatepost_postgres.startup_message import StartupRequest
 from gatepost_postgres.texts import Texts
 from gatepost_postgres.upstream_tls import UpstreamTls
@@ -63,6 +64,7 @@ class Login:
         inbox: the database's bytes.
         request: what the client asked for; its settings are passed on.
         credentials: as whom to log in.
+        demands: what the settings must be.
         then: what goes on once the database is ready.
     """
 
@@ -72,12 +74,14 @@ class Login:
         inbox: Inbox,
         request: StartupRequest,
         credentials: UpstreamCredentials,
+        demands: Demands,
         then: Callable[[LoggedIn], Iterator[Action]],
     ) -> None:
         self._environment = environment
         self._inbox = inbox
         self._request = request
         self._credentials = credentials
+        self._demands = demands
         self._then = then
         self._state = _State.TLS
         self._negotiation = UpstreamTls(environment, inbox, self._start)
@@ -110,7 +114,7 @@ class Login:
             "user": self._credentials.user,
             "database": self._credentials.database or self._request.database,
             **self._request.settings,
-            **settings.REQUIRED,
+            **self._demands.required,
         }
         yield SendUpstream(messages.startup(parameters))
 
@@ -188,7 +192,7 @@ class Login:
             # It names the database's user, which is none of the client's business.
             body = messages.cstring("session_authorization") + messages.cstring(self._request.user)
         name, value, encoded = self._texts.parameter(body)
-        demanded = settings.REQUIRED.get(name, value)
+        demanded = self._demands.required.get(name, value)
         if value != demanded:
             raise UpstreamFault(
                 f"the database keeps {name} from being {demanded}",

@@ -18,6 +18,7 @@ class Run(Struct, gc=False):
         forgets: prepared statements that it removes (DEALLOCATE, DISCARD): one name, or b"" for all; None for none.
         forgets_portals: it opens or closes cursors by name, so portals may not be what they were.
         may_change: it may change settings in a way that its text does not tell.
+        fetched: rows of cursors that were shown before, where it fetches more of them; they count for its limit.
     """
 
     statement: Statement
@@ -32,6 +33,7 @@ class Run(Struct, gc=False):
     forgets: bytes | None = None
     forgets_portals: bool = False
     may_change: bool = False
+    fetched: int | None = None
 
     def outcome(self, *, complete: bool = True) -> Outcome:
         if complete and not self.error and not self.masked and not self.received:
@@ -92,8 +94,10 @@ class State:
     COPY_IN_ENDED: Final = 15
     DENIED: Final = 16
     SYNC: Final = 17
+    STOPPED: Final = 18
+    QUERY_STOPPED: Final = 19
 
-    ALL: Final = range(18)
+    ALL: Final = range(20)
 
 
 class Owed(Struct, gc=False):

@@ -18,17 +18,22 @@ from gatepost_postgres.answers import Answers
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
 from gatepost_postgres.judging import RUN_UNNAMED, Judging, Pause
 from gatepost_postgres.ledger import Ledger, Mode
+from gatepost_postgres.settings import Demands
 from gatepost_sql import facts
 
 # The server's own bound for messages that hold no more than a name.
 _SMALL_BYTES: Final = 10_000
 _LARGE: Final = frozenset((messages.QUERY, messages.PARSE, messages.BIND, messages.FUNCTION_CALL, messages.COPY_FAIL))
 
+_BEHIND_LIMITED: Final = frozenset((messages.COPY_DONE, messages.COPY_FAIL, messages.FLUSH, messages.TERMINATE))
+
 _DURING: Final = {
     Mode.SKIPPING: frozenset((messages.SYNC, messages.TERMINATE)),
     Mode.COPYING_IN: frozenset(
         (messages.COPY_DONE, messages.COPY_FAIL, messages.FLUSH, messages.SYNC, messages.TERMINATE)
     ),
+    Mode.LIMITED: _BEHIND_LIMITED | {messages.SYNC},
+    Mode.HELD: _BEHIND_LIMITED,
 }
 
 
@@ -39,11 +44,11 @@ class ServingPhase:
         is_over: the client has said that it leaves.
     """
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, demands: Demands) -> None:
         self._limits = environment.limits
         self._ledger = Ledger()
-        self._answers = Answers(environment, self._ledger)
-        self._judging = Judging(environment, self._ledger)
+        self._answers = Answers(environment, self._ledger, demands)
+        self._judging = Judging(environment, self._ledger, demands)
         # Bytes taken from the client: those before `_sent` have gone on, those before `_position` are judged, and
         # the message that is asked about ends at `_stop`.
         self._data = b""
@@ -157,6 +162,11 @@ class ServingPhase:
             elif ledger.mode and kind not in _DURING[ledger.mode]:
                 if ledger.mode == Mode.COPYING_IN:
                     raise ClientFault("a message was sent where the database waits for COPY data")
+                if ledger.mode >= Mode.LIMITED:
+                    if owed:
+                        return self._stall(position)
+                    ledger.mode = Mode.NORMAL
+                    continue
                 change = b""
             elif len(owed) >= pipeline:
                 return self._stall(position)

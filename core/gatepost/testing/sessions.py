@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatepost.adapter import (
     CLIENT,
@@ -37,6 +38,7 @@ from gatepost.values import (
     EndCode,
     Identity,
     Interest,
+    Limit,
     Notice,
     Outcome,
     Reason,
@@ -138,7 +140,8 @@ class Player:
 
     Args:
         session: the session; it is begun.
-        judge: the verdict on a statement, or None to leave the question open until `resolve`.
+        judge: the verdict on a statement, a limit on its rows to allow it with, or None to leave the question open
+            until `resolve`.
         authenticate: the answer to `Authenticate`.
         credentials: the answer to `Connect`, or the fault for which there is no connection.
         restriction: what the session may not do upstream.
@@ -159,7 +162,7 @@ class Player:
         self,
         session: ProtocolSession,
         *,
-        judge: Callable[[Statement], Verdict | None] = _allow,
+        judge: Callable[[Statement], Verdict | Limit | None] = _allow,
         authenticate: Callable[[Authenticate], Identity | Verifier | Deny | None] = _accept,
         credentials: UpstreamCredentials | Fault = UPSTREAM_CREDENTIALS,
         restriction: Restriction = _UNRESTRICTED,
@@ -208,7 +211,7 @@ class Player:
         self._run(lambda: self.session.fault(fault, _END_CODES.get(type(fault), EndCode.PLUGIN_FAULT)))
         return self
 
-    def resolve(self, verdict: Verdict) -> Player:
+    def resolve(self, verdict: Verdict | Limit) -> Player:
         """Answer the question that `judge` left open."""
         statement, self._open = self._open, None
         assert statement is not None, "no question is open"
@@ -275,7 +278,9 @@ class Player:
                 self._open = action.statement
         return None
 
-    def _resolved(self, statement: Statement, verdict: Verdict) -> list[Action]:
+    def _resolved(self, statement: Statement, verdict: Verdict | Limit) -> list[Action]:
+        if isinstance(verdict, Limit):
+            statement, verdict = replace(statement, limit=verdict), ALLOW
         if isinstance(verdict, Rewrite):
             statement = self.session.restate(statement, verdict.text)
         return self.session.resolve(statement, verdict)
