@@ -43,12 +43,14 @@ def function(oid: int, name: str, arguments: int, volatility: str, language: str
     )
 
 
+OTHER_PATH = 'search_path=other, "pg_temp"'
+
 RELATIONS = [
     relation(1, "cards", "id holder pan cvv meta"),
     relation(2, "a", "id x"),
     relation(3, "notes", "n"),
     relation(4, "other.notes", "n m"),
-    relation(5, "other.only", "k"),
+    relation(5, "other.lonely", "k"),
     relation(10, "numbers", "num who", "v", "SELECT pan AS num, holder AS who FROM public.cards WHERE id > 3"),
     relation(11, "nested", "deep twice", "v", "SELECT num, num || num FROM public.numbers"),
     relation(12, "stored", "s", "m", "SELECT pan FROM public.cards"),
