@@ -8,6 +8,12 @@ from msgspec import Struct
 
 from gatepost.values import Deny, Facts, Outcome, Statement
 from gatepost_postgres.results import Plan
+from gatepost_sql import Context
+
+# What a statement may change besides rows, in a way that its text does not tell for sure: flags of `Run.unsettles`.
+SETTINGS: Final = 1
+PATH: Final = 2
+CATALOGUE: Final = 4
 
 
 class Run(Struct, gc=False):
@@ -17,7 +23,9 @@ class Run(Struct, gc=False):
         is_over: its end was told.
         forgets: prepared statements that it removes (DEALLOCATE, DISCARD): one name, or b"" for all; None for none.
         forgets_portals: it opens or closes cursors by name, so portals may not be what they were.
-        may_change: it may change settings in a way that its text does not tell.
+        prepares: a statement that it prepares (PREPARE), and by which name; None for none.
+        unsettles: what is not certain before it is answered, of `SETTINGS`, `PATH` (where names are looked up) and
+            `CATALOGUE`.
         fetched: rows of cursors that were shown before, where it fetches more of them; they count for its limit.
     """
 
@@ -32,7 +40,8 @@ class Run(Struct, gc=False):
     is_over: bool = False
     forgets: bytes | None = None
     forgets_portals: bool = False
-    may_change: bool = False
+    prepares: tuple[bytes, Prepared] | None = None
+    unsettles: int = 0
     fetched: int | None = None
 
     def outcome(self, *, complete: bool = True) -> Outcome:
@@ -51,12 +60,20 @@ class Run(Struct, gc=False):
 
 
 class Prepared(Struct):
-    """A prepared statement. `types` are its parameters' as declared, or as the server has described them."""
+    """A prepared statement.
+
+    Attributes:
+        types: its parameters' as declared, or as the server has described them.
+        context: what its facts hold in.
+        preparation: the PREPARE that made it, "" if a Parse did.
+    """
 
     text: str
     facts: Facts
     original: str | None
     types: tuple[int, ...]
+    context: Context | None = None
+    preparation: str = ""
 
 
 class Portal(Struct, gc=False):
