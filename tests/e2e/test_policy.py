@@ -11,7 +11,7 @@ import asyncpg
 import psycopg
 import pytest
 from psycopg import errors
-from tests.servers import Database, Gate, gates
+from tests.servers import Database, Gate, eventually, gates
 
 PLUGINS = """
 [plugins.secrets.targets.shop.inspector]
@@ -23,14 +23,12 @@ password = "file:upstream.password"
 sensitive = ["public.cards(pan)"]
 
 [plugins.policy.roles.reader]
-require_catalogue = false
 rows = 50
 allow = [
   {{ do = "read", on = ["public.orders", "public.cards(id, brand)"] }},
 ]
 
 [plugins.policy.roles.clerk]
-require_catalogue = false
 allow = [
   {{ do = "read", on = "public.*" }},
   {{ do = "update", on = "public.orders(amount)" }},
@@ -38,7 +36,7 @@ allow = [
 ]
 
 [plugins.policy.roles.strict]
-allow = [{{ do = "read", on = "public.cards(id, brand)" }}]
+allow = [{{ do = "read", on = ["public.cards(id, brand)", "public.renamed"] }}]
 
 [plugins.mask]
 [plugins.audit]
@@ -49,8 +47,24 @@ Connect = Callable[[str], psycopg.Connection]
 
 @pytest.fixture(scope="module")
 def policed(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    with postgres.connect() as connection:
+        connection.execute("CREATE VIEW renamed AS SELECT id, pan AS number FROM cards")
+        connection.execute(f"GRANT SELECT ON renamed TO {postgres.user}")
     with gates(tmp_path_factory.mktemp("policed")) as make:
-        yield make(postgres, plugins=PLUGINS.format(user=postgres.user))
+        gate = make(postgres, plugins=PLUGINS.format(user=postgres.user))
+        eventually(lambda: _knows_the_catalogue(gate))
+        yield gate
+    with postgres.connect() as connection:
+        connection.execute("DROP VIEW renamed")
+
+
+def _knows_the_catalogue(gate: Gate) -> bool:
+    with psycopg.connect(gate.address, autocommit=True) as connection:
+        try:
+            connection.execute("SELECT id FROM cards LIMIT 1")
+        except errors.InsufficientPrivilege:
+            return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +155,21 @@ def test_a_denial_says_what_the_role_may_do_instead(connect: Connect) -> None:
     with pytest.raises(errors.InsufficientPrivilege) as caught:
         connect().execute("SELECT id, pan FROM cards")
     diag = caught.value.diag
-    assert diag.message_primary == "You may not select cards(pan)."
-    assert diag.message_hint == "You may select cards(id, brand); leave out pan."
+    assert diag.message_primary == "You may not select public.cards(pan)."
+    assert diag.message_hint == "You may select public.cards(id, brand); leave out pan."
+
+
+def test_views_are_followed_to_the_columns_below(connect: Connect) -> None:
+    strict = connect("strict")
+    assert strict.execute("SELECT id FROM renamed WHERE id = 1").fetchone() == (1,)
+    for text in (
+        "SELECT number FROM renamed",
+        "SELECT * FROM renamed",
+        "SELECT id FROM renamed WHERE number LIKE '4%'",
+    ):
+        with pytest.raises(errors.InsufficientPrivilege) as caught:
+            strict.execute(text)
+        assert "pan" in (caught.value.diag.message_primary or "")
 
 
 def test_a_role_without_rules_may_do_nothing(connect: Connect) -> None:
@@ -215,5 +242,6 @@ def test_explain_and_grants_ask_the_database(policed: Gate) -> None:
     assert (explained["verdict"], explained["rules"]) == ("deny", ["policy.clerk.allow[2]"])
     grants = policed.command("policy", "grants", "strict").splitlines()
     assert [line for line in grants if "TABLE" in line] == [
-        'GRANT SELECT ("id", "brand") ON TABLE "public"."cards" TO "strict";'
+        'GRANT SELECT ("id", "brand") ON TABLE "public"."cards" TO "strict";',
+        'GRANT SELECT ON TABLE "public"."renamed" TO "strict";',
     ]
