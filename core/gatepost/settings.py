@@ -12,13 +12,13 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|[smhd])")
 _ADDRESS = '"host:port", a port being 0 to 65535 and an IPv6 address in brackets'
 
 
 class Seconds(float):
-    """A duration in seconds, more than 0: a number, or a text such as "30s", "15m", "12h" or "90d"."""
+    """A duration in seconds, more than 0: a number, or a text such as "500ms", "30s", "15m", "12h" or "90d"."""
 
     @classmethod
     def from_toml(cls, value: object, folder: Path) -> Seconds:

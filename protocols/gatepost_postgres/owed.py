@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gatepost.values import Deny, Facts, Outcome, Statement
 from gatepost_postgres.results import Plan
+from gatepost_sql import Context
 
 # What a statement may change besides rows, in a way that its text does not tell for sure: flags of `Run.unsettles`.
 SETTINGS: Final = 1
@@ -71,7 +72,7 @@ class Prepared(Struct):
     facts: Facts
     original: str | None
     types: tuple[int, ...]
-    context: object = None
+    context: Context | None = None
     preparation: str = ""
 
 

@@ -17,6 +17,7 @@ from gatepost.config import LimitsConfig, ListenTls, Settings, TargetConfig, Ups
 from gatepost_agents import AgentsConfig
 from gatepost_audit import AuditConfig
 from gatepost_mask import MaskConfig
+from gatepost_opa import OpaConfig
 from gatepost_policy.config import AllowConfig, RiskConfig, RoleConfig
 from gatepost_secrets import Login
 
@@ -32,6 +33,7 @@ TABLES = {
     "plugins.policy.risk.": RiskConfig,
     "allow.": AllowConfig,
     "plugins.mask.": MaskConfig,
+    "plugins.opa.": OpaConfig,
     "plugins.audit.": AuditConfig,
 }
 
