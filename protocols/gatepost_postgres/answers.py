@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, TypeAlias, TypeVar
 
 from gatepost.adapter import Action, Environment, SendClient
+from gatepost.cache import Cache
 from gatepost.errors import FaultCode, UpstreamFault
+from gatepost.partial import Partial
 from gatepost_postgres import denial, messages, settings
-from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
+from gatepost_postgres.frames import HEADER_BYTES, LONGEST, header
 from gatepost_postgres.ledger import Ledger
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Run, State
-from gatepost_postgres.results import UNWATCHED, Cache, Plan, Plans
+from gatepost_postgres.results import UNWATCHED, Plan, Plans
 from gatepost_postgres.texts import Texts
 
 T = TypeVar("T")
