@@ -95,16 +95,22 @@ class Credentials(Struct, frozen=True, kw_only=True):
 class Verifier(Struct, frozen=True, kw_only=True):
     """What proves a password without holding it, and whose it is.
 
+    A plugin fills in what belongs to the kinds that it judges.
+
     Attributes:
         identity: who the client is once the exchange has succeeded.
         salt, iterations, stored_key, server_key: SCRAM's (RFC 5802, section 3).
+        mysql_native: the password's SHA-1, applied two times.
+        caching_sha2: the password's SHA-256, applied two times.
     """
 
     identity: Identity
-    salt: bytes
-    iterations: int
-    stored_key: bytes
-    server_key: bytes
+    salt: bytes = b""
+    iterations: int = 0
+    stored_key: bytes = b""
+    server_key: bytes = b""
+    mysql_native: bytes = b""
+    caching_sha2: bytes = b""
 
     def __repr__(self) -> str:
         return f"Verifier(identity={self.identity.name!r})"

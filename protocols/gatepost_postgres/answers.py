@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, TypeAlias, TypeVar
 
 from gatepost.adapter import Action, Environment, Redefined, SendClient, SendUpstream
+from gatepost.cache import Cache
 from gatepost.errors import FaultCode, UpstreamFault
+from gatepost.partial import Partial
 from gatepost_postgres import denial, messages
-from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
+from gatepost_postgres.frames import HEADER_BYTES, LONGEST, header
 from gatepost_postgres.ledger import Ledger
 from gatepost_postgres.limits import stop_at
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Run, State
-from gatepost_postgres.results import UNWATCHED, Cache, Plan, Plans
+from gatepost_postgres.results import UNWATCHED, Plan, Plans
 from gatepost_postgres.settings import Demands
 from gatepost_postgres.texts import Texts
 from gatepost_postgres.understanding import Understanding

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from gatepost.adapter import Hooks
+from gatepost.cache import Cache
 from gatepost.values import Facts, Interest, Notice, NoticeKind, Result, Statement
 from gatepost_postgres import messages
 from gatepost_postgres.columns import COPY_BINARY, COPY_LINE, Description, describe
@@ -16,27 +17,8 @@ from gatepost_postgres.rows import Batch, CopyBatch
 if TYPE_CHECKING:
     from gatepost_postgres.understanding import Understanding
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-_CACHED: Final = 256
 # What is longer than this is not worth its memory.
 _CACHED_BYTES: Final = 16 * 1024
-
-
-class Cache(Generic[K, V]):
-    """A dictionary that forgets what it has held longest."""
-
-    def __init__(self, size: int = _CACHED) -> None:
-        self._size = size
-        self._values: dict[K, V] = {}
-        self.get = self._values.get
-
-    def put(self, key: K, value: V) -> V:
-        if len(self._values) >= self._size:
-            del self._values[next(iter(self._values))]
-        self._values[key] = value
-        return value
 
 
 class Plan(Struct, frozen=True):

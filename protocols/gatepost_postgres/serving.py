@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from gatepost.adapter import UPSTREAM, Action, Ask, Ended, Environment, Redefined, SendUpstream, Side
 from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault
+from gatepost.partial import Partial
 from gatepost.values import Statement, Verdict
 from gatepost_postgres import denial, messages
 from gatepost_postgres.answers import Answers
-from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
+from gatepost_postgres.frames import HEADER_BYTES, LONGEST, header
 from gatepost_postgres.judging import RUN_UNNAMED, Judging, Pause
 from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_postgres.login import LoggedIn

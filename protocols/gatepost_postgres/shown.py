@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from gatepost.errors import UpstreamFault
+from gatepost.partial import Partial
 from gatepost.values import Shown
 from gatepost_postgres import messages
 from gatepost_postgres.columns import Description, describe
-from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
+from gatepost_postgres.frames import HEADER_BYTES, LONGEST, header
 from gatepost_postgres.types import BINARY_FORMAT, to_text
 
 _count: Final = struct.Struct("!H").unpack_from

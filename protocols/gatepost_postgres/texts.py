@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from gatepost.adapter import Hooks
+from gatepost.cache import Cache
 from gatepost.errors import UpstreamFault
 from gatepost.values import Notice, NoticeKind
 from gatepost_postgres import messages
-from gatepost_postgres.results import Cache
 
 _CODES: Final[Mapping[str, str]] = {name: code for code, name in messages.FIELD_NAMES.items()}
 _NUL: Final = b"\0"

@@ -12,9 +12,9 @@ from tests.protocols.postgres.exchange import READY, description, fault_of, row,
 from tests.wire import SYNC, bind, describe, execute, message, parse, query
 
 from gatepost.adapter import CLIENT, UPSTREAM, Limits, SendClient, Side
+from gatepost.partial import Partial
 from gatepost.testing import RecordingHooks
 from gatepost.values import EndCode, Interest
-from gatepost_postgres.frames import Partial
 
 
 @given(st.lists(st.binary(min_size=1), min_size=1), st.integers(0, 60))
