@@ -91,7 +91,7 @@ _STATEMENTS: Final[Mapping[str, Verb | None]] = {
 }
 
 # A stronger effect than the deeds explain -> the verb that explains it.
-_EFFECTS: Final[Mapping[Effect, tuple[frozenset[Verb], Verb]]] = {
+_EFFECTS: Final[Mapping[Effect, tuple[frozenset[str], Verb]]] = {
     Effect.WRITE: (_WRITES, Verb.UPDATE),
     Effect.DEFINE: (frozenset({Verb.DEFINE}), Verb.DEFINE),
     Effect.ADMINISTER: (frozenset({Verb.ADMINISTER}), Verb.ADMINISTER),
@@ -106,15 +106,17 @@ def deeds(facts: Facts) -> tuple[Deed, ...]:
     SELECT … FOR UPDATE is an update of what it reads, and what cannot be understood is "unknown".
     """
     found = dict.fromkeys((*_objects(facts), *_calls(facts), *_settings(facts)))
-    for statement in facts.verbs:
-        verb = _STATEMENTS.get(statement, Verb.UNKNOWN)
-        if verb is not None and all(deed.verb != verb for deed in found):
+    done = {deed.verb for deed in found}
+    for verb in filter(None, (_STATEMENTS.get(each, Verb.UNKNOWN) for each in dict.fromkeys(facts.verbs))):
+        if verb not in done:
             found[Use(verb=verb, name="")] = None
+            done.add(verb)
     effect = facts.apart if facts.calls and facts.apart is not None else facts.effect
-    explaining, verb = _EFFECTS.get(effect, (None, None))
-    if verb is not None and explaining is not None and explaining.isdisjoint(deed.verb for deed in found):
-        names = {deed.name for deed in found if deed.verb is Verb.SELECT} if verb is not Verb.UNKNOWN else ()
-        found |= {Use(verb=verb, name=name, columns=()): None for name in names or ("",)}
+    if effect in _EFFECTS:
+        explaining, verb = _EFFECTS[effect]
+        if explaining.isdisjoint(done):
+            names = {deed.name for deed in found if deed.verb is Verb.SELECT} if verb is not Verb.UNKNOWN else ()
+            found |= {Use(verb=verb, name=name, columns=()): None for name in names or ("",)}
     return tuple(found)
 
 

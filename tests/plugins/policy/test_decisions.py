@@ -324,6 +324,18 @@ def test_a_rule_holds_in_its_hours_and_networks_alone() -> None:
     assert decider.rule("select a from t", at=NOON + 3 * 86400) == "policy.r.deny[0]"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"select {', '.join(f'f{n}()' for n in range(600))}",
+        f"select 1 from {', '.join(f't{n}' for n in range(600))}",
+        f"insert into orders ({', '.join(f'c{n}' for n in range(5000))}) select 1",
+    ],
+)
+def test_what_would_take_long_to_judge_is_refused(text: str) -> None:
+    assert Decider("[roles.r]\nallow = [{ do = 'all', on = '*' }]").rule(text) == "policy.size"
+
+
 def test_the_smallest_limit_of_rows_holds() -> None:
     decider = Decider(
         """
@@ -347,6 +359,7 @@ def test_the_smallest_limit_of_rows_holds() -> None:
     assert limit("select * from logs") == (5000, "policy.r.allow[2]")
     assert limit("select generate_series(1, 1000000)") == (1000, "policy.r.rows")
     assert decider.ruling("select oid from pg_type").limit is None
+    assert decider.ruling("begin").limit is None
 
 
 @pytest.mark.parametrize(
