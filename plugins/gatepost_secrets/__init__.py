@@ -91,8 +91,8 @@ class Secrets:
         for target in gateway.targets:
             inspector = self._targets[target.name].inspector if target.name in self._targets else None
             if inspector is not None and not (inspector.database or target.database):
-                key = (*_KEY, target.name, "inspector")
-                raise fault_at("expected the `database` to read, here or of the target", key, gateway.config_file)
+                message = "expected the `database` to read, here or of the target"
+                raise fault_at(message, (*_KEY, target.name, "inspector"), gateway.config_file)
         if gateway.worker < 0:
             return  # the command line needs no passwords
         for key, login in self._logins():
