@@ -141,7 +141,9 @@ class Judging:
         if portal is None or portal.run.is_over or ledger.mode or len(ledger.owed) >= self._limits.pipeline:
             return False
         if portal.run.statement.limit is not None:
-            return False
+            if ledger.acting == ledger.batch:
+                return False
+            ledger.mode = Mode.HELD
         portal.is_described = True
         ledger.owed.extend((UNNAMED_COLUMNS_OWED, Owed(State.EXECUTE, b"", None, True), SYNC_OWED))
         self._run = portal.run
