@@ -21,7 +21,8 @@ from gatepost_postgres.limits import limit_fetch, note_cursors
 from gatepost_postgres.names import Unsettled
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Portal, Prepared, Run, State
 from gatepost_postgres.settings import Demands
-from gatepost_postgres.understanding import REVERTING, Understanding
+from gatepost_postgres.understanding import EXECUTE, REVERTING, Understanding
+from gatepost_sql import Context
 
 # What most drivers send behind a Bind in one go.
 RUN_UNNAMED: Final = requests.describe_portal(b"") + requests.Execute(b"", bytes(4)).encode() + denial.SYNC
@@ -79,7 +80,7 @@ class Judging:
         self, environment: Environment, ledger: Ledger, demands: Demands, understanding: Understanding
     ) -> None:
         self._understanding = understanding
-        self._context: object = None
+        self._context: Context | None = None
         self._ledger = ledger
         self._refusal = demands.refusal
         self._limits = environment.limits
@@ -140,7 +141,9 @@ class Judging:
         if portal is None or portal.run.is_over or ledger.mode or len(ledger.owed) >= self._limits.pipeline:
             return False
         if portal.run.statement.limit is not None:
-            return False
+            if ledger.acting == ledger.batch:
+                return False
+            ledger.mode = Mode.HELD
         portal.is_described = True
         ledger.owed.extend((UNNAMED_COLUMNS_OWED, Owed(State.EXECUTE, b"", None, True), SYNC_OWED))
         self._run = portal.run
@@ -179,9 +182,9 @@ class Judging:
                 return Pause.STALL
             if not settings.is_read_alike(decoded):
                 return self._deny(request, _UNSETTLED)
-        self._context = self._understanding.context()
-        known = self._understanding.facts(decoded)
-        if "execute" in known.verbs and ledger.owed and (ledger.forgetting or ledger.prepared.is_moving):
+        context = self._context = self._understanding.context()
+        known = self._understanding.facts(decoded, context)
+        if known.effect is Effect.UNKNOWN and EXECUTE in known.verbs and ledger.owed and ledger.names_are_moving:
             return Pause.STALL
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
         if known.settings and (refused := settings.refusal(known)) is not None:

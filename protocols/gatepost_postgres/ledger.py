@@ -89,6 +89,11 @@ class Ledger:
         """For this session the catalogue may be another one than for all."""
         return self._has_defined or self.defining >= self.answered
 
+    @property
+    def names_are_moving(self) -> bool:
+        """What the name of a prepared statement stands for depends on answers that are still to come."""
+        return bool(self.forgetting) or self.prepared.is_moving
+
     # Statements.
 
     def start(self, run: Run) -> None:

@@ -6,8 +6,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from gatepost.values import Deny, Facts, Outcome, Statement
+from gatepost.values import Deny, Facts, Limit, Outcome, Statement
 from gatepost_postgres.results import Plan
+from gatepost_sql import Context
 
 # What a statement may change besides rows, in a way that its text does not tell for sure: flags of `Run.unsettles`.
 SETTINGS: Final = 1
@@ -43,6 +44,10 @@ class Run(Struct, gc=False):
     unsettles: int = 0
     fetched: int | None = None
 
+    def left(self, limit: Limit) -> int:
+        """How many rows it may still show."""
+        return limit.rows - self.rows - (self.fetched or 0)
+
     def outcome(self, *, complete: bool = True) -> Outcome:
         if complete and not self.error and not self.masked and not self.received:
             return Outcome(rows=self.rows, bytes=self.row_bytes, tag=self.tag)
@@ -71,7 +76,7 @@ class Prepared(Struct):
     facts: Facts
     original: str | None
     types: tuple[int, ...]
-    context: object = None
+    context: Context | None = None
     preparation: str = ""
 
 

@@ -26,8 +26,9 @@ _WHERE: Final = _WHO | {_SEARCH_PATH, "*"}
 _DEFINING: Final = frozenset((Effect.DEFINE, Effect.ADMINISTER, Effect.UNKNOWN))
 # Verbs of statements behind which the search path may be another one: they end what SET LOCAL has set, or undo a SET.
 REVERTING: Final = frozenset(("commit", "rollback", "rollback_to", "prepare_transaction"))
+EXECUTE: Final = "execute"
 # Verbs of texts that run whatever a client has written.
-_ANYTHING: Final = frozenset(("do", "unknown", "execute"))
+_ANYTHING: Final = frozenset(("do", "unknown", EXECUTE))
 # How a definition can name the schema of temporary objects, besides by what stands in the search path.
 _TEMPORARY: Final = re.compile(r"\btemp(?:orary)?\b|pg_temp|u&", re.IGNORECASE)
 # An element of the list: a quoted name, or a plain one.
@@ -58,17 +59,18 @@ class Understanding:
     def context(self) -> Context:
         """What the next statement's names stand for."""
         ledger = self._ledger
-        catalogue = None if ledger.is_redefining else self._catalogue()
-        if catalogue is self._stale:
+        catalogue = self._catalogue()
+        if catalogue is not None and (ledger.is_redefining or catalogue is self._stale):
             catalogue = None
         if catalogue is not self._known:
             self._known = catalogue if isinstance(catalogue, Catalogue) else None
             self._renew()
         return self._uncertain if ledger.moving >= ledger.answered else self._certain
 
-    def facts(self, text: str) -> Facts:
-        known = facts(text, context=self.context())
-        if "execute" in known.verbs:
+    def facts(self, text: str, context: Context | None = None) -> Facts:
+        """What a text means in a context, by default in that of the next statement."""
+        known = facts(text, context=context or self.context())
+        if known.effect is Effect.UNKNOWN and EXECUTE in known.verbs:
             return facts(text, context=self._with_prepared())
         return known
 
@@ -130,7 +132,7 @@ class Understanding:
     def _with_prepared(self) -> Context:
         ledger = self._ledger
         context = self.context()
-        if ledger.forgetting or ledger.prepared.is_moving:
+        if ledger.names_are_moving:
             return context
         return Context(
             catalogue=context.catalogue,
