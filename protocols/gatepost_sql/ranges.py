@@ -103,6 +103,17 @@ class Source:
         self.read = read
         self.bases = bases
 
+    def given(self, values: Mapping[str, Origins]) -> Source:
+        """The same rows after columns were given values that derive from others."""
+        columns = []
+        for column in self.rows.columns:
+            more = values.get(column.attribute, NOTHING)
+            if more is None or more:
+                column = column._replace(origins=union((column.origins, more)), is_direct=False)
+            columns.append(column)
+        rows = self.rows._replace(columns=tuple(columns))
+        return Source(self.name, rows, relation=self.relation, read=self.read, bases=self.bases)
+
     def touch(self, column: Column) -> None:
         if self.read is not None:
             self.read.add(column.attribute)
