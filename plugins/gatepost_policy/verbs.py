@@ -157,7 +157,7 @@ def _calls(facts: Facts) -> Iterator[Deed]:
         if _plain(name) != "set_config":
             yield Use(verb=Verb.CALL, name=_plain(name))
     for name in facts.functions:
-        if name not in facts.calls and is_guarded_function(_plain(name)):
+        if name not in facts.calls and _tells(_plain(name)):
             yield Use(verb=Verb.CALL, name=_plain(name))
 
 
@@ -180,6 +180,7 @@ _HARMLESS: Final = {
 }
 _GUARDED_SETTINGS: Final = frozenset(_lists["guarded"]["settings"])
 _GUARDED_FUNCTIONS: Final = tuple(map(Glob, _lists["guarded"]["functions"]))
+_TELLING_FUNCTIONS: Final = tuple(map(Glob, _lists["guarded"]["telling"]))
 _GUARDED_SCHEMAS: Final = tuple(map(Glob, _lists["guarded"]["schemas"]))
 
 
@@ -194,8 +195,12 @@ def is_guarded_setting(name: str) -> bool:
 
 
 def is_guarded_function(name: str) -> bool:
-    return any(glob.matches(name) for glob in _GUARDED_FUNCTIONS)
+    return any(glob.matches(name) for glob in _GUARDED_FUNCTIONS) or _tells(name)
 
 
 def is_guarded_schema(name: str) -> bool:
     return any(glob.matches(name) for glob in _GUARDED_SCHEMAS)
+
+
+def _tells(function: str) -> bool:
+    return any(glob.matches(function) for glob in _TELLING_FUNCTIONS)

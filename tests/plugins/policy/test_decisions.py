@@ -151,6 +151,10 @@ def test_what_sessions_and_drivers_do_by_themselves_needs_no_rule(text: str) -> 
         "select definition from pg_views",
         "select view_definition from information_schema.views",
         "select * from pg_largeobject",
+        "select * from pg_read_file('/etc/passwd')",
+        "select pg_catalog.lo_import('/etc/passwd')",
+        "select pg_terminate_backend(1)",
+        "select pg_get_functiondef('f'::regproc)",
     ],
 )
 def test_what_is_guarded_needs_a_rule_that_names_it(text: str) -> None:
