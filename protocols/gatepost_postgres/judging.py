@@ -340,7 +340,8 @@ class Judging:
 
     def _allow_parse(self, request: requests.Parse, run: Run) -> bytes | None:
         statement = run.statement
-        prepared = Prepared(statement.text, statement.facts, statement.original, request.types, self._context)
+        context = self._understanding.lasting(statement.facts, self._context)
+        prepared = Prepared(statement.text, statement.facts, statement.original, request.types, context)
         owed = Owed(State.PARSE, request.name, run=run, prepared=prepared)
         self._ledger.prepared.begin(request.name, owed, prepared, self._ledger.batch)
         self._ledger.owed.append(owed)

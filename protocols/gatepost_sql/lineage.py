@@ -7,6 +7,7 @@ what it brings is not known, and counts as such wherever it goes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import ClassVar, Final
 
 from gatepost.values import Effect, Origin, Output, Use
@@ -16,7 +17,7 @@ from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.expressions import Expressions
 from gatepost_sql.names import Column, Names
 from gatepost_sql.outputs import UNNAMED, name_of
-from gatepost_sql.ranges import NOTHING, Item, Join, Level, Origins, Read, Rows, Source, expanded, sources, union
+from gatepost_sql.ranges import NOTHING, Item, Join, Level, Origins, Read, Rows, Source, expanded, named, sources, union
 from gatepost_sql.tree import Node, range_name, relation_name, strings, target_names
 
 # What is done with all the rows of a table.
@@ -24,6 +25,12 @@ _WHOLE: Final = frozenset({"copy_to", "truncate"})
 
 # How often the columns of a recursive query are followed again until nothing new comes.
 _ROUNDS: Final = 16
+
+# PostgreSQL's own bound for the columns of a query.
+MAX_COLUMNS: Final = 1664
+
+# What following a query costs at least, in steps.
+_QUERY: Final = 100
 
 _EXPRESSIONS: Final = ("whereClause", "havingClause", "limitCount", "limitOffset")
 
@@ -68,6 +75,7 @@ class Lineage(Expressions):
         return () if source.rows.is_open else tuple(map(_output, chosen))
 
     def rows(self, kind: str, query: Node, parent: Level | None, ctes: Mapping[str, Rows]) -> Rows:
+        self.spend(_QUERY)
         ctes = self._with(query, parent, ctes)
         if kind != "SelectStmt":
             return self._changes[kind](self, query, Level(parent, ctes))
@@ -164,9 +172,9 @@ class Lineage(Expressions):
             return
         column = key.get("ColumnRef", {})
         name = "".join(strings(column["fields"])) if len(column.get("fields", ())) == 1 else ""
-        named = [each.origins for each in rows.columns if each.name == name]
-        if named and (prefers_output or self._named(name, level) is None):
-            self.decided(union(named))
+        outputs = [each.origins for each in rows.columns if each.name == name]
+        if outputs and (prefers_output or self._named(name, level) is None):
+            self.decided(union(outputs))
         else:
             self.decide([key], level)
 
@@ -194,10 +202,12 @@ class Lineage(Expressions):
                 if isinstance(each, Source):
                     self._expand(each, columns, opened)
                 else:
-                    columns += [self._shown(*pair) for pair in expanded(each)]
+                    columns += [self._shown(*pair) for pair in islice(expanded(each), MAX_COLUMNS + 1)]
                     opened += [source.touch_all() for source in sources(each) if source.rows.is_open]
             if not star:
                 opened.append(self.value(value, level))
+            if len(columns) > MAX_COLUMNS:
+                raise NotUnderstood(f"a query in it has more than {MAX_COLUMNS} columns")
         return Rows(tuple(columns), bool(opened), union(opened))
 
     def _starred(self, value: Node, level: Level) -> list[Item] | None:
@@ -301,8 +311,9 @@ class Lineage(Expressions):
         """The column that USING makes of two."""
         pairs: list[tuple[Source | None, Column]] = []
         for side in (left, right):
-            found = [pair for pair in expanded(side) if pair[1].name == name]
+            found = named(side, name)
             opened = [source for source in sources(side) if source.rows.is_open]
+            self.spend(len(found) + len(opened))
             for source, column in found:
                 source.touch(column)
             origins = union([column.origins for _, column in found] + [source.touch_all() for source in opened])
