@@ -11,7 +11,8 @@ from gatepost_postgres.inspector import inspect
 from gatepost_postgres.session import PostgresSession
 from gatepost_postgres.shown import shown
 from gatepost_postgres.startup import ALPN
-from gatepost_sql import facts
+from gatepost_sql import Context, facts
+from gatepost_sql.catalogue import Catalogue as PostgresCatalogue
 
 
 class PostgresAdapter(Adapter):
@@ -36,7 +37,8 @@ class PostgresAdapter(Adapter):
         return shown(output)
 
     def facts(self, text: str, catalogue: Catalogue | None = None) -> Facts:
-        return facts(text)
+        known = catalogue if isinstance(catalogue, PostgresCatalogue) else None
+        return facts(text, context=Context(catalogue=known))
 
     async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
         return await inspect(target, credentials, tls)

@@ -9,16 +9,17 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, TypeAlias, TypeVar
 
-from gatepost.adapter import Action, Environment, SendClient, SendUpstream
+from gatepost.adapter import Action, Environment, Redefined, SendClient, SendUpstream
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost_postgres import denial, messages
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
-from gatepost_postgres.ledger import Ledger
+from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_postgres.limits import stop_at
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Run, State
 from gatepost_postgres.results import UNWATCHED, Cache, Plan, Plans
 from gatepost_postgres.settings import Demands
 from gatepost_postgres.texts import Texts
+from gatepost_postgres.understanding import Understanding
 
 T = TypeVar("T")
 
@@ -60,15 +61,18 @@ _ROWS: Final = _by_state(
 class Answers:
     """The server's messages: struck out of the ledger, and changed where plugins say so."""
 
-    def __init__(self, environment: Environment, ledger: Ledger, demands: Demands) -> None:
+    def __init__(
+        self, environment: Environment, ledger: Ledger, demands: Demands, understanding: Understanding
+    ) -> None:
         self._ledger = ledger
+        self._understanding = understanding
         self._demands = demands
         self._owed = ledger.owed
         self._partial = Partial()
         self._passing = 0
         self._hooks = environment.hooks
         self._message_bytes = environment.limits.message_bytes
-        self._plans = Plans(environment.hooks)
+        self._plans = Plans(environment.hooks, understanding)
         self._texts = Texts(environment.hooks)
         self._endings: Cache[bytes, tuple[str, int]] = Cache()
         # What the server is told because of what it has said.
@@ -88,7 +92,7 @@ class Answers:
         elif not self._passing and self._usual(data):
             actions: list[Action] = [SendClient(data), *self._ledger.ended]
             self._ledger.ended.clear()
-            return actions
+            return self._redefined(actions) if self._ledger.is_redefined else actions
         end = len(data)
         position = sent = 0
         pieces = []
@@ -138,7 +142,13 @@ class Answers:
         if self._replies:
             actions.append(SendUpstream(b"".join(self._replies)))
             self._replies.clear()
-        return actions
+        return self._redefined(actions) if ledger.is_redefined else actions
+
+    def _redefined(self, actions: list[Action]) -> list[Action]:
+        """What the catalogue describes has changed: all have to know before the client does."""
+        self._ledger.is_redefined = False
+        self._understanding.redefined()
+        return [Redefined(), *actions]
 
     def _usual(self, data: bytes) -> bool:
         """Strike out the whole answer to a Query of one statement, or to Bind, Describe, Execute and Sync, at once.
@@ -148,7 +158,7 @@ class Answers:
         """
         owed, ledger = self._owed, self._ledger
         count = len(owed)
-        if (count != 1 and count != 4) or ledger.mode or ledger.marks:
+        if (count != 1 and count != 4) or (ledger.mode and ledger.mode != Mode.HELD) or ledger.marks:
             return False
         head, portal, at, end = owed[0], None, 0, len(data)
         run = head.run
@@ -183,6 +193,8 @@ class Answers:
                 at += 1 + length
                 rows += 1
             row_bytes = at - stop
+            if run.statement.limit is not None and rows > run.left(run.statement.limit):
+                return False
             if plan.is_watched and plan.maybe is not None and rows and plan.maybe(data[stop:at]):
                 return False
         elif count == 4:
@@ -232,7 +244,7 @@ class Answers:
             plan, run = self._open_rows(head)
         kind, end, start, count, most = data[position], len(data), position, 0, -1
         if run.statement.limit is not None:
-            most = run.statement.limit.rows - run.rows - (run.fetched or 0)
+            most = run.left(run.statement.limit)
             if most <= 0:
                 self._replies.append(stop_at(run.statement.limit, head, run, ledger=self._ledger))
                 return (stop, _SWALLOWED) if stop <= end else (position, None)
@@ -494,6 +506,7 @@ class Answers:
     def _parameter(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         name, value, change = self._texts.parameter(data[position + HEADER_BYTES : stop])
         self._demands.check(name, value)
+        self._understanding.reported(name, value)
         return change
 
     # The tables.

@@ -15,6 +15,8 @@ from gatepost.errors import UpstreamFault
 from gatepost.values import Column, Kind
 from gatepost_postgres import messages
 from gatepost_postgres.types import BINARY_FORMAT, COPY_TUPLES, TEXT_FORMAT, TEXT_OID, TYPES, UNKNOWN
+from gatepost_sql import base
+from gatepost_sql.catalogue import Catalogue
 
 _count = struct.Struct("!h")
 _field = struct.Struct("!IhIhih")
@@ -56,8 +58,11 @@ def _is_text(oid: int, fmt: int) -> bool:
     return fmt == TEXT_FORMAT or TYPES.get(oid, UNKNOWN).is_text
 
 
-def describe(body: bytes) -> Description:
-    """The columns of a RowDescription's body. Raises UpstreamFault where it is malformed."""
+def describe(body: bytes, catalogue: Catalogue | None = None) -> Description:
+    """The columns of a RowDescription's body, and of which tables they are if there is a catalogue.
+
+    Raises UpstreamFault where it is malformed.
+    """
     columns: list[Column] = []
     oids: list[int] = []
     formats: list[int] = []
@@ -80,6 +85,7 @@ def describe(body: bytes) -> Description:
                     element=type_.element,
                     type_name=type_.name or str(oid),
                     origin=(table, attribute) if table and attribute else None,
+                    base=base(catalogue, table, attribute) if catalogue is not None and table else None,
                 )
             )
             oids.append(oid)

@@ -37,10 +37,15 @@ class LoggedIn(Struct, frozen=True, kw_only=True):
 
     Attributes:
         number, secret: the database's own cancel key; `secret` is b"" if it gave none.
+        user, database: as whom and to what.
+        search_path: as the database has reported it, None if it has not.
     """
 
     number: int
     secret: bytes
+    user: str
+    database: str
+    search_path: str | None = None
 
     def __repr__(self) -> str:
         return "LoggedIn()"
@@ -89,6 +94,7 @@ class Login:
         self._exchange: ClientExchange | None = None
         self._texts = Texts(environment.hooks)
         self._key = (0, b"")
+        self._search_path: str | None = None
 
     def begin(self) -> Iterator[Action]:
         return self._negotiation.begin()
@@ -112,11 +118,15 @@ class Login:
         self._state = _State.AUTHENTICATION
         parameters = {
             "user": self._credentials.user,
-            "database": self._credentials.database or self._request.database,
+            "database": self._database,
             **self._request.settings,
             **self._demands.required,
         }
         yield SendUpstream(messages.startup(parameters))
+
+    @property
+    def _database(self) -> str:
+        return self._credentials.database or self._request.database
 
     # Authentication.
 
@@ -198,6 +208,8 @@ class Login:
                 f"the database keeps {name} from being {demanded}",
                 hint="Statements can be judged under that setting alone. Is there a pooler in between?",
             )
+        if name == "search_path":
+            self._search_path = value
         yield SendClient(encoded or messages.message(messages.PARAMETER_STATUS, body))
 
     def _key_data(self, body: bytes) -> Iterator[Action]:
@@ -211,7 +223,15 @@ class Login:
             raise UpstreamFault("the database is not idle after its login")
         self._state = _State.OVER
         number, secret = self._key
-        yield from self._then(LoggedIn(number=number, secret=secret))
+        yield from self._then(
+            LoggedIn(
+                number=number,
+                secret=secret,
+                user=self._credentials.user,
+                database=self._database,
+                search_path=self._search_path,
+            )
+        )
 
     # What the database may send in which state; an AuthenticationXXX with what it asks for.
     _STEPS: ClassVar[Mapping[tuple[_State, int, int | None], Callable[[Login, bytes], Iterator[Action]]]] = {

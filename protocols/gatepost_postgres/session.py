@@ -172,7 +172,7 @@ class PostgresSession(ProtocolSession):
         serving: ServingPhase | PassingPhase
         is_watched = hooks.wants_statements or hooks.wants_rows or hooks.wants_notices
         if is_watched or self._restriction.read_only:
-            serving = ServingPhase(self._environment, Demands(self._restriction))
+            serving = ServingPhase(self._environment, Demands(self._restriction), login)
         else:
             serving = PassingPhase(self._environment)
         yield SendClient(messages.backend_key_data(self._environment.number, self._issued))
