@@ -183,7 +183,7 @@ class Use(Struct, frozen=True, kw_only=True):
         name: the object's, qualified by its schema where the text or the catalogue tells.
         columns: those that the verb touches, None where they are not known.
         is_bounded: a WHERE, a LIMIT or a join's condition bounds the rows that it touches.
-        via: the view or function whose definition it stands in, "" for the statement's own text.
+        via: the view, function or partition that leads to it, "" for what the statement's own text names.
     """
 
     verb: str
@@ -205,7 +205,7 @@ class Output(Struct, frozen=True, kw_only=True):
 
     Attributes:
         origins: the base columns that its values derive from, None where that cannot be proven.
-        is_direct: its values are those of its one origin, unchanged.
+        is_direct: its values are those of its one origin, unchanged; a partition's column is its parents' too.
     """
 
     name: str
