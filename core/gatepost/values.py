@@ -226,8 +226,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         apart: what `effect` would be if `calls` did nothing; None where that is not told.
         columns: every column name that occurs anywhere, lower case unless quoted.
         outputs: the output columns of a single query, or () where the text does not tell.
-        predicates: the base columns that decide which rows come, in what order or in which groups; None where that
-            cannot be proven.
+        predicates: the base columns by which it decides which rows come, in what order or in which groups; None where
+            that cannot be proven. By which a view's definition decides, who asks cannot choose.
         is_resolved: names are those of the database's catalogue, views and functions followed; if not, they are those
             of the text.
         depth: how deeply queries are nested in it, 1 for a plain one.

@@ -23,7 +23,7 @@ class Queries:
 
     def query(self, depth: int) -> str:
         """A query in which others are nested at most so deeply."""
-        return self._query(depth, {}, [])[0] + " LIMIT 5"
+        return self._query(depth, {}, [])[0]
 
     def _fresh(self) -> str:
         self._names += 1
@@ -52,13 +52,35 @@ class Queries:
         columns = [column for _, of_item in items for column in of_item]
         source = ", ".join(text for text, _ in items)
         names = [name for _, name in columns]
-        if not width and self._chance(0.25) and len(set(names)) == len(names):
-            return f"SELECT * FROM {source}", names
         visible = columns + outer if self._chance(0.3) else columns
-        chosen = {self._fresh(): self._value(visible, depth, ctes) for _ in range(width or self._random.randint(1, 4))}
-        return f"SELECT {', '.join(f'({value}){cast} AS {name}' for name, value in chosen.items())} FROM {source}", [
-            *chosen
-        ]
+        condition = self._condition(visible, depth, ctes) if self._chance(0.4) else ""
+        if not width and self._chance(0.25) and len(set(names)) == len(names):
+            return f"SELECT * FROM {source}{condition}", names
+        if self._chance(0.2):
+            key = self._column(columns)
+            values = [self._aggregate(key, columns) for _ in range(width or self._random.randint(1, 3))]
+            condition += f" GROUP BY {key}"
+        else:
+            values = [self._value(visible, depth, ctes) for _ in range(width or self._random.randint(1, 4))]
+        chosen = {self._fresh(): value for value in values}
+        targets = ", ".join(f"({value}){cast} AS {name}" for name, value in chosen.items())
+        return f"SELECT {'DISTINCT ' if self._chance(0.1) else ''}{targets} FROM {source}{condition}", list(chosen)
+
+    def _column(self, columns: list[Named]) -> str:
+        rows, name = self._random.choice(columns)
+        return f"{rows}.{name}" if rows else name
+
+    def _aggregate(self, key: str, columns: list[Named]) -> str:
+        column = self._column(columns)
+        shapes = (key, f"count({column})", f"max({column}::text)", f"count(*) FILTER (WHERE {column}::text > '<n')")
+        return self._random.choice(shapes)
+
+    def _condition(self, columns: list[Named], depth: int, ctes: Mapping[str, list[str]]) -> str:
+        column = self._column(columns)
+        if depth > 0 and self._chance(0.5):
+            inner, _ = self._select(depth - 1, ctes, columns, 1, cast="::text")
+            return f" WHERE {self._random.choice((f'{column}::text IN', 'EXISTS', 'NOT EXISTS'))} ({inner})"
+        return f" WHERE {column}::text {self._random.choice(('<', '>=', '<>', 'LIKE'))} '{self._random.choice('<2%')}c'"
 
     def _item(self, depth: int, ctes: Mapping[str, list[str]]) -> tuple[str, list[Named]]:
         if depth <= 0 or self._chance(0.5):
@@ -94,6 +116,8 @@ class Queries:
             return f"({text} LIMIT 1)"
         rows, name = self._random.choice(columns)
         column = f"{rows}.{name}" if rows else name
+        if self._chance(0.05):
+            return f"rank() OVER (PARTITION BY {column} ORDER BY {self._column(columns)})"
         return self._random.choice(self._shapes)(column, rows or column)
 
     # An expression over a column, or over the row that it is in.
