@@ -14,6 +14,8 @@ log = logging.getLogger("gatepost.catalogue")
 
 READ_SECONDS: Final = 60.0
 _FIRST_PAUSE: Final = 1.0
+# How often as long as a reading takes it rests after it, so that agents can't keep the database busy with readings.
+_REST: Final = 4
 
 
 class Keeper:
@@ -43,24 +45,32 @@ class Keeper:
 
     async def run(self) -> None:
         """Read it again and again. Ends at once if nobody has credentials."""
-        failures = 0
+        patience = _FIRST_PAUSE
+        was_read = False
+        loop = asyncio.get_running_loop()
         while True:
             self._stale.clear()
+            began = loop.time()
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     catalogue = await self._read()
             except Exception as error:
                 self._catalogue = None
-                pause = min(_FIRST_PAUSE * 2**failures, self._refresh)
-                failures += 1
+                was_read = False
+                pause = min(patience, self._refresh)
+                patience = 2 * pause
                 log.warning("the catalogue of target %s could not be read: %s", self._name, _cause(error))
             else:
                 if catalogue is None:
                     return
-                failures, pause = 0, self._refresh
+                if not was_read:
+                    log.info("the catalogue of target %s was read", self._name)
+                was_read = True
+                patience, pause = _FIRST_PAUSE, self._refresh
                 # What was defined meanwhile may or may not be in it.
                 if not self._stale.is_set():
                     self._catalogue = catalogue
+                await asyncio.sleep(_REST * (loop.time() - began))
             try:
                 async with asyncio.timeout(pause):
                     await self._stale.wait()

@@ -50,6 +50,7 @@ _WHOLE: Final[Mapping[Why, tuple[str, str]]] = {
         "Its queries are nested deeper than {}.",
         "Write it with fewer subqueries, or as several statements.",
     ),
+    Why.TOO_MUCH: ("The statement touches too many tables, columns and functions.", "Write it as several statements."),
     Why.HOURS: ("You may do nothing at this hour.", "You may work on {}."),
     Why.NETWORK: ("You may do nothing from the network that you are in.", "You may connect from {}."),
 }

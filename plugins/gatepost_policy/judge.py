@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gatepost import Facts, Limit
 from gatepost_policy.patterns import Place
 from gatepost_policy.roles import Finding, Role, Rule, Why
 from gatepost_policy.verbs import COLUMN_VERBS, Deed, Verb, deeds
 from gatepost_policy.when import Address
+
+# A session is judged while others wait, so what takes long to judge is refused.
+MOST_DEEDS: Final = 500
+MOST_COLUMNS: Final = 4000
 
 
 class Refused(NamedTuple):
@@ -50,8 +55,9 @@ class Standings(NamedTuple):
     def judge(self, facts: Facts, length: int) -> Ruling:
         """What comes of a statement with these facts and so many characters.
 
-        Every deed, on every column, must be allowed by one of the roles. Of what none allows, the finding is that of
-        the first role that denies it by a rule, else of the first role.
+        Every deed, on every column, must be allowed by one of the roles; how many rows it may return says the most
+        generous of those that allow it. Of what none allows, the finding is that of the first role that denies it by a
+        rule, else of the first role.
         """
         if not self.each:
             return Ruling(Refused(Finding("policy.roles", Why.NO_ROLE)))
@@ -59,12 +65,16 @@ class Standings(NamedTuple):
         standings = [each for each, objection in zip(self.each, objections, strict=True) if objection is None]
         if not standings:
             return Ruling(Refused(next(filter(None, objections))))
+        done = deeds(facts)
+        if len(done) > MOST_DEEDS or sum(len(_columns(deed)) for deed in done) > MOST_COLUMNS:
+            return Ruling(Refused(Finding("policy.size", Why.TOO_MUCH)))
         grounds: list[tuple[Deed, Finding]] = []
         limits: list[tuple[int, str]] = []
-        for deed in deeds(facts):
+        for deed in done:
             refused: dict[str | None, Finding] = {}
+            concerning = [(each.role, each.role.concerning(each.rules, deed)) for each in standings]
             for column in _columns(deed):
-                found = _best([each.role.finding(each.rules, deed, column, facts.is_resolved) for each in standings])
+                found = _best([role.finding(rules, deed, column, facts.is_resolved) for role, rules in concerning])
                 grounds.append((deed, found))
                 if found.why is not None:
                     refused[column] = found
@@ -74,9 +84,10 @@ class Standings(NamedTuple):
                 finding = next(iter(refused.values()))
                 columns = tuple(refused) if deed.verb in COLUMN_VERBS else ()
                 return Ruling(Refused(finding, deed, columns), None, tuple(grounds))
-        first = standings[0].role
-        if not grounds and first.rows is not None:
-            limits.append((first.rows, f"{first.key}.rows"))
+        if not grounds and "select" in facts.verbs:
+            free = _best([Finding(f"{each.role.key}.rows", rows=each.role.rows) for each in standings])
+            if free.rows is not None:
+                limits.append((free.rows, free.rule))
         return Ruling(None, _limit(*min(limits)) if limits else None, tuple(grounds))
 
     def allowances(self, verb: str) -> Iterator[str]:
@@ -136,9 +147,10 @@ def _columns(deed: Deed) -> tuple[str | None, ...]:
 
 
 def _best(findings: list[Finding]) -> Finding:
-    for finding in findings:
-        if finding.why is None:
-            return finding
+    """The finding that lets most rows through; of those that let none, the first that denies by a rule."""
+    allowed = [finding for finding in findings if finding.why is None]
+    if allowed:
+        return max(allowed, key=lambda finding: math.inf if finding.rows is None else finding.rows)
     return next((finding for finding in findings if finding.why is not Why.NOT_ALLOWED), findings[0])
 
 

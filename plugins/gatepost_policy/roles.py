@@ -15,7 +15,7 @@ of another role's: an identity with several roles may do a thing if one of them 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import NamedTuple, TypeAlias
 
@@ -52,6 +52,7 @@ class Why(Enum):
     TOO_DEEP = auto()
     HOURS = auto()
     NETWORK = auto()
+    TOO_MUCH = auto()
     NO_ROLE = auto()
 
 
@@ -172,6 +173,11 @@ class Role:
         if self.max_depth is not None and facts.depth > self.max_depth:
             return Finding(f"{self.key}.max_depth", Why.TOO_DEEP, detail=f"{self.max_depth} levels")
         return None
+
+    def concerning(self, rules: Iterable[Rule], deed: Deed) -> list[Rule]:
+        """Those of some rules that say anything of a deed, on whatever column."""
+        places = self.places(deed)
+        return [rule for rule in rules if any(True for place in places for _ in rule.matching(deed.verb, place))]
 
     def finding(self, rules: Sequence[Rule], deed: Deed, column: str | None, is_resolved: bool) -> Finding:
         """What the rules that hold say of a deed on a column: see the module.

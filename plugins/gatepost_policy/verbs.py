@@ -91,7 +91,7 @@ _STATEMENTS: Final[Mapping[str, Verb | None]] = {
 }
 
 # A stronger effect than the deeds explain -> the verb that explains it.
-_EFFECTS: Final[Mapping[Effect, tuple[frozenset[Verb], Verb]]] = {
+_EFFECTS: Final[Mapping[Effect, tuple[frozenset[str], Verb]]] = {
     Effect.WRITE: (_WRITES, Verb.UPDATE),
     Effect.DEFINE: (frozenset({Verb.DEFINE}), Verb.DEFINE),
     Effect.ADMINISTER: (frozenset({Verb.ADMINISTER}), Verb.ADMINISTER),
@@ -106,15 +106,17 @@ def deeds(facts: Facts) -> tuple[Deed, ...]:
     SELECT … FOR UPDATE is an update of what it reads, and what cannot be understood is "unknown".
     """
     found = dict.fromkeys((*_objects(facts), *_calls(facts), *_settings(facts)))
-    for statement in facts.verbs:
-        verb = _STATEMENTS.get(statement, Verb.UNKNOWN)
-        if verb is not None and all(deed.verb != verb for deed in found):
+    done = {deed.verb for deed in found}
+    for verb in filter(None, (_STATEMENTS.get(each, Verb.UNKNOWN) for each in dict.fromkeys(facts.verbs))):
+        if verb not in done:
             found[Use(verb=verb, name="")] = None
+            done.add(verb)
     effect = facts.apart if facts.calls and facts.apart is not None else facts.effect
-    explaining, verb = _EFFECTS.get(effect, (None, None))
-    if verb is not None and explaining is not None and explaining.isdisjoint(deed.verb for deed in found):
-        names = {deed.name for deed in found if deed.verb is Verb.SELECT} if verb is not Verb.UNKNOWN else ()
-        found |= {Use(verb=verb, name=name, columns=()): None for name in names or ("",)}
+    if effect in _EFFECTS:
+        explaining, verb = _EFFECTS[effect]
+        if explaining.isdisjoint(done):
+            names = {deed.name for deed in found if deed.verb is Verb.SELECT} if verb is not Verb.UNKNOWN else ()
+            found |= {Use(verb=verb, name=name, columns=()): None for name in names or ("",)}
     return tuple(found)
 
 
@@ -155,7 +157,7 @@ def _calls(facts: Facts) -> Iterator[Deed]:
         if _plain(name) != "set_config":
             yield Use(verb=Verb.CALL, name=_plain(name))
     for name in facts.functions:
-        if name not in facts.calls and is_guarded_function(_plain(name)):
+        if name not in facts.calls and _tells(_plain(name)):
             yield Use(verb=Verb.CALL, name=_plain(name))
 
 
@@ -178,6 +180,7 @@ _HARMLESS: Final = {
 }
 _GUARDED_SETTINGS: Final = frozenset(_lists["guarded"]["settings"])
 _GUARDED_FUNCTIONS: Final = tuple(map(Glob, _lists["guarded"]["functions"]))
+_TELLING_FUNCTIONS: Final = tuple(map(Glob, _lists["guarded"]["telling"]))
 _GUARDED_SCHEMAS: Final = tuple(map(Glob, _lists["guarded"]["schemas"]))
 
 
@@ -192,8 +195,12 @@ def is_guarded_setting(name: str) -> bool:
 
 
 def is_guarded_function(name: str) -> bool:
-    return any(glob.matches(name) for glob in _GUARDED_FUNCTIONS)
+    return any(glob.matches(name) for glob in _GUARDED_FUNCTIONS) or _tells(name)
 
 
 def is_guarded_schema(name: str) -> bool:
     return any(glob.matches(name) for glob in _GUARDED_SCHEMAS)
+
+
+def _tells(function: str) -> bool:
+    return any(glob.matches(function) for glob in _TELLING_FUNCTIONS)

@@ -15,7 +15,7 @@ from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
 from gatepost_postgres import denial, messages
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, header
-from gatepost_postgres.ledger import Ledger
+from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_postgres.limits import stop_at
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Run, State
 from gatepost_postgres.results import UNWATCHED, Plan, Plans
@@ -160,7 +160,7 @@ class Answers:
         """
         owed, ledger = self._owed, self._ledger
         count = len(owed)
-        if (count != 1 and count != 4) or ledger.mode or ledger.marks:
+        if (count != 1 and count != 4) or (ledger.mode and ledger.mode != Mode.HELD) or ledger.marks:
             return None
         head, portal, at, end = owed[0], None, 0, len(data)
         run = head.run
@@ -194,6 +194,8 @@ class Answers:
                     break
                 starts.append(at)
                 at += 1 + length
+            if run.statement.limit is not None and len(starts) > run.left(run.statement.limit):
+                return None
         elif count == 4:
             if not data.startswith(_NO_DATA, at):
                 return None
@@ -244,7 +246,7 @@ class Answers:
             plan, run = self._open_rows(head)
         kind, end, start, most = data[position], len(data), position, -1
         if run.statement.limit is not None:
-            most = run.statement.limit.rows - run.rows - (run.fetched or 0)
+            most = run.left(run.statement.limit)
             if most <= 0:
                 self._replies.append(stop_at(run.statement.limit, head, run, ledger=self._ledger))
                 return (stop, _SWALLOWED) if stop <= end else (position, None)

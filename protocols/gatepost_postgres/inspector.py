@@ -6,6 +6,7 @@ right on any table. Source: PostgreSQL 18 documentation, 52 "System Catalogs".
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, TypeVar
@@ -36,6 +37,7 @@ MAX_CHARACTERS: Final = 256 * 1024 * 1024
 # A definition that is longer is not worth reading: what it defines is unknown then.
 _DEFINITION: Final = 256 * 1024
 _PREFETCH: Final = 2000
+_CLOSE_SECONDS: Final = 5.0
 _STATEMENT_TIMEOUT: Final = "60s"
 _SQL_BODIES: Final = 14
 
@@ -45,7 +47,8 @@ _RELATIONS: Final = """
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
        CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END AS definition,
        EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN') AS has_rules,
-       c.relhastriggers AS has_triggers
+       c.relhastriggers AS has_triggers,
+       ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno) AS parents
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind::text = ANY ($1::text[]) AND n.nspname !~ '^pg_(temp|toast)'
 """
@@ -116,7 +119,8 @@ async def inspect(target: Target, credentials: UpstreamCredentials, tls: TlsTerm
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await _Reading(connection).catalogue(database)
         finally:
-            connection.terminate()
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                await connection.close(timeout=_CLOSE_SECONDS)
     except asyncpg.PostgresError as error:
         # Never shown as it is: it may name the login.
         text = f"the database refused gatepost's inspection (SQLSTATE {error.sqlstate})"
@@ -206,6 +210,7 @@ def _relation(row: asyncpg.Record, attributes: dict[int, list[Attribute]]) -> Re
         definition=_definition(row["definition"]),
         has_rules=row["has_rules"],
         has_triggers=row["has_triggers"],
+        parents=tuple(row["parents"]),
     )
 
 

@@ -55,6 +55,8 @@ class Plans:
         self._wants_notices = hooks.wants_notices
         # By the identity of the facts: texts that differ in literals alone have the same.
         self._rows: Cache[tuple[int, bytes], Plan] = Cache()
+        # What columns are of is the catalogue's to say, so nothing of it outlasts that.
+        understanding.forgets.append(self._rows.clear)
         self._titles: Cache[bytes, tuple[bytes, bytes | None]] = Cache()
 
     def rows(self, statement: Statement, body: bytes) -> Plan:

@@ -1,21 +1,24 @@
 """What texts mean in a session: by its catalogue, its search path, and what it has prepared or made.
 
 What is not certain is unknown: a statement under way may yet change it, the server does not report it, or a text that
-nobody could look through has run.
+nobody could look through has run. Functions and triggers, which are the database owner's code, are trusted not to
+leave another role, or temporary tables that hide others, to the session that calls them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
+
+from msgspec.structs import replace
 
 from gatepost.adapter import Environment
 from gatepost.values import Effect, Facts
 from gatepost_postgres.ledger import Ledger
 from gatepost_postgres.login import LoggedIn
 from gatepost_postgres.owed import CATALOGUE, PATH, SETTINGS, Prepared, Run
-from gatepost_postgres.settings import may_change
+from gatepost_postgres.settings import RESETS, may_change
 from gatepost_sql import Context, facts, preparation
 from gatepost_sql.catalogue import Catalogue
 
@@ -36,11 +39,17 @@ _ELEMENT: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|\Z)')
 
 
 class Understanding:
-    """Tells the facts of texts. Its own context is the same object for as long as it holds."""
+    """Tells the facts of texts. Its context is the same object for as long as it holds.
+
+    Attributes:
+        forgets: called when the catalogue is another one.
+    """
 
     def __init__(self, environment: Environment, ledger: Ledger, login: LoggedIn) -> None:
+        self.forgets: list[Callable[[], None]] = []
         self._catalogue = environment.catalogue
         self._ledger = ledger
+        self._most_prepared = environment.limits.prepared
         self._database = login.database
         self._user: str | None = login.user
         self._reported = login.search_path
@@ -60,11 +69,15 @@ class Understanding:
         """What the next statement's names stand for."""
         ledger = self._ledger
         catalogue = self._catalogue()
-        if catalogue is not None and (ledger.is_redefining or catalogue is self._stale):
-            catalogue = None
+        if catalogue is not None:
+            if ledger.is_redefining or catalogue is self._stale:
+                catalogue = None
+            else:
+                self._stale = None
         if catalogue is not self._known:
             self._known = catalogue if isinstance(catalogue, Catalogue) else None
             self._renew()
+            self._forget()
         return self._uncertain if ledger.moving >= ledger.answered else self._certain
 
     def facts(self, text: str, context: Context | None = None) -> Facts:
@@ -78,10 +91,14 @@ class Understanding:
         """The facts of a prepared statement as its names are now."""
         context = self.context()
         if prepared.context is not context:
-            prepared.context = context
             found = preparation(prepared.preparation, context) if prepared.preparation else None
-            prepared.facts = found[1] if found is not None else self.facts(prepared.text)
+            prepared.facts = found[1] if found is not None else self.facts(prepared.text, context)
+            prepared.context = self.lasting(prepared.facts, context)
         return prepared.facts
+
+    def lasting(self, known: Facts, context: Context | None) -> Context | None:
+        """What facts hold in for more than one statement: None if other statements decide what they are."""
+        return None if EXECUTE in known.verbs else context
 
     def redefined(self) -> None:
         """The catalogue that all know is stale, and they are told so now."""
@@ -99,48 +116,49 @@ class Understanding:
         effect, verbs, names = known.effect, known.verbs, {name for name, _ in known.settings}
         if may_change(known):
             run.unsettles |= SETTINGS
+        runs_anything = effect is Effect.UNKNOWN and not _ANYTHING.isdisjoint(verbs)
+        sets_anything = runs_anything or ("*" in names and not RESETS.issuperset(verbs))
         if effect is Effect.UNKNOWN or not (names.isdisjoint(_WHERE) and REVERTING.isdisjoint(verbs)):
             run.unsettles |= PATH
+        if sets_anything or _SEARCH_PATH in names:
             self._has_set_path = True
         if effect in _DEFINING or "commit_prepared" in verbs:
             run.unsettles |= CATALOGUE
-        if effect is Effect.UNKNOWN or not names.isdisjoint(_WHO):
-            self._forget_user()
-        if self._may_be_temporary(known, text):
+        if self._user is not None and (sets_anything or not names.isdisjoint(_WHO)):
+            self._user = None
+            self._renew()
+        if not self._has_temporary and (runs_anything or self._may_be_temporary(known, text)):
             self._has_temporary = True
             self._renew()
-        if "prepare" in verbs and (found := preparation(text, self.context())) is not None:
+        if "do" in verbs and run.forgets is None:
+            # Its code may prepare other statements under the names that are known.
+            run.forgets = b""
+        has_room = len(self._ledger.prepared) < self._most_prepared
+        if "prepare" in verbs and has_room and (found := preparation(text, self.context())) is not None:
             name = found[0]
             quoted = name.replace('"', '""')
             prepared = Prepared(f'EXECUTE "{quoted}"', found[1], None, (), self.context(), text)
             run.prepares = (name.encode(), prepared)
 
+    def _forget(self) -> None:
+        """Let go of what came from a former catalogue: it is large, and wrong."""
+        for prepared in self._ledger.prepared.settled.values():
+            prepared.context = None
+        for forget in self.forgets:
+            forget()
+
     def _may_be_temporary(self, known: Facts, text: str) -> bool:
-        if known.effect not in _DEFINING or self._has_temporary:
+        if known.effect not in (Effect.DEFINE, Effect.ADMINISTER):
             return False
-        if known.effect is Effect.UNKNOWN:
-            return not _ANYTHING.isdisjoint(known.verbs)
         path = self._path()
         is_plain = not self._has_set_path if path is None else not any(name.startswith("pg_temp") for name in path)
         return not is_plain or _TEMPORARY.search(text) is not None
 
-    def _forget_user(self) -> None:
-        if self._user is not None:
-            self._user = None
-            self._renew()
-
     def _with_prepared(self) -> Context:
-        ledger = self._ledger
         context = self.context()
-        if ledger.names_are_moving:
+        if self._ledger.names_are_moving:
             return context
-        return Context(
-            catalogue=context.catalogue,
-            search_path=context.search_path,
-            database=context.database,
-            prepared=self._prepared,
-            has_temporary=context.has_temporary,
-        )
+        return replace(context, prepared=self._prepared)
 
     def _path(self) -> tuple[str, ...] | None:
         """The schemas of the search path, None if they are not known."""
@@ -154,17 +172,12 @@ class Understanding:
         if catalogue is None or catalogue.database != self._database:
             self._certain = self._uncertain = Context()
             return
-        self._uncertain = Context(catalogue=catalogue, database=self._database, has_temporary=self._has_temporary)
         path = self._path()
-        self._certain = (
-            self._uncertain
-            if path is None
-            else Context(
-                catalogue=catalogue, search_path=path, database=self._database, has_temporary=self._has_temporary
-            )
-        )
+        self._uncertain = Context(catalogue=catalogue, database=self._database, has_temporary=self._has_temporary)
+        self._certain = self._uncertain if path is None else replace(self._uncertain, search_path=path)
 
     def prepared(self) -> Mapping[bytes, Prepared]:
+        """What the server knows by name."""
         return self._ledger.prepared.settled
 
 
@@ -175,7 +188,11 @@ class _PreparedFacts(Mapping[str, Facts]):
         self._understanding = understanding
 
     def __getitem__(self, name: str) -> Facts:
-        return self._understanding.renew(self._understanding.prepared()[name.encode()])
+        prepared = self._understanding.prepared()[name.encode()]
+        if EXECUTE in prepared.facts.verbs:
+            # PostgreSQL does not run an EXECUTE of an EXECUTE, which could go round in circles here.
+            raise KeyError(name)
+        return self._understanding.renew(prepared)
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("utf-8", "replace") for name in self._understanding.prepared())

@@ -151,6 +151,10 @@ def test_what_sessions_and_drivers_do_by_themselves_needs_no_rule(text: str) -> 
         "select definition from pg_views",
         "select view_definition from information_schema.views",
         "select * from pg_largeobject",
+        "select * from pg_read_file('/etc/passwd')",
+        "select pg_catalog.lo_import('/etc/passwd')",
+        "select pg_terminate_backend(1)",
+        "select pg_get_functiondef('f'::regproc)",
     ],
 )
 def test_what_is_guarded_needs_a_rule_that_names_it(text: str) -> None:
@@ -324,6 +328,18 @@ def test_a_rule_holds_in_its_hours_and_networks_alone() -> None:
     assert decider.rule("select a from t", at=NOON + 3 * 86400) == "policy.r.deny[0]"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"select {', '.join(f'f{n}()' for n in range(600))}",
+        f"select 1 from {', '.join(f't{n}' for n in range(600))}",
+        f"insert into orders ({', '.join(f'c{n}' for n in range(5000))}) select 1",
+    ],
+)
+def test_what_would_take_long_to_judge_is_refused(text: str) -> None:
+    assert Decider("[roles.r]\nallow = [{ do = 'all', on = '*' }]").rule(text) == "policy.size"
+
+
 def test_the_smallest_limit_of_rows_holds() -> None:
     decider = Decider(
         """
@@ -347,6 +363,31 @@ def test_the_smallest_limit_of_rows_holds() -> None:
     assert limit("select * from logs") == (5000, "policy.r.allow[2]")
     assert limit("select generate_series(1, 1000000)") == (1000, "policy.r.rows")
     assert decider.ruling("select oid from pg_type").limit is None
+    assert decider.ruling("begin").limit is None
+
+
+def test_of_several_roles_the_most_generous_limit_of_rows_holds() -> None:
+    decider = Decider(
+        """
+        [roles.few]
+        rows = 10
+        allow = [{ do = "read", on = ["public.orders", "public.cards"] }]
+        [roles.many]
+        rows = 1000
+        allow = [{ do = "read", on = "public.orders" }]
+        [roles.all]
+        allow = [{ do = "read", on = "public.orders" }]
+        """
+    )
+
+    def rows(text: str, *roles: str) -> int | None:
+        limit = decider.ruling(text, *roles).limit
+        return None if limit is None else limit.rows
+
+    assert rows("select * from orders", "few", "many") == 1000
+    assert rows("select * from orders", "few", "all") is None
+    assert rows("select * from orders, cards", "few", "many") == 10
+    assert rows("select generate_series(1, 100)", "few", "many") == 1000
 
 
 @pytest.mark.parametrize(

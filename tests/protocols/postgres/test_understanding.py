@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from typing import Any
+
 import pytest
 from tests import wire
 from tests.protocols.postgres.exchange import (
@@ -17,10 +21,11 @@ from tests.protocols.postgres.exchange import (
 )
 from tests.wire import SYNC, bind, describe, execute, message, parse, query
 
-from gatepost.adapter import CLIENT, Redefined, TlsPolicy
+from gatepost.adapter import CLIENT, Limits, Redefined, TlsPolicy
 from gatepost.testing import Player, RecordingHooks, make_environment
 from gatepost.values import ALLOW, Effect, Facts, Interest, Origin
 from gatepost_postgres import ADAPTER
+from gatepost_sql import Context
 from gatepost_sql.catalogue import Attribute, Catalogue, Function, Relation, RelationKind, Volatility
 
 
@@ -43,10 +48,12 @@ def catalogue(database: str = "shop", *more: Relation) -> Catalogue:
 class Scene:
     """A session, and the catalogue that all know."""
 
-    def __init__(self, path: str | None = '"$user", public', known: Catalogue | None = None) -> None:
+    def __init__(self, path: str | None = '"$user", public', known: Catalogue | None = None, **changes: Any) -> None:
         self.catalogue: Catalogue | None = known or catalogue()
         self.hooks = RecordingHooks(Interest.EVERYTHING, wants_notices=False)
-        environment = make_environment(self.hooks, client_tls=TlsPolicy.REQUIRED, catalogue=lambda: self.catalogue)
+        environment = make_environment(
+            self.hooks, client_tls=TlsPolicy.REQUIRED, catalogue=lambda: self.catalogue, **changes
+        )
         self.player = Player(ADAPTER.session(environment))
         settings = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
         if path is not None:
@@ -106,11 +113,18 @@ def test_without_a_search_path_a_name_must_be_the_only_one() -> None:
     assert scene.reads("SELECT id FROM cards") == "unknown"
 
 
-def test_a_path_through_the_users_own_schema() -> None:
+@pytest.mark.parametrize(
+    "who", ["SET ROLE other", "SET SESSION AUTHORIZATION other", "SELECT set_config(name, 'x', false) FROM pg_settings"]
+)
+def test_a_path_through_the_users_own_schema(who: str) -> None:
     service = table(4, "service", "cards", "id")
     scene = Scene(known=catalogue("shop", service))
     assert scene.reads() == "service.cards"
-    scene.run("SET ROLE other")
+    scene.run("SELECT place()")
+    scene.catalogue = catalogue("shop", service)
+    assert scene.reads() == "service.cards"
+    scene.run(who)
+    scene.catalogue = catalogue("shop", service)
     assert scene.reads() == "unknown"
 
 
@@ -252,10 +266,73 @@ def test_execute_of_what_a_message_has_prepared_and_the_reverse() -> None:
     assert scene.player.asked[-1].text == 'EXECUTE "P 1"'
 
 
+def test_an_execute_that_is_itself_prepared_is_judged_at_each_run() -> None:
+    scene = Scene()
+    scene.run("PREPARE p AS SELECT id FROM cards")
+    scene.player.client(parse("EXECUTE p", "s") + SYNC).upstream(PARSED + READY)
+    assert scene.facts.effect is Effect.READ
+    scene.run("DEALLOCATE p")
+    scene.run("PREPARE p AS DELETE FROM cards")
+    scene.player.client(bind("", "s") + SYNC)
+    assert scene.facts.effect is Effect.WRITE
+
+
+def test_an_execute_of_itself_is_not_followed() -> None:
+    scene = Scene()
+    scene.player.client(parse("EXECUTE p", "p") + SYNC).upstream(PARSED + READY)
+    assert scene.run("EXECUTE p").effect is Effect.UNKNOWN
+
+
+def test_a_session_holds_no_catalogue_that_is_not_known_any_more() -> None:
+    scene = Scene()
+    scene.player.client(parse("SELECT id FROM cards", "s") + SYNC).upstream(PARSED + READY)
+    scene.run("CREATE VIEW v AS SELECT 1")
+    former = weakref.ref(scene.catalogue)
+    scene.catalogue = catalogue()
+    scene.run("SELECT 1")
+    del scene.player.asked[:]
+    gc.collect()
+    held = [each for each in gc.get_referrers(former()) if isinstance(each, Context | dict)]
+    assert not held
+
+
 def test_a_preparation_that_failed_has_made_nothing() -> None:
     scene = Scene()
     scene.player.client(query("PREPARE p AS SELECT id FROM cards")).upstream(error("42P05", "it exists") + READY)
     assert scene.run("EXECUTE p").effect is Effect.UNKNOWN
+
+
+def test_a_portal_that_was_not_executed_has_prepared_nothing() -> None:
+    scene = Scene()
+    scene.player.client(parse("DELETE FROM cards", "p") + SYNC).upstream(PARSED + READY)
+    scene.player.client(parse("PREPARE p AS SELECT id FROM cards") + bind() + SYNC).upstream(PARSED + BOUND + READY)
+    assert scene.run("EXECUTE p").effect is Effect.WRITE
+
+
+def test_a_text_that_nobody_can_look_through_may_have_prepared_anything() -> None:
+    scene = Scene()
+    scene.run("PREPARE p AS SELECT id FROM cards")
+    scene.run("DO $$ BEGIN EXECUTE 'DEALLOCATE p'; EXECUTE 'PREPARE p AS DELETE FROM cards'; END $$")
+    assert scene.run("EXECUTE p").effect is Effect.UNKNOWN
+    scene.player.client(bind("", "p") + SYNC)
+    assert scene.facts.effect is Effect.UNKNOWN
+
+
+def test_no_more_is_prepared_than_may_be() -> None:
+    scene = Scene(limits=Limits(prepared=2))
+    for name in ("a", "b", "c"):
+        scene.run(f"PREPARE {name} AS SELECT id FROM cards")
+    assert [scene.run(f"EXECUTE {name}").effect for name in ("a", "b", "c")] == [
+        Effect.READ,
+        Effect.READ,
+        Effect.UNKNOWN,
+    ]
+
+
+def test_outside_of_a_session_too_names_are_looked_up() -> None:
+    assert ADAPTER.facts("SELECT id FROM orders", catalogue()).objects[0].name == "public.orders"
+    assert ADAPTER.facts("SELECT id FROM cards", catalogue()).effect is Effect.UNKNOWN
+    assert not ADAPTER.facts("SELECT id FROM orders").is_resolved
 
 
 def test_execute_waits_for_what_its_name_stands_for() -> None:
@@ -300,6 +377,16 @@ def test_a_results_columns_name_their_base() -> None:
     scene.player.client(query("SELECT c.pan AS p, o.number AS n, 1 AS x FROM public.cards c, old.cards o"))
     scene.player.upstream(message("T", body) + row(b"1", b"2", b"3") + tag("SELECT 1") + READY)
     assert len(scene.hooks.results) == 2, "what to do with rows is found out anew with a new catalogue"
+
+
+def test_a_tables_columns_are_not_known_by_what_they_were_called() -> None:
+    """The catalogue is lost and found: what was found out of columns before that is not used any more."""
+    scene = Scene()
+    body = message("T", b"\0\1" + b"x\0" + field(1, 2)) + row(b"1") + tag("SELECT 1") + READY
+    for known, base in [(None, None), (catalogue(), Origin("public.cards", "pan")), (None, None)]:
+        scene.catalogue = known
+        scene.player.client(query("SELECT pan AS x FROM cards")).upstream(body)
+        assert [column.base for column in scene.hooks.results[-1].columns] == [base]
 
 
 def field(table: int, attribute: int) -> bytes:

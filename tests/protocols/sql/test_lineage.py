@@ -77,6 +77,8 @@ ROW = "cards.cvv cards.holder cards.id cards.meta cards.pan"
             "cycle id set m using p select o, m, p from r",
             ["a.id"] * 3,
         ),
+        ("with recursive b as (select * from a), a as (select pan as x from cards) select x from b", [None]),
+        ("with recursive w as (select pan from cards), v as (select pan from w) select pan from v", ["=cards.pan"]),
         # set operations
         ("select id from a union all select pan from cards", ["a.id cards.pan"]),
         ("select x from (select id as x from a union select cvv from cards except select 1) s", ["a.id cards.cvv"]),
@@ -110,12 +112,22 @@ ROW = "cards.cvv cards.holder cards.id cards.meta cards.pan"
         ("select most_common_vals from pg_stats", ["=pg_catalog.pg_stats.most_common_vals"]),
         ("select table_name from information_schema.tables", ["=information_schema.tables.table_name"]),
         ("select b, l from broken, loop", [None, None]),
+        # partitions
+        ("select pan, more from cards_new", ["=cards.pan cards_new.pan", "=cards_new.more"]),
+        ("select pan || '' from cards_today", ["cards.pan cards_new.pan cards_today.pan"]),
         # functions of users
         ("select twice(id), plus(id), similarity(pan, 'x') from cards", ["cards.id", "cards.id", "cards.pan"]),
         ("select pan_of(id) from a", [None]),
         ("select scripted()", [None]),
         # changes
-        ("insert into a (x) select pan from cards returning x, id", ["=a.x", "=a.id"]),
+        ("insert into a (x) select pan from cards returning x, id", ["a.x cards.pan", "=a.id"]),
+        ("insert into a (x) values ($1) returning x, id", ["=a.x", "=a.id"]),
+        ("update a set x = pan from cards returning a.*, old.x", ["=a.id", "a.x cards.pan", "=a.x"]),
+        ("with u as (update a set x = pan from cards returning x) select x from u", ["a.x cards.pan"]),
+        (
+            "merge into a using cards c on c.id = a.id when matched then update set x = pan returning x",
+            ["a.x cards.pan"],
+        ),
         ("insert into a values (1) on conflict (id) do update set x = excluded.x returning *", ["=a.id", "=a.x"]),
         ("update cards set holder = '' returning old.pan, new.pan, cards.pan", ["=cards.pan"] * 3),
         ("update a set x = '' from cards returning pan", ["=cards.pan"]),
@@ -219,6 +231,9 @@ def test_predicates(text: str, expected: str | None) -> None:
         (12, 1, "cards.pan"),
         (16, 1, None),
         (20, 3, "pg_catalog.pg_stats.most_common_vals"),
+        (6, 2, "cards.pan"),
+        (7, 2, "cards.pan"),
+        (6, 3, "cards_new.more"),
         (1, 9, None),
         (999, 1, None),
     ],
