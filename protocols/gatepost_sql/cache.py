@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from gatepost.values import Facts
-from gatepost_sql import postgres
+from gatepost_sql import mysql, postgres
+
+Judge: TypeAlias = Callable[[str], Facts]
 
 # Texts up to this many characters are kept by the thousand, longer ones by the dozen, the longest not at all.
 _SHORT: Final = 4096
@@ -23,12 +26,21 @@ def facts(text: str, dialect: str = "postgres") -> Facts:
     Raises:
         ValueError: the dialect is not known.
     """
-    if dialect != "postgres":
-        raise ValueError(f"no such SQL dialect: {dialect!r}; known is 'postgres'")
+    judges = _DIALECTS.get(dialect)
+    if judges is None:
+        raise ValueError(f"no such SQL dialect: {dialect!r}; known are {', '.join(sorted(_DIALECTS))}")
+    short, long, judge = judges
     if len(text) <= _SHORT:
-        return _short(text)
-    return _long(text) if len(text) <= _LONG else postgres.judge(text)
+        return short(text)
+    return long(text) if len(text) <= _LONG else judge(text)
 
 
-_short = lru_cache(maxsize=4096)(postgres.judge)
-_long = lru_cache(maxsize=64)(postgres.judge)
+def _cached(judge: Judge) -> tuple[Judge, Judge, Judge]:
+    """A dialect's judge: for short texts, for long ones, and for the longest."""
+    return lru_cache(maxsize=4096)(judge), lru_cache(maxsize=64)(judge), judge
+
+
+_DIALECTS: Final[Mapping[str, tuple[Judge, Judge, Judge]]] = {
+    "postgres": _cached(postgres.judge),
+    "mysql": _cached(mysql.judge),
+}
