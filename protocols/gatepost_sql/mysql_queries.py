@@ -88,8 +88,9 @@ class Query:
         self._call(tokens)
         tree = _parse(tokens)
         _check(tree, tokens)
-        self._visit(tree, frozenset(), 0, is_bounded=True)
+        self._changed: set[int] = set()
         self._change(tree)
+        self._visit(tree, frozenset(), 0, is_bounded=True)
         if isinstance(tree, exp.Query):
             self.outputs = _outputs(tree)
 
@@ -155,7 +156,7 @@ class Query:
             return  # JSON_TABLE, or a variable that INTO names
         if node.args.get("catalog"):
             raise NotUnderstood("a table's name has too many parts")
-        if (node.db or node.name.lower() not in tables | {"dual"}) and not _is_target(node):
+        if (node.db or node.name.lower() not in tables | {"dual"}) and id(node) not in self._changed:
             self.objects[Use(verb="select", name=_name(node), is_bounded=is_bounded)] = None
 
     # Changes.
@@ -187,7 +188,9 @@ class Query:
                 self._write("update", table, _assigned(assignments), is_bounded=_is_bounded(tree))
 
     def _delete(self, tree: exp.Delete) -> None:
-        named = {table.name.lower() for table in tree.args.get("tables") or ()}
+        tables = tree.args.get("tables") or ()
+        self._changed.update(map(id, tables))  # they name the sources' tables again
+        named = {table.name.lower() for table in tables}
         sources = [tree.this, *_joined(tree.this)]
         for table in sources:
             if isinstance(table, exp.Table) and (
@@ -199,6 +202,7 @@ class Query:
         if not isinstance(table, exp.Table):
             raise NotUnderstood("what is changed is no table")
         self._strengthen(Effect.WRITE, verb)
+        self._changed.add(id(table))
         self.objects[Use(verb=verb, name=_name(table), columns=columns, is_bounded=is_bounded)] = None
 
 
@@ -279,18 +283,6 @@ def _joined(source: exp.Expr) -> list[exp.Expr]:
 
 def _assigned(assignments: Sequence[exp.Expr]) -> tuple[str, ...]:
     return tuple(assignment.this.name.lower() for assignment in assignments)
-
-
-def _is_target(table: exp.Table) -> bool:
-    """A table that a statement changes, which is noted as such."""
-    parent = table.parent
-    if isinstance(parent, exp.Schema):
-        table, parent = parent, parent.parent
-    if isinstance(parent, exp.Delete) and parent.args.get("tables"):
-        return table.arg_key == "tables" or table.name.lower() in {
-            named.name.lower() for named in parent.args["tables"]
-        }
-    return isinstance(parent, exp.Insert | exp.Update | exp.Delete) and table is parent.this
 
 
 def _outputs(query: exp.Query) -> tuple[Output, ...]:
