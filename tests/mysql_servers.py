@@ -131,7 +131,7 @@ def database(flavour: Flavour, folder: Path, options: Sequence[str] = ()) -> Ite
                 f"--pid-file={folder / 'pid'}",
                 f"--port={port}",
                 "--bind-address=127.0.0.1",
-                "--max-allowed-packet=64M",
+                "--max-allowed-packet=256M",
                 *flavour.options,
                 *options,
             ],

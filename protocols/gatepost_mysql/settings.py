@@ -85,11 +85,12 @@ def check(values: Sequence[bytes | None]) -> None:
     if len(values) != 3:
         raise UpstreamFault("the server's settings cannot be read")
     mode, client, results = ("" if value is None else value.decode("ascii", "replace") for value in values)
-    if not _modes(mode) <= _MODES:
-        raise _unfit("sql_mode", "without ANSI_QUOTES, NO_BACKSLASH_ESCAPES and what brings them along")
-    for name, value in (("character_set_client", client), ("character_set_results", results)):
+    # In another character set the other values come in it, too.
+    for name, value in (("character_set_results", results), ("character_set_client", client)):
         if value not in charsets.NAMES:
             raise _unfit(name, "utf8mb4")
+    if not _modes(mode) <= _MODES:
+        raise _unfit("sql_mode", "without ANSI_QUOTES, NO_BACKSLASH_ESCAPES and what brings them along")
 
 
 class Checking:
