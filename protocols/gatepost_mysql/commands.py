@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gatepost.adapter import Action, Cancel, Ended, Environment, SendClient, SendUpstream
 from gatepost.errors import ClientFault, FaultCode
-from gatepost.values import Deny, DenyCode, Facts, Identity, Outcome, Scalar, Statement, Verdict
+from gatepost.values import Deny, DenyCode, Effect, Facts, Identity, Outcome, Scalar, Statement, Verdict
 from gatepost_mysql import codes, messages, parameters, settings
 from gatepost_mysql.answers import Answers
 from gatepost_mysql.frames import Reader, frame, packets_of
@@ -22,6 +22,7 @@ from gatepost_mysql.runs import Prepared, Run
 from gatepost_sql import facts
 
 _KILL: Final = re.compile(r"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.ASCII | re.IGNORECASE)
+_MENTIONS_KILL: Final = re.compile(r"(?<![\w$.`@])kill(?![\w$])", re.IGNORECASE)
 # Statements that run texts which nobody has judged.
 _BY_NAME: Final = frozenset(("prepare", "execute"))
 _CURSOR_FLAGS: Final = 0x07
@@ -92,9 +93,16 @@ class Commands:
                 rule="gatepost: prepared texts",
                 hint="Send the statement itself, or have your driver prepare it.",
             )
-        if "kill" in known.verbs and not _KILL.fullmatch(self._message[1:].decode("utf-8", "replace")):
+        if self._may_kill(known):
             return _NOT_OWNER
         return settings.refusal(known, read_only=self._read_only)
+
+    def _may_kill(self, known: Facts) -> bool:
+        """A statement that is not `KILL QUERY` with a number may end another session: all are the same user's."""
+        text = self._message[1:].decode("utf-8", "replace")
+        if known.effect is Effect.UNKNOWN:
+            return _MENTIONS_KILL.search(text) is not None
+        return "kill" in known.verbs and not _KILL.fullmatch(text)
 
     def _ask(self, text: bytes, allow: Allow, *, is_preparation: bool = False) -> Step:
         try:

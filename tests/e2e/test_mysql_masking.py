@@ -121,7 +121,7 @@ def test_expressions_and_names(mysql_gate: Gate, query: str) -> None:
     with connect(mysql_gate) as connection, connection.cursor() as cursor:
         cursor.execute(query)
         assert not any(map(holds, cursor.fetchall()))
-        assert not holds([part for part in cursor.description])
+        assert not holds(list(cursor.description))
 
 
 @pytest.mark.usefixtures("vault")
