@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gatepost.adapter import Action, Cancel, Ended, Environment, SendClient, SendUpstream
 from gatepost.errors import ClientFault, FaultCode
-from gatepost.values import Deny, DenyCode, Effect, Facts, Identity, Outcome, Scalar, Statement, Verdict
+from gatepost.values import Deny, DenyCode, Effect, Identity, Outcome, Scalar, Statement, Verdict
 from gatepost_mysql import codes, messages, parameters, settings
 from gatepost_mysql.answers import Answers
 from gatepost_mysql.frames import Reader, frame, packets_of
@@ -49,6 +49,7 @@ class Commands:
         self._number = 0
         self._message = b""
         self._allow: Allow | None = None
+        self._cancels = False
 
     @property
     def is_asking(self) -> bool:
@@ -74,7 +75,7 @@ class Commands:
         self._allow = None
         if isinstance(verdict, Deny):
             return self._refuse(verdict)
-        deny = self._own_refusal(statement.facts)
+        deny = None if self._cancels else _own_refusal(statement, read_only=self._read_only)
         if deny is not None:
             number, _ = codes.OF_DENIAL[deny.code]
             never = Outcome(error=str(number), message=deny.reason)
@@ -85,25 +86,6 @@ class Commands:
         """An ERR in the answer's place. The server has never heard of the command."""
         return [SendClient(frame(messages.refusal(deny, code), packets_of(len(self._message))))]
 
-    def _own_refusal(self, known: Facts) -> Deny | None:
-        """The denial of what the session itself cannot let through."""
-        if not _BY_NAME.isdisjoint(known.verbs):
-            return Deny(
-                reason="PREPARE and EXECUTE in SQL run a text that was not judged",
-                rule="gatepost: prepared texts",
-                hint="Send the statement itself, or have your driver prepare it.",
-            )
-        if self._may_kill(known):
-            return _NOT_OWNER
-        return settings.refusal(known, read_only=self._read_only)
-
-    def _may_kill(self, known: Facts) -> bool:
-        """A statement that is not `KILL QUERY` with a number may end another session: all are the same user's."""
-        text = self._message[1:].decode("utf-8", "replace")
-        if known.effect is Effect.UNKNOWN:
-            return _MENTIONS_KILL.search(text) is not None
-        return "kill" in known.verbs and not _KILL.fullmatch(text)
-
     def _ask(self, text: bytes, allow: Allow, *, is_preparation: bool = False) -> Step:
         try:
             decoded = text.decode()
@@ -112,16 +94,16 @@ class Commands:
                 Deny(reason="the statement is not valid UTF-8", hint="Send it in utf8mb4.", code=DenyCode.SYNTAX)
             )
         known = facts(decoded, "mysql")
-        deny = self._own_refusal(known)
+        statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
+        deny = _own_refusal(statement, read_only=self._read_only)
         if deny is not None:
             return self._refuse(deny)
-        return self._question(
-            Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation), allow
-        )
+        return self._question(statement, allow)
 
-    def _question(self, statement: Statement, allow: Allow) -> Statement:
+    def _question(self, statement: Statement, allow: Allow, *, cancels: bool = False) -> Statement:
         self._number = statement.number
         self._allow = allow
+        self._cancels = cancels
         return statement
 
     def _send(self, message: bytes | None = None) -> list[Action]:
@@ -136,7 +118,9 @@ class Commands:
         number = int(kill[2])
         if (kill[1] or "").lower() != "query" or number >= 1 << 31:
             return self._refuse(_NOT_OWNER, _NOT_OWNER_CODE)
-        return self._ask(message[1:], lambda statement: self._cancel(statement, number))
+        text = kill[0]
+        statement = Statement(number=self._number + 1, text=text, facts=facts(text, "mysql"))
+        return self._question(statement, lambda statement: self._cancel(statement, number), cancels=True)
 
     def _allow_query(self, statement: Statement) -> list[Action]:
         message = self._message
@@ -147,6 +131,8 @@ class Commands:
 
     def _cancel(self, statement: Statement, number: int) -> list[Action]:
         """Cancel what another session of this identity does; nobody learns whether it did anything."""
+        if statement.original is not None:
+            return [*self._refuse(_NOT_OWNER), Ended(statement, Outcome(error="1142", message=_NOT_OWNER.reason))]
         said = SendClient(frame(messages.ok(self._answers.status), packets_of(len(self._message))))
         return [Cancel(number, self._kill_proof), said, Ended(statement, Outcome(tag="0 rows affected"))]
 
@@ -313,6 +299,21 @@ _REWRITTEN: Final = Deny(
     rule="gatepost: prepared statements",
     hint="Prepare it again, or send it as a text.",
 )
+
+
+def _own_refusal(statement: Statement, *, read_only: bool) -> Deny | None:
+    """The denial of what the session itself cannot let through."""
+    known = statement.facts
+    if not _BY_NAME.isdisjoint(known.verbs):
+        return Deny(
+            reason="PREPARE and EXECUTE in SQL run a text that was not judged",
+            rule="gatepost: prepared texts",
+            hint="Send the statement itself, or have your driver prepare it.",
+        )
+    # A KILL that the session does not carry out itself may end any session, for all are the same user's.
+    if "kill" in known.verbs or (known.effect is Effect.UNKNOWN and _MENTIONS_KILL.search(statement.text)):
+        return _NOT_OWNER
+    return settings.refusal(known, read_only=read_only)
 
 
 def _unsupported(what: str, hint: str) -> Deny:
