@@ -213,9 +213,9 @@ class Answers:
                 return self._long_row(data, at) if not starts else self._shown(data, position, at, starts)
             if data[at + HEADER_BYTES] >= messages.EOF:
                 return (at, b"") if not starts else self._shown(data, position, at, starts)
-            stop = at + HEADER_BYTES + length
             if not length:
                 raise UpstreamFault("the server sent an empty row")
+            stop = at + HEADER_BYTES + length
             if stop > end:
                 if not starts:
                     self._bound(length)
@@ -227,6 +227,8 @@ class Answers:
             number += 1
         if starts:
             return self._shown(data, position, at, starts)
+        if not header(data, at)[0] & LONGEST and not self._is_amid_row:
+            raise UpstreamFault("the server sent an empty row")
         self._partial.keep(data[at:], HEADER_BYTES + 1)
         return at, None
 
