@@ -1,7 +1,7 @@
 """Real servers for tests: MariaDB and MySQL, with the shop in them; as fixtures.
 
-MariaDB is the system's. MySQL is the one whose root folder GATEPOST_MYSQL names (`.ci/mysql` makes one); where there is
-none its tests are skipped, and the run says so.
+MariaDB is the system's. MySQL is the one that `.ci/mysql` has unpacked into the folder .mysql, or into another that
+GATEPOST_MYSQL names; where there is none its tests are skipped, and the run says so.
 """
 
 from __future__ import annotations
@@ -85,9 +85,8 @@ def mariadb() -> Flavour | None:
 
 def mysql() -> Flavour | None:
     """MySQL from a folder into which its packages were unpacked, with a loader and libraries of its own."""
-    named = os.environ.get("GATEPOST_MYSQL")
-    root = Path(named) if named else None
-    if root is None or not (root / "usr/sbin/mysqld").exists():
+    root = Path(os.environ.get("GATEPOST_MYSQL") or Path(__file__).parents[1] / ".mysql")
+    if not (root / "usr/sbin/mysqld").exists():
         return None
     libraries = root / "usr/lib/x86_64-linux-gnu"
     common = ("--no-defaults", "--user=root") if os.geteuid() == 0 else ("--no-defaults",)
@@ -200,7 +199,7 @@ def _build(connection: pymysql.Connection[Any], flavour: str, password: str) -> 
 def _flavour(name: str) -> Flavour:
     flavour = {"mariadb": mariadb, "mysql": mysql}[name]()
     if flavour is None:
-        hint = "install the system's mariadb-server" if name == "mariadb" else "run .ci/mysql, and set GATEPOST_MYSQL"
+        hint = "install the system's mariadb-server" if name == "mariadb" else "run .ci/mysql"
         reason = f"no {name} server: {hint}"
         pytest.fail(reason) if os.environ.get("CI") and name == "mariadb" else pytest.skip(reason)
     return flavour
