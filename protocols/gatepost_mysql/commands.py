@@ -75,7 +75,9 @@ class Commands:
         self._allow = None
         if isinstance(verdict, Deny):
             return self._refuse(verdict)
-        deny = None if self._cancels else _own_refusal(statement, read_only=self._read_only)
+        deny = None
+        if statement.original is not None and not self._cancels:
+            deny = _own_refusal(statement, read_only=self._read_only)
         if deny is not None:
             number, _ = codes.OF_DENIAL[deny.code]
             never = Outcome(error=str(number), message=deny.reason)

@@ -10,11 +10,14 @@ from typing import Final
 from msgspec import Struct
 
 from gatepost.adapter import Hooks
+from gatepost.cache import Cache
 from gatepost.errors import UpstreamFault
 from gatepost.values import Notice, NoticeKind
 from gatepost_mysql import messages
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import Reader, counted, counted_number
+
+_CACHED_BYTES: Final = 256
 
 # Kinds of changes of a session's state, by what they are called here.
 _VARIABLE: Final = 0
@@ -44,10 +47,18 @@ class Texts:
     def __init__(self, hooks: Hooks, capabilities: Capability) -> None:
         self._hooks = hooks
         self._wants_notices = hooks.wants_notices
+        self._oks: Cache[bytes, Ok] = Cache()
         self._tracks = bool(capabilities & Capability.SESSION_TRACK)
 
     def ok(self, message: bytes) -> Ok:
         """An OK, or an EOF in its form."""
+        known = self._oks.get(message)
+        if known is not None:
+            return known
+        ok = self._ok(message)
+        return self._oks.put(message, ok) if len(message) <= _CACHED_BYTES else ok
+
+    def _ok(self, message: bytes) -> Ok:
         reader = Reader(message)
         kind = reader.number(1)
         affected, last_id = reader.counted_number(), reader.counted_number()
