@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.mysql_servers"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

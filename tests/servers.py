@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, Protocol, TypeVar
 
 import psutil
 import psycopg
@@ -254,6 +254,26 @@ class Gate:
 MakeGate = Callable[..., Gate]
 
 
+class Port(Protocol):
+    """A server, as far as a gate has to know it."""
+
+    @property
+    def port(self) -> int: ...
+
+
+class Upstream(Protocol):
+    """A database, as far as a gate has to know it."""
+
+    @property
+    def server(self) -> Port: ...
+
+    @property
+    def user(self) -> str: ...
+
+    @property
+    def password(self) -> str: ...
+
+
 @contextmanager
 def gates(folder: Path) -> Iterator[MakeGate]:
     """A function that starts gates, each in a folder of its own below `folder`; they are stopped at the end."""
@@ -261,8 +281,9 @@ def gates(folder: Path) -> Iterator[MakeGate]:
         started = 0
 
         def make(
-            upstream: Database,
+            upstream: Upstream,
             *,
+            protocol: str = "postgres",
             plugins: str = EVERYTHING,
             settings: str = "",
             target: str = "",
@@ -273,6 +294,7 @@ def gates(folder: Path) -> Iterator[MakeGate]:
 
             Args:
                 upstream: the database behind it.
+                protocol: what it speaks.
                 plugins: TOML tables of plugins besides agents and secrets.
                 settings: TOML at the top of the file: keys, then tables such as [limits].
                 target: TOML within [targets.shop].
@@ -283,7 +305,7 @@ def gates(folder: Path) -> Iterator[MakeGate]:
             started += 1
             home = folder / f"gate{started}"
             home.mkdir(parents=True, exist_ok=True)
-            (home / "gatepost.toml").write_text(configuration(upstream, plugins, settings, target))
+            (home / "gatepost.toml").write_text(configuration(upstream, plugins, settings, target, protocol))
             (home / "upstream.password").write_text(upstream.password)
             (home / "upstream.password").chmod(0o600)
             files = [home / f"script{number}.py" for number in range(len(scripts))]
@@ -297,12 +319,14 @@ def gates(folder: Path) -> Iterator[MakeGate]:
         yield make
 
 
-def configuration(upstream: Database, plugins: str, settings: str = "", target: str = "") -> str:
+def configuration(
+    upstream: Upstream, plugins: str, settings: str = "", target: str = "", protocol: str = "postgres"
+) -> str:
     return f"""\
 state = "state"
 {settings}
 [targets.shop]
-protocol = "postgres"
+protocol = "{protocol}"
 listen = "127.0.0.1:0"
 upstream = "127.0.0.1:{upstream.server.port}"
 {target}

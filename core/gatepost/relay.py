@@ -309,13 +309,18 @@ class Relay:
                     elif kind is Ended:
                         self._end_statement(action.statement, action.outcome)  # type: ignore[union-attr]
                     else:
+                        self._send_upstream(upstream)
                         more = self._perform(action)
                 actions = more
         finally:
-            if upstream and self._upstream is not None:
-                self._upstream.write(upstream[0] if len(upstream) == 1 else b"".join(upstream))
+            self._send_upstream(upstream)
         if self._draining:
             self._shut_down_if_idle()
+
+    def _send_upstream(self, pieces: list[bytes]) -> None:
+        if pieces and self._upstream is not None:
+            self._upstream.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        pieces.clear()
 
     def _perform(self, action: Action) -> list[Action] | None:
         """The rare actions. Returns what follows at once, if anything does."""

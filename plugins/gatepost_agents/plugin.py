@@ -52,6 +52,9 @@ UNAVAILABLE_HINT = (
 ATTEMPTS_AT_ONCE = 2  # in each worker: all workers' together should stay below the failures that lock a name
 
 
+_EXCHANGES = frozenset({CredentialKind.SCRAM_SHA_256, CredentialKind.MYSQL_NATIVE, CredentialKind.CACHING_SHA2})
+
+
 class AgentsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[plugins.agents]: lockout, which can be made stricter only.
 
@@ -72,7 +75,7 @@ class Agents:
     """Judges the credentials that `gatepost agents` has issued."""
 
     Config = AgentsConfig
-    judges = frozenset({CredentialKind.SCRAM_SHA_256, CredentialKind.PASSWORD})
+    judges = _EXCHANGES | {CredentialKind.PASSWORD}
 
     def __init__(self, config: AgentsConfig) -> None:
         self._config = config
@@ -119,8 +122,8 @@ class Agents:
             )
         )
         self._causes[session.id] = "not proven" if agent else state.value if state else "unknown"
-        if credentials.kind is CredentialKind.SCRAM_SHA_256:
-            return None if agent is None else _verifier(agent)
+        if credentials.kind in _EXCHANGES:
+            return None if agent is None else _verifier(agent, credentials.kind.value)
         password = credentials.secret
         if password is None:
             return None
@@ -189,11 +192,13 @@ def _identity(agent: Agent, method: str) -> Identity:
     )
 
 
-def _verifier(agent: Agent) -> Verifier:
+def _verifier(agent: Agent, method: str) -> Verifier:
     return Verifier(
-        identity=_identity(agent, "scram-sha-256"),
+        identity=_identity(agent, method),
         salt=agent.keys.salt,
         iterations=agent.keys.iterations,
         stored_key=agent.keys.stored_key,
         server_key=agent.keys.server_key,
+        mysql_native=agent.keys.mysql_native,
+        caching_sha2=agent.keys.caching_sha2,
     )

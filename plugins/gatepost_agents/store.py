@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS agents (
   iterations INTEGER NOT NULL,
   stored_key BLOB NOT NULL,
   server_key BLOB NOT NULL,
+  mysql_native BLOB NOT NULL DEFAULT x'',
+  caching_sha2 BLOB NOT NULL DEFAULT x'',
   created REAL NOT NULL,
   expires REAL,
   revoked REAL,
@@ -34,6 +36,7 @@ CREATE TABLE IF NOT EXISTS agents (
   locked_until REAL
 ) STRICT
 """
+_ADDED = ("mysql_native", "caching_sha2")  # columns that a file of version 0.1 has not
 _BUSY_SECONDS = 5.0
 _LOG_PAGES = 50  # few agents are kept, however many attempts are counted: a longer log would be most of the file
 
@@ -89,6 +92,10 @@ class Store:
             self._db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._db.execute(_SCHEMA)
+            known = {row["name"] for row in self._db.execute("PRAGMA table_info(agents)")}
+            for column in _ADDED:
+                if column not in known:
+                    self._db.execute(f"ALTER TABLE agents ADD COLUMN {column} BLOB NOT NULL DEFAULT x''")
 
     def close(self) -> None:
         self._db.close()
@@ -100,8 +107,8 @@ class Store:
                 return False
             self._db.execute(
                 "INSERT INTO agents"
-                " (name, roles, acting_for, salt, iterations, stored_key, server_key, created, expires)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " (name, roles, acting_for, salt, iterations, stored_key, server_key, mysql_native, caching_sha2,"
+                " created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     agent.name,
                     json.dumps(agent.roles),
@@ -123,8 +130,8 @@ class Store:
     def rotate(self, name: str, keys: Keys) -> None:
         """Put other keys in the place of an agent's; the old password is void at once."""
         self._db.execute(
-            "UPDATE agents SET salt = ?, iterations = ?, stored_key = ?, server_key = ?,"
-            " failures = 0, locked_until = NULL WHERE name = ?",
+            "UPDATE agents SET salt = ?, iterations = ?, stored_key = ?, server_key = ?, mysql_native = ?,"
+            " caching_sha2 = ?, failures = 0, locked_until = NULL WHERE name = ?",
             (*_key_values(keys), name),
         )
 
@@ -195,8 +202,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _key_values(keys: Keys) -> tuple[bytes, int, bytes, bytes]:
-    return keys.salt, keys.iterations, keys.stored_key, keys.server_key
+def _key_values(keys: Keys) -> tuple[bytes, int, bytes, bytes, bytes, bytes]:
+    return keys.salt, keys.iterations, keys.stored_key, keys.server_key, keys.mysql_native, keys.caching_sha2
 
 
 def _agent(row: Any) -> Agent:
@@ -209,6 +216,8 @@ def _agent(row: Any) -> Agent:
             iterations=row["iterations"],
             stored_key=row["stored_key"],
             server_key=row["server_key"],
+            mysql_native=row["mysql_native"],
+            caching_sha2=row["caching_sha2"],
         ),
         created=row["created"],
         expires=row["expires"],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Final
 
 from gatepost.values import Facts, Origin
-from gatepost_sql import postgres
+from gatepost_sql import mysql, postgres
 from gatepost_sql.catalogue import Catalogue
 from gatepost_sql.context import Context
 from gatepost_sql.names import Names
@@ -22,11 +23,24 @@ _MEMORIES: Final = 8
 class _Memory:
     """What was found out of texts whose names stand for the same."""
 
+    def __init__(self, judge: Callable[[str], Facts]) -> None:
+        self.short = lru_cache(maxsize=4096)(judge)
+        self.long = lru_cache(maxsize=64)(judge)
+        self._judge = judge
+
+    def facts(self, text: str) -> Facts:
+        if len(text) <= _SHORT:
+            return self.short(text)
+        return self.long(text) if len(text) <= _LONG else self._judge(text)
+
+
+class _PostgresMemory(_Memory):
+    """The same of PostgreSQL's."""
+
     def __init__(self, names: Names | None) -> None:
         self.judge = partial(postgres.judge, names=names)
-        self.short = lru_cache(maxsize=4096)(self.judge)
-        self.long = lru_cache(maxsize=64)(self.judge)
         self.names = names
+        super().__init__(self.judge)
 
 
 def facts(text: str, dialect: str = "postgres", context: Context | None = None) -> Facts:
@@ -42,19 +56,19 @@ def facts(text: str, dialect: str = "postgres", context: Context | None = None) 
     Raises:
         ValueError: the dialect is not known.
     """
+    if dialect == "mysql":
+        return _mysql(context).facts(text)
     if dialect != "postgres":
-        raise ValueError(f"no such SQL dialect: {dialect!r}; known is 'postgres'")
-    memory = _memory(context)
+        raise ValueError(f"no such SQL dialect: {dialect!r}; known are 'mysql' and 'postgres'")
+    memory = _postgres(context)
     if context is not None and context.prepared and "execute" in text.lower():
         return memory.judge(text, prepared=context.prepared)
-    if len(text) <= _SHORT:
-        return memory.short(text)
-    return memory.long(text) if len(text) <= _LONG else memory.judge(text)
+    return memory.facts(text)
 
 
 def preparation(text: str, context: Context | None = None) -> tuple[str, Facts] | None:
     """The name that PREPARE gives to a statement, and the facts of that statement; None for any other text."""
-    return postgres.preparation(text, _memory(context).names)
+    return postgres.preparation(text, _postgres(context).names)
 
 
 def base(catalogue: Catalogue, oid: int, number: int) -> Origin | None:
@@ -62,15 +76,20 @@ def base(catalogue: Catalogue, oid: int, number: int) -> Origin | None:
 
     None if it is not in the catalogue, or a view computes it.
     """
-    names = _remembered(catalogue, (), "", False).names
+    names = _remembered_postgres(catalogue, (), "", False).names
     return names.base(oid, number) if names is not None else None
 
 
-def _memory(context: Context | None) -> _Memory:
+def _postgres(context: Context | None) -> _PostgresMemory:
     if context is None or context.catalogue is None:
-        return _plain
-    return _remembered(context.catalogue, context.search_path, context.database, context.has_temporary)
+        return _plain_postgres
+    return _remembered_postgres(context.catalogue, context.search_path, context.database, context.has_temporary)
 
 
-_plain: Final = _Memory(None)
-_remembered = lru_cache(maxsize=_MEMORIES)(lambda *context: _Memory(postgres.names_of(*context)))
+def _mysql(context: Context | None) -> _Memory:
+    return _plain_mysql
+
+
+_plain_postgres: Final = _PostgresMemory(None)
+_remembered_postgres = lru_cache(maxsize=_MEMORIES)(lambda *context: _PostgresMemory(postgres.names_of(*context)))
+_plain_mysql: Final = _Memory(mysql.judge)

@@ -1,0 +1,51 @@
+"""What gatepost finds under the entry point `mysql`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gatepost.adapter import Adapter, Catalogue, Environment, ProtocolSession, TlsTerms
+from gatepost.errors import FaultCode, UpstreamFault
+from gatepost.values import Facts, Shown, Target, UpstreamCredentials, Use
+from gatepost_mysql.grants import grants
+from gatepost_mysql.session import MySqlSession
+from gatepost_mysql.shown import shown
+from gatepost_sql import facts
+
+
+class MySqlAdapter(Adapter):
+    """MySQL's protocol, as MySQL and MariaDB speak it."""
+
+    @property
+    def name(self) -> str:
+        return "mysql"
+
+    @property
+    def default_port(self) -> int:
+        return 3306
+
+    @property
+    def alpn(self) -> tuple[str, ...]:
+        return ()
+
+    def session(self, environment: Environment) -> ProtocolSession:
+        return MySqlSession(environment)
+
+    def shown(self, output: Iterable[bytes]) -> Iterator[Shown]:
+        return shown(output)
+
+    def facts(self, text: str, catalogue: Catalogue | None = None) -> Facts:
+        return facts(text, "mysql")
+
+    async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
+        raise UpstreamFault(
+            "the catalogue of a MySQL database is not read",
+            code=FaultCode.UNSUPPORTED,
+            hint="Statements are judged by their texts alone.",
+        )
+
+    def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
+        return grants(role, uses)
+
+
+ADAPTER = MySqlAdapter()

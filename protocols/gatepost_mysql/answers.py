@@ -1,0 +1,493 @@
+"""The server's half of the serving phase: the answer to the one command that is under way.
+
+Source: MySQL internals manual, "Text Resultset", "COM_STMT_PREPARE Response" and "Multi-Resultset".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final, TypeAlias
+
+from gatepost.adapter import Action, Ended, Environment, SendClient, SendUpstream
+from gatepost.errors import FaultCode, UpstreamFault
+from gatepost.partial import Partial
+from gatepost_mysql import frames, messages, settings
+from gatepost_mysql.capabilities import Capability
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, frame, header, packets_of
+from gatepost_mysql.results import Plan, Plans
+from gatepost_mysql.rows import Batch
+from gatepost_mysql.runs import Prepared, Run
+from gatepost_mysql.texts import Texts
+
+# More columns than any server's tables or results can have.
+_MAX_COLUMNS: Final = 1 << 16
+_EOF_BYTES: Final = 5
+_PREPARED_BYTES: Final = 12
+
+# What a handler returns: the messages for the client.
+Said: TypeAlias = Sequence[bytes]
+
+
+class _State:
+    """What the server's next message is. Plain numbers, for an enumeration's members are slow to reach."""
+
+    NOTHING: Final = 0
+    FIRST: Final = 1
+    COLUMNS: Final = 2
+    COLUMNS_EOF: Final = 3
+    ROWS: Final = 4
+    PREPARED: Final = 5
+    DEFINITIONS: Final = 6
+    DEFINITIONS_EOF: Final = 7
+    SIMPLE: Final = 8
+    STATISTICS: Final = 9
+    CHECKING: Final = 10
+    RESTRICTING: Final = 11
+
+
+class Answers:
+    """The server's messages, changed where plugins say so.
+
+    Attributes:
+        ended: statements that have ended since this was last emptied.
+        prepared: prepared statements, by the server's numbers.
+        status: the status flags that the server has told last.
+    """
+
+    def __init__(self, environment: Environment, capabilities: Capability, status: int, *, read_only: bool) -> None:
+        self._hooks = environment.hooks
+        self._message_bytes = environment.limits.message_bytes
+        self._has_eof = not capabilities & Capability.DEPRECATE_EOF
+        self._read_only = read_only
+        self._plans = Plans(environment.hooks)
+        self._texts = Texts(environment.hooks, capabilities)
+        self._partial = Partial()
+        self._state = _State.NOTHING
+        # The sequence numbers of the server's next packet, and of the client's.
+        self._number = self._out = 0
+        self._run: Run | None = None
+        self._plan: Plan | None = None
+        self._is_binary = False
+        self._executed: Prepared | None = None
+        self._columns = 0
+        self._definitions: list[bytes] = []
+        self._groups: list[int] = []
+        self._is_amid_row = False
+        self._on_ok: Callable[[], None] | None = None
+        self._checking: settings.Checking | None = None
+        # Commands of gatepost's own that go before the client's next one.
+        self._own: list[bytes] = []
+        self.ended: list[Action] = []
+        self.prepared: dict[int, Prepared] = {}
+        self.status = status
+
+    @property
+    def is_busy(self) -> bool:
+        """An answer is under way, so that no command may follow."""
+        return self._state != _State.NOTHING
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.is_busy and not self.status & messages.IN_TRANSACTION
+
+    @property
+    def is_amid_message(self) -> bool:
+        """A part of one of the server's messages has left for the client."""
+        return self._is_amid_row
+
+    @property
+    def next_number(self) -> int:
+        """Of a packet that the client would take now."""
+        return self._out if self.is_busy else 1
+
+    # What was sent to the server; `length` is that of the command.
+
+    def query(self, run: Run, length: int, executed: Prepared | None = None) -> None:
+        """A text, or the execution of what is prepared."""
+        self._begin(_State.FIRST, length, run)
+        self._is_binary = executed is not None
+        self._executed = executed
+
+    def fetch(self, run: Run, length: int, executed: Prepared) -> None:
+        self._begin(_State.ROWS, length, run)
+        self._executed = executed
+        self._plan = executed.plan
+
+    def prepare(self, run: Run, length: int) -> None:
+        self._begin(_State.PREPARED, length, run)
+
+    def simple(self, length: int, *, run: Run | None = None, on_ok: Callable[[], None] | None = None) -> None:
+        """What is answered by an OK or an ERR."""
+        self._begin(_State.SIMPLE, length, run)
+        self._on_ok = on_ok
+
+    def statistics(self, length: int) -> None:
+        self._begin(_State.STATISTICS, length, None)
+
+    def check_settings(self) -> None:
+        """See, before the client's next command, whether it will be read as it is judged."""
+        self._own.append(settings.CHECK)
+        if self._read_only:
+            self._own.append(settings.READ_ONLY)
+
+    def abort(self) -> list[Action]:
+        """The session is over: what is under way ends incomplete, behind what has ended."""
+        ended, self.ended = self.ended, []
+        run, self._run = self._run, None
+        return [*ended, Ended(run.statement, run.outcome(complete=False))] if run else ended
+
+    # What comes back.
+
+    def receive(self, data: bytes) -> list[Action]:
+        joined = self._partial.join(data)
+        if joined is None:
+            return []
+        data = joined
+        position, end = 0, len(data)
+        pieces: list[bytes] = []
+        actions: list[Action] = []
+        while end - position >= HEADER_BYTES:
+            (word,) = header(data, position)
+            if not self.is_busy:
+                raise UpstreamFault("the server sent a message that it does not owe")
+            if word >> 24 != self._number & 0xFF:
+                raise UpstreamFault("the server's packets are out of order")
+            if self._state == _State.ROWS:
+                stop, rows = self._rows(data, position)
+                if stop > position:
+                    if rows:
+                        pieces.append(rows)
+                    position = stop
+                    continue
+                if rows is None:
+                    break
+            length = word & LONGEST
+            stop = position + HEADER_BYTES + length
+            self._bound(length)
+            if stop > end:
+                self._partial.keep(data[position:], stop - position)
+                break
+            self._number += 1
+            for message in self._HANDLERS[self._state](self, data[position + HEADER_BYTES : stop]):
+                pieces.append(frame(message, self._out))
+                self._out += packets_of(len(message))
+            position = stop
+            if self._own and not self.is_busy:
+                actions.append(self._begin_own())
+        else:
+            if position < end:
+                self._partial.keep(data[position:], HEADER_BYTES)
+        said: list[Action] = [SendClient(b"".join(pieces) if len(pieces) > 1 else pieces[0])] if pieces else []
+        ended, self.ended = self.ended, []
+        return [*said, *ended, *actions]
+
+    def _begin(self, state: int, length: int, run: Run | None) -> None:
+        self._state = state
+        self._number = self._out = packets_of(length)
+        self._run = run
+
+    def _begin_own(self) -> Action:
+        command = self._own.pop(0)
+        self._begin(_State.CHECKING if command == settings.CHECK else _State.RESTRICTING, len(command), None)
+        self._checking = settings.Checking(has_eof=self._has_eof)
+        return SendUpstream(frame(command, 0))
+
+    def _bound(self, length: int) -> None:
+        if length == LONGEST or length > self._message_bytes:
+            raise _too_long(self._message_bytes)
+
+    # Rows.
+
+    def _rows(self, data: bytes, position: int) -> tuple[int, bytes | None]:
+        """All whole rows from `position` on: where they end, and what leaves.
+
+        Where there are none, None says that more has to come, and b"" that what comes is no row.
+        """
+        at, end, number = position, len(data), self._number
+        starts: list[int] = []
+        while end - at > HEADER_BYTES:
+            (word,) = header(data, at)
+            length = word & LONGEST
+            if word >> 24 != number & 0xFF:
+                raise UpstreamFault("the server's packets are out of order")
+            if length == LONGEST or self._is_amid_row:
+                return self._long_row(data, at) if not starts else self._shown(data, position, at, starts)
+            if data[at + HEADER_BYTES] >= messages.EOF:
+                return (at, b"") if not starts else self._shown(data, position, at, starts)
+            if not length:
+                raise UpstreamFault("the server sent an empty row")
+            stop = at + HEADER_BYTES + length
+            if stop > end:
+                if not starts:
+                    self._bound(length)
+                    self._partial.keep(data[at:], stop - at)
+                    return at, None
+                break
+            starts.append(at - position)
+            at = stop
+            number += 1
+        if starts:
+            return self._shown(data, position, at, starts)
+        if not header(data, at)[0] & LONGEST and not self._is_amid_row:
+            raise UpstreamFault("the server sent an empty row")
+        self._partial.keep(data[at:], HEADER_BYTES + 1)
+        return at, None
+
+    def _shown(self, data: bytes, position: int, end: int, starts: Sequence[int]) -> tuple[int, bytes]:
+        run, plan = self._run, self._plan
+        assert run is not None
+        assert plan is not None
+        rows = data if end - position == len(data) else data[position:end]
+        number, self._number = self._number, self._number + len(starts)
+        batch = self._judged(Batch(plan.description, rows, starts), rows, plan)
+        if batch is None:
+            if self._out != number:
+                rows = frames.renumber(rows, self._out)
+            self._out += len(starts)
+            run.rows += len(starts)
+        else:
+            rows = batch.packets(self._out)
+            self._out += frames.count(rows)
+            run.rows += len(starts) - batch.dropped
+        run.row_bytes += len(rows)
+        return end, rows
+
+    def _judged(self, batch: Batch, rows: bytes, plan: Plan) -> Batch | None:
+        """Show a batch to the plugins. Returns it if they have changed it."""
+        if not plan.is_watched or not (plan.maybe is None or plan.maybe(rows)):
+            return None
+        self._hooks.rows(batch, plan.interest)
+        if not batch.changed:
+            return None
+        assert self._run is not None
+        self._run.masked += batch.masked
+        return batch
+
+    def _long_row(self, data: bytes, position: int) -> tuple[int, bytes | None]:
+        """A row of 16 MB and more, in several packets. It is held whole only where plugins want to see it."""
+        run, plan = self._run, self._plan
+        assert run is not None
+        assert plan is not None
+        stop, number, is_last = position, self._number, False
+        while not is_last:
+            if len(data) - stop < HEADER_BYTES:
+                self._partial.keep(data[position:], stop - position + HEADER_BYTES)
+                return position, None
+            (word,) = header(data, stop)
+            if word >> 24 != number & 0xFF:
+                raise UpstreamFault("the server's packets are out of order")
+            length = word & LONGEST
+            stop += HEADER_BYTES + length
+            number += 1
+            if plan.is_watched and stop - position > self._message_bytes:
+                raise _too_long(self._message_bytes)
+            if stop > len(data):
+                self._partial.keep(data[position:], stop - position)
+                return position, None
+            is_last = length < LONGEST or not plan.is_watched
+        packets, self._number = number - self._number, number
+        rows = data[position:stop]
+        if plan.is_watched:
+            row = frames.payload(rows)
+            batch = self._judged(Batch(plan.description, row, (0,), is_joined=True), row, plan)
+            rows = frame(row, self._out) if batch is None else batch.packets(self._out)
+            run.rows += 1 if batch is None else 1 - batch.dropped
+            self._out += frames.count(rows)
+        else:
+            rows = frames.renumber(rows, self._out)
+            self._out += packets
+            self._is_amid_row = (header(rows, 0)[0] & LONGEST) == LONGEST
+            run.rows += not self._is_amid_row
+        run.row_bytes += len(rows)
+        return stop, rows
+
+    def _rows_end(self, message: bytes) -> Said:
+        if not message:
+            raise UpstreamFault("the server sent an empty message")
+        if message[0] == messages.ERROR:
+            return self._failed(message)
+        assert self._run is not None
+        self._run.tag = f"{self._run.rows} rows"
+        if self._has_eof:
+            status = _eof_status(message)
+            said = message
+        else:
+            ok = self._texts.ok(message)
+            status, said = ok.status, ok.message or message
+        self._next_result(status)
+        return (said,)
+
+    def _next_result(self, status: int) -> None:
+        """A result is over; another one may follow."""
+        self.status = status
+        if status & messages.MORE_RESULTS:
+            self._state = _State.FIRST
+            return
+        executed, run = self._executed, self._run
+        if status & messages.CURSOR_EXISTS and executed is not None and run is not None and not run.rows:
+            executed.cursor, executed.plan = run.statement, self._plan
+        self._finish()
+
+    # The other messages. Each handler takes a whole one.
+
+    def _first(self, message: bytes) -> Said:
+        if not message:
+            raise UpstreamFault("the server sent an empty message")
+        kind = message[0]
+        if kind == messages.ERROR:
+            return self._failed(message)
+        assert self._run is not None
+        if kind == messages.OK:
+            ok = self._texts.ok(message)
+            self._run.tag = ok.tag
+            self._next_result(ok.status)
+            return (ok.message or message,)
+        if kind == messages.LOCAL_FILE:
+            raise UpstreamFault(
+                "the server asks for a file of the client, which is never given",
+                code=FaultCode.UNSUPPORTED,
+                hint="Send the rows in INSERT statements.",
+            )
+        reader = Reader(message)
+        self._columns = reader.counted_number()
+        reader.end()
+        if not 0 < self._columns <= _MAX_COLUMNS:
+            raise UpstreamFault("the server announced an impossible number of columns")
+        self._definitions = []
+        self._state = _State.COLUMNS
+        return (message,)
+
+    def _column(self, message: bytes) -> Said:
+        assert self._run is not None
+        self._definitions.append(message)
+        if len(self._definitions) < self._columns:
+            return ()
+        self._plan = self._plans.rows(self._run.statement, self._definitions, is_binary=self._is_binary)
+        self._definitions = []
+        self._state = _State.COLUMNS_EOF if self._has_eof else _State.ROWS
+        return self._plan.definitions
+
+    def _columns_end(self, message: bytes) -> Said:
+        status = _eof_status(message)
+        self._state = _State.ROWS
+        if status & messages.CURSOR_EXISTS:
+            self._next_result(status)
+        return (message,)
+
+    def _prepared(self, message: bytes) -> Said:
+        if message[:1] == b"\xff":
+            return self._failed(message)
+        run = self._run
+        if len(message) < _PREPARED_BYTES or message[0] != messages.OK or run is None:
+            raise UpstreamFault("the server broke the protocol in its answer to a preparation")
+        reader = Reader(message[1:])
+        number, columns, parameters = reader.number(4), reader.number(2), reader.number(2)
+        statement = run.statement
+        self.prepared[number] = Prepared(statement.text, statement.facts, statement.original, parameters)
+        self._groups = [count for count in (parameters, columns) if count]
+        self._next_definition()
+        return (message,)
+
+    def _definition(self, message: bytes) -> Said:
+        self._groups[0] -= 1
+        if not self._groups[0]:
+            self._groups.pop(0)
+            if self._has_eof:
+                self._state = _State.DEFINITIONS_EOF
+            else:
+                self._next_definition()
+        return (self._plans.definition(message),)
+
+    def _definitions_end(self, message: bytes) -> Said:
+        _eof_status(message)
+        self._next_definition()
+        return (message,)
+
+    def _next_definition(self) -> None:
+        if self._groups:
+            self._state = _State.DEFINITIONS
+        else:
+            self._finish()
+
+    def _simple(self, message: bytes) -> Said:
+        if message[:1] == b"\xff":
+            return self._failed(message)
+        said = message
+        if message[:1] == b"\xfe" and len(message) == _EOF_BYTES:
+            self.status = _eof_status(message)
+        elif message[:1] in (b"\x00", b"\xfe"):
+            ok = self._texts.ok(message)
+            self.status, said = ok.status, ok.message or message
+            if self._run is not None:
+                self._run.tag = ok.tag
+        else:
+            raise UpstreamFault("the server sent a message that it does not owe")
+        if self._on_ok is not None:
+            self._on_ok()
+        self._finish()
+        return (said,)
+
+    def _statistics(self, message: bytes) -> Said:
+        self._finish()
+        return (self._texts.statistics(message) or message,)
+
+    def _failed(self, message: bytes) -> Said:
+        number, text, encoded = self._texts.error(message)
+        if self._run is not None:
+            self._run.error, self._run.message = number, text
+        self._finish()
+        return (encoded or message,)
+
+    def _finish(self) -> None:
+        """The answer is complete."""
+        run = self._run
+        if run is not None:
+            self.ended.append(Ended(run.statement, run.outcome()))
+            if settings.may_change(run.statement.facts) and not run.statement.is_preparation:
+                self.check_settings()
+        self._state = _State.NOTHING
+        self._run = self._plan = self._executed = self._on_ok = None
+        self._is_binary = False
+
+    # Answers to gatepost's own commands, which the client does not see.
+
+    def _checked(self, message: bytes) -> Said:
+        assert self._checking is not None
+        if self._checking.take(message):
+            self._state = _State.NOTHING
+        return ()
+
+    def _restricted(self, message: bytes) -> Said:
+        if message[:1] != b"\x00":
+            raise UpstreamFault("the database does not keep the session read-only", code=FaultCode.UPSTREAM_REFUSED)
+        self._state = _State.NOTHING
+        return ()
+
+    # What a message is in which state.
+    _HANDLERS: ClassVar[Mapping[int, Callable[[Answers, bytes], Said]]] = {
+        _State.FIRST: _first,
+        _State.COLUMNS: _column,
+        _State.COLUMNS_EOF: _columns_end,
+        _State.ROWS: _rows_end,
+        _State.PREPARED: _prepared,
+        _State.DEFINITIONS: _definition,
+        _State.DEFINITIONS_EOF: _definitions_end,
+        _State.SIMPLE: _simple,
+        _State.STATISTICS: _statistics,
+        _State.CHECKING: _checked,
+        _State.RESTRICTING: _restricted,
+    }
+
+
+def _eof_status(message: bytes) -> int:
+    if len(message) != _EOF_BYTES or message[0] != messages.EOF:
+        raise UpstreamFault("the server sent a message that it does not owe")
+    return int.from_bytes(message[3:5], "little")
+
+
+def _too_long(limit: int) -> UpstreamFault:
+    return UpstreamFault(
+        f"the server sent a message longer than {limit} bytes, which would have to be held whole",
+        code=FaultCode.TOO_LARGE,
+        hint="Select less in one row, or have the limit on message sizes raised.",
+    )

@@ -1,0 +1,43 @@
+"""Error numbers and SQLSTATEs of gatepost's own errors.
+
+Source: MySQL 9 "Server Error Message Reference"; the numbers below 1900 are MariaDB's as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gatepost.errors import FaultCode
+from gatepost.values import DenyCode
+
+ACCESS_DENIED: Final = (1045, "28000")
+UNKNOWN_COMMAND: Final = (1047, "08S01")
+NOT_SUPPORTED: Final = (1235, "42000")
+UNKNOWN_STATEMENT: Final = (1243, "HY000")
+
+OF_FAULT: Final[Mapping[FaultCode, tuple[int, str]]] = {
+    FaultCode.PROTOCOL: (1835, "HY000"),
+    FaultCode.TOO_LARGE: (1153, "08S01"),
+    FaultCode.UNSUPPORTED: NOT_SUPPORTED,
+    FaultCode.AUTHENTICATION: ACCESS_DENIED,
+    FaultCode.TLS_REQUIRED: (3159, "HY000"),
+    FaultCode.TOO_MANY: (1040, "08004"),
+    FaultCode.TIMEOUT: (1159, "08S01"),
+    FaultCode.IDLE: (4031, "HY000"),
+    FaultCode.SHUTDOWN: (1053, "08S01"),
+    FaultCode.UPSTREAM_DOWN: (1429, "HY000"),
+    FaultCode.UPSTREAM_REFUSED: (1429, "HY000"),
+    FaultCode.UPSTREAM_LOST: (1158, "08S01"),
+    FaultCode.PLUGIN: (1105, "HY000"),
+    FaultCode.RECORD: (1105, "HY000"),
+    FaultCode.CONFIG: (1105, "HY000"),
+    FaultCode.CLIENT_GONE: (1152, "08S01"),
+}
+
+OF_DENIAL: Final[Mapping[DenyCode, tuple[int, str]]] = {
+    DenyCode.DENIED: (1142, "42000"),
+    DenyCode.CANCELLED: (1317, "70100"),
+    DenyCode.UNAVAILABLE: (1105, "HY000"),
+    DenyCode.SYNTAX: (1064, "42000"),
+}

@@ -1,0 +1,94 @@
+"""What to do with a result's rows: found out once for the same facts and the same columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from gatepost.adapter import Hooks
+from gatepost.cache import Cache
+from gatepost.values import Facts, Interest, Notice, NoticeKind, Result, Statement
+from gatepost_mysql.columns import Definition, Description, define, describe
+
+# Definitions that are longer than this are not worth their memory.
+_CACHED_BYTES: Final = 16 * 1024
+
+
+class Plan(Struct, frozen=True):
+    """What to do with a result's rows.
+
+    Attributes:
+        interest: what the plugins said of the result.
+        is_watched: some of the rows may matter to a plugin.
+        maybe: asked with a run of rows; false where none of them matters. None: always show them.
+        definitions: the column definitions as the client may see them.
+        facts: of the statements that this is for; held, so that no other facts get their identity.
+    """
+
+    description: Description
+    definitions: tuple[bytes, ...]
+    interest: Interest = Interest.NOTHING
+    is_watched: bool = False
+    maybe: Callable[[bytes], object] | None = None
+    facts: Facts | None = None
+
+
+class Plans:
+    """The plans of a session."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+        # By the identity of the facts: texts that differ in literals alone have the same.
+        self._rows: Cache[tuple[int, bool, tuple[bytes, ...]], Plan] = Cache()
+        self._definitions: Cache[bytes, tuple[Definition, bytes]] = Cache()
+
+    def rows(self, statement: Statement, definitions: Sequence[bytes], *, is_binary: bool) -> Plan:
+        """For the rows that these column definitions announce."""
+        key = (id(statement.facts), is_binary, tuple(definitions))
+        known = self._rows.get(key)
+        if known is not None:
+            return known
+        plan = self._plan(statement, definitions, is_binary=is_binary)
+        return self._rows.put(key, plan) if sum(map(len, definitions)) <= _CACHED_BYTES else plan
+
+    def definition(self, message: bytes) -> bytes:
+        """A column definition as the client may see it."""
+        return self._seen(message)[1]
+
+    def _plan(self, statement: Statement, definitions: Sequence[bytes], *, is_binary: bool) -> Plan:
+        seen = [self._seen(message) for message in definitions]
+        description = describe([definition for definition, _ in seen], is_binary=is_binary)
+        interest = Interest.NOTHING
+        if self._hooks.wants_rows:
+            interest = self._hooks.columns(Result(statement=statement, columns=description.columns))
+        return Plan(
+            description,
+            tuple(message for _, message in seen),
+            interest,
+            is_watched=interest != Interest.NOTHING,
+            maybe=None if interest.columns else interest.maybe,
+            facts=statement.facts,
+        )
+
+    def _seen(self, message: bytes) -> tuple[Definition, bytes]:
+        """A definition with the names that plugins leave."""
+        known = self._definitions.get(message)
+        if known is not None:
+            return known
+        definition = define(message)
+        seen = definition, message
+        if self._hooks.wants_notices:
+            names = (definition.names[0], *map(self._name, definition.names[1:]))
+            if names != definition.names:
+                changed = definition.with_names(names)
+                seen = define(changed), changed
+        return self._definitions.put(message, seen) if len(message) <= _CACHED_BYTES else seen
+
+    def _name(self, name: bytes) -> bytes:
+        if not name:
+            return name
+        notice = Notice(NoticeKind.COLUMN, {"name": name.decode("utf-8", "replace")})
+        self._hooks.notice(notice)
+        return notice.fields["name"].encode()

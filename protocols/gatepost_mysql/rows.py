@@ -1,0 +1,228 @@
+"""The rows of a chunk, in text and in binary.
+
+Source: MySQL internals manual, "ProtocolText::ResultsetRow" and "Binary Protocol Resultset Row".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from gatepost.batch import CellBatch, numbers
+from gatepost.errors import UpstreamFault
+from gatepost.values import Scalar
+from gatepost_mysql import types
+from gatepost_mysql.columns import Description
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, counted, frame, header, renumber
+from gatepost_mysql.types import COUNTED, TEMPORAL
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NULL: Final = 0xFB
+_COUNTS: Final = {0xFC: 2, 0xFD: 3, 0xFE: 8}
+# Bits of a binary row's NULL bitmap that mean no column.
+_SKIPPED_BITS: Final = 2
+
+
+class Batch(CellBatch):
+    """Rows, each beginning at one of `starts` in `buffer`.
+
+    Args:
+        description: the columns.
+        buffer: whole packets.
+        starts: where each row's packet begins, ascending.
+        is_joined: the buffer is one row without its packets' headers, as it had several.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        buffer: bytes,
+        starts: Sequence[int] | NDArray[Any],
+        *,
+        is_joined: bool = False,
+    ) -> None:
+        super().__init__(description.columns, buffer, starts)
+        self._types = description.types
+        self._is_binary = description.is_binary
+        self._header = 0 if is_joined else HEADER_BYTES
+        self._is_framed_anew = False
+
+    def decode(self, column: int, data: bytes) -> tuple[Scalar, ...]:
+        try:
+            return (types.scalar(self._types[column], data, is_binary=self._is_binary),)
+        except types.Malformed as error:
+            raise _malformed_cell(error, column) from error
+
+    def encode(self, column: int, data: bytes, texts: Sequence[str | None]) -> bytes | None:
+        try:
+            return types.encode(self._types[column], data, texts, is_binary=self._is_binary)
+        except types.Malformed as error:
+            raise _malformed_cell(error, column) from error
+
+    def whole(self, column: int, text: str) -> bytes | None:
+        return types.whole(self._types[column], text, is_binary=self._is_binary)
+
+    def settle(self) -> None:
+        self._is_framed_anew |= bool(self.resized)
+        super().settle()
+
+    def packets(self, number: int) -> bytes:
+        """What leaves, numbered from `number` on."""
+        data = self.output()
+        if not self._header:
+            return frame(data, number) if not self._dropped else b""
+        return renumber(data, number) if self._is_framed_anew or self.resized or self._dropped else data
+
+    def frame(self, cells: Sequence[bytes | None]) -> bytes:
+        row = self._binary_row(cells) if self._is_binary else self._text_row(cells)
+        return frame(row, 0) if self._header else row
+
+    def _text_row(self, cells: Sequence[bytes | None]) -> bytes:
+        return b"".join(b"\xfb" if cell is None else counted(cell) for cell in cells)
+
+    def _binary_row(self, cells: Sequence[bytes | None]) -> bytes:
+        nulls = 0
+        parts = []
+        for column, (cell, type_) in enumerate(zip(cells, self._types, strict=True)):
+            if cell is None:
+                nulls |= 1 << column + _SKIPPED_BITS
+            elif type_.width == COUNTED:
+                parts.append(counted(cell))
+            elif type_.width == TEMPORAL:
+                parts.append(bytes((len(cell),)) + cell)
+            else:
+                parts.append(cell)
+        return b"\0" + nulls.to_bytes(self._bitmap_bytes, "little") + b"".join(parts)
+
+    @property
+    def _bitmap_bytes(self) -> int:
+        return (len(self._types) + 7 + _SKIPPED_BITS) // 8
+
+    def _end(self, start: int) -> int:
+        if not self._header:
+            return len(self.data)
+        return start + HEADER_BYTES + int(header(self.data, start)[0] & LONGEST)
+
+    def _cells(self, start: int) -> tuple[list[int], list[int]]:
+        end = self._end(start)
+        try:
+            at, begins, ends = (self._binary_cells if self._is_binary else self._text_cells)(start + self._header)
+        except IndexError:
+            raise _untrue() from None
+        if at != end or end > len(self.data):
+            raise _untrue()
+        return begins, ends
+
+    def _text_cells(self, at: int) -> tuple[int, list[int], list[int]]:
+        """Where the cells end together, and where each begins and ends."""
+        data = self.data
+        begins, ends = [], []
+        for _ in self._types:
+            first = data[at]
+            if first == _NULL:
+                at += 1
+                begins.append(at)
+                ends.append(at - 1)
+            else:
+                at, length = self._count(at, first)
+                begins.append(at)
+                ends.append(at := at + length)
+        return at, begins, ends
+
+    def _binary_cells(self, at: int) -> tuple[int, list[int], list[int]]:
+        data = self.data
+        if data[at]:
+            raise _untrue()
+        nulls = int.from_bytes(data[at + 1 : at + 1 + self._bitmap_bytes], "little") >> _SKIPPED_BITS
+        at += 1 + self._bitmap_bytes
+        begins, ends = [], []
+        for type_ in self._types:
+            if nulls & 1:
+                begins.append(at)
+                ends.append(at - 1)
+            else:
+                length = type_.width
+                if length == COUNTED:
+                    at, length = self._count(at, data[at])
+                elif length == TEMPORAL:
+                    at, length = at + 1, data[at]
+                begins.append(at)
+                ends.append(at := at + length)
+            nulls >>= 1
+        return at, begins, ends
+
+    def _count(self, at: int, first: int) -> tuple[int, int]:
+        """Where the cell begins whose length is at `at`, and that length."""
+        if first < _NULL:
+            return at + 1, first
+        size = _COUNTS.get(first)
+        if size is None:
+            raise _untrue()
+        return at + 1 + size, int.from_bytes(self.data[at + 1 : at + 1 + size], "little")
+
+    def _locate(self, starts: NDArray[Any], data: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        if self._header:
+            ends = starts + HEADER_BYTES + (numbers(data, "<u4", starts) & LONGEST).astype(np.int64)
+        else:
+            ends = np.full(len(starts), len(data), dtype=np.int64)
+        columns = len(self._types)
+        offsets = np.empty((columns, len(starts)), dtype=np.int64)
+        lengths = np.empty((columns, len(starts)), dtype=np.int64)
+        at = starts + self._header
+        nulls = at + 1
+        if self._is_binary:
+            if (numbers(data, "u1", at) != 0).any():
+                raise _untrue()
+            at = nulls + self._bitmap_bytes
+        # A length that lies leads out of the row, which is noticed at the end; until then, stay in the buffer.
+        for column, type_ in enumerate(self._types):
+            if not self._is_binary:
+                offsets[column], lengths[column] = _counts(data, at)
+            else:
+                if type_.width == COUNTED:
+                    offsets[column], lengths[column] = _counts(data, at)
+                elif type_.width == TEMPORAL:
+                    offsets[column], lengths[column] = at + 1, numbers(data, "u1", at)
+                else:
+                    offsets[column], lengths[column] = at, type_.width
+                bit = column + _SKIPPED_BITS
+                is_null = numbers(data, "u1", nulls + bit // 8) >> (bit % 8) & 1 != 0
+                offsets[column][is_null] = at[is_null]
+                lengths[column][is_null] = -1
+            at = offsets[column] + np.maximum(lengths[column], 0)
+        if (at != ends).any() or (len(ends) and ends[-1] > len(data)):
+            raise _untrue()
+        return offsets, lengths
+
+
+def _counts(data: NDArray[Any], at: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Where the cells begin whose lengths are at `at`, and those lengths; -1 for NULL."""
+    first = numbers(data, "u1", at)
+    lengths = first.astype(np.int64)
+    offsets = at + 1
+    if (first < _NULL).all():
+        return offsets, lengths
+    lengths[first == _NULL] = -1
+    for mark, size in _COUNTS.items():
+        some = np.flatnonzero(first == mark)
+        if len(some):
+            value = numbers(data, "<u8" if size == 8 else "<u2", at[some] + 1).astype(np.int64)
+            if size == 3:
+                value |= numbers(data, "u1", at[some] + 3).astype(np.int64) << 16
+            lengths[some] = np.where((value < 0) | (value > len(data)), len(data), value)
+            offsets[some] += size
+    if (first == 0xFF).any():
+        raise _untrue()
+    return offsets, lengths
+
+
+def _untrue() -> UpstreamFault:
+    return UpstreamFault("a row does not end where its length says")
+
+
+def _malformed_cell(error: types.Malformed, column: int) -> UpstreamFault:
+    return UpstreamFault(f"the server sent a malformed value in column {column + 1}: {error}")

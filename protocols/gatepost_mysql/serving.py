@@ -1,0 +1,97 @@
+"""The serving phase: from the login's OK on.
+
+A client's command is taken when the one before it is answered, so there is one answer under way at most, and a denial
+is an ERR in an answer's place. What becomes of commands is in `commands`, the server's half in `answers`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from gatepost.adapter import UPSTREAM, Action, Ask, Ended, Environment, Side
+from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault
+from gatepost.values import Identity, Statement, Verdict
+from gatepost_mysql import messages
+from gatepost_mysql.answers import Answers
+from gatepost_mysql.capabilities import Capability
+from gatepost_mysql.commands import Commands
+from gatepost_mysql.frames import Inbox
+from gatepost_sql import facts
+
+_QUIT: Final = bytes((messages.QUIT,))
+
+
+class ServingPhase:
+    """Commands and their answers.
+
+    Attributes:
+        is_over: the client has said that it leaves.
+    """
+
+    def __init__(
+        self, environment: Environment, capabilities: Capability, status: int, identity: Identity, *, read_only: bool
+    ) -> None:
+        self._message_bytes = environment.limits.message_bytes
+        self._inbox = Inbox(self._message_bytes, ClientFault)
+        self._answers = Answers(environment, capabilities, status, read_only=read_only)
+        self._commands = Commands(environment, self._answers, identity, read_only=read_only)
+        self.is_over = False
+
+    @property
+    def is_idle(self) -> bool:
+        return self._answers.is_idle and not self._commands.is_asking and not len(self._inbox)
+
+    @property
+    def is_amid_message(self) -> bool:
+        """A part of one of the server's messages has left for the client."""
+        return self._answers.is_amid_message
+
+    @property
+    def next_number(self) -> int:
+        """Of a packet that the client would take now."""
+        return self._answers.next_number
+
+    def receive(self, side: Side, data: bytes) -> list[Action]:
+        if side is UPSTREAM:
+            actions = self._answers.receive(data)
+            try:
+                return actions + self._advance()
+            except Fault:
+                self._answers.ended = [action for action in actions if isinstance(action, Ended)]
+                raise
+        if self.is_over:
+            return []
+        self._inbox.feed(data)
+        return self._advance()
+
+    def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
+        return self._commands.resolve(statement, verdict) + self._advance()
+
+    def restate(self, statement: Statement, text: str) -> Statement:
+        if "\0" in text:
+            raise PluginFault("a plugin rewrote a statement to a text with a NUL in it")
+        original = statement.text if statement.original is None else statement.original
+        return replace(statement, text=text, facts=facts(text, "mysql"), original=original)
+
+    def abort(self) -> list[Action]:
+        return self._answers.abort()
+
+    def _advance(self) -> list[Action]:
+        """Take one command after the other, until one is asked about, is under way, or is not whole."""
+        actions: list[Action] = []
+        while not (self._answers.is_busy or self._commands.is_asking or self.is_over):
+            message = self._inbox.message(0)
+            if message is None:
+                return actions
+            if message == _QUIT:
+                self.is_over = True
+                return actions
+            step = self._commands.take(message)
+            if isinstance(step, Statement):
+                return [*actions, Ask(step)]
+            actions += step
+        if len(self._inbox) > self._message_bytes:
+            raise ClientFault("too much was sent ahead of the database's answers", code=FaultCode.TOO_LARGE)
+        return actions

@@ -1,0 +1,166 @@
+"""Recorded output of a session, decoded for a person to read.
+
+What a message is follows from those before it in the same answer, for the commands are not recorded with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum, auto
+from typing import Final
+
+from gatepost.errors import Fault
+from gatepost.partial import Partial
+from gatepost.values import Kind, Shown
+from gatepost_mysql import frames, messages, types
+from gatepost_mysql.columns import Definition, define, describe
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, header
+from gatepost_mysql.rows import Batch
+
+_PREPARED_BYTES: Final = 12
+_EOF_BYTES: Final = 5
+_IS_DEFINITION: Final = b"\x03def"
+
+
+class _State(Enum):
+    FIRST = auto()
+    COLUMNS = auto()
+    ROWS = auto()
+
+
+def shown(output: Iterable[bytes]) -> Iterator[Shown]:
+    """What the client was shown, message by message, in order.
+
+    The chunks are those of `on_output`. A message that the recording ends in is left out; at bytes that are no
+    message of a server, as where a recording starts amid one, the reading ends.
+    """
+    reader = _Reader()
+    partial = Partial()
+    for chunk in output:
+        data = partial.join(chunk)
+        if data is None:
+            continue
+        position = 0
+        while position < len(data):
+            stop = _end(data, position)
+            if stop > len(data):
+                partial.keep(data[position:], stop - position)
+                break
+            try:
+                yield from reader.take(data[position + 3], frames.payload(data[position:stop]))
+            except (Fault, ValueError, IndexError):
+                return
+            position = stop
+
+
+def _end(data: bytes, position: int) -> int:
+    """Where the message ends that begins here, or how much must be there to tell more."""
+    stop = position
+    while True:
+        if len(data) - stop < HEADER_BYTES:
+            return stop + HEADER_BYTES
+        length = int(header(data, stop)[0]) & LONGEST
+        stop += HEADER_BYTES + length
+        if length < LONGEST or stop > len(data):
+            return stop
+
+
+class _Reader:
+    """One reading of a recording."""
+
+    def __init__(self) -> None:
+        self._state = _State.FIRST
+        self._left = 0
+        self._definitions: list[Definition] = []
+
+    def take(self, number: int, message: bytes) -> Iterator[Shown]:
+        if not message:
+            raise ValueError("a message is empty")
+        # With this number an answer begins, or a row has come as the 256th packet and one more.
+        if number == 1 and (self._state is not _State.ROWS or message[0] == messages.ERROR):
+            self._begin()
+        if message.startswith(b"\xff"):
+            self._begin()
+            yield self._error(message)
+        elif message.startswith(_IS_DEFINITION) and self._state is not _State.ROWS:
+            yield from self._column(message)
+        elif self._is_end(message):
+            yield from self._end_of_part(message)
+        elif self._state is _State.ROWS:
+            yield Shown(kind="row", cells=self._row(message))
+        else:
+            yield from self._first(message)
+
+    def _begin(self) -> None:
+        self._state = _State.FIRST
+        self._left = 0
+        self._definitions = []
+
+    def _first(self, message: bytes) -> Iterator[Shown]:
+        if message[0] == messages.OK:
+            if len(message) == _PREPARED_BYTES and message[9] == 0 and (message[5:9] != bytes(4)):
+                return  # definitions follow, which begin by themselves
+            yield self._ok(message)
+            return
+        reader = Reader(message)
+        self._left = reader.counted_number()
+        if reader.left or not self._left:
+            yield Shown(kind="tag", cells=(message.decode("utf-8", "replace"),))
+            return
+        self._definitions = []
+        self._state = _State.COLUMNS
+
+    def _column(self, message: bytes) -> Iterator[Shown]:
+        if self._state is not _State.COLUMNS:
+            return  # of a prepared statement
+        self._definitions.append(define(message))
+        self._left -= 1
+        if not self._left:
+            names = tuple(definition.names[4].decode("utf-8", "replace") for definition in self._definitions)
+            self._state = _State.ROWS
+            yield Shown(kind="columns", cells=names)
+
+    def _is_end(self, message: bytes) -> bool:
+        return message[0] == messages.EOF
+
+    def _end_of_part(self, message: bytes) -> Iterator[Shown]:
+        if len(message) == _EOF_BYTES:
+            is_after_columns = self._state is _State.ROWS and self._left == 0
+            self._left = -1
+            if is_after_columns:
+                return
+            yield Shown(kind="tag", cells=("",))
+        else:
+            yield self._ok(message)
+        self._begin()
+
+    def _row(self, message: bytes) -> tuple[str | None, ...]:
+        for is_binary in (False, True) if message[0] or not self._looks_binary(message) else (True, False):
+            description = describe(self._definitions, is_binary=is_binary)
+            batch = Batch(description, message, (0,), is_joined=True)
+            try:
+                row = batch.row(0)
+                return tuple(self._cell(row.raw(column), column, is_binary) for column in range(len(row)))
+            except Fault:
+                continue
+        raise ValueError("a row is not what its columns say")
+
+    def _looks_binary(self, message: bytes) -> bool:
+        """Where a row could be both: bits behind the last column's are never set."""
+        return len(message) > len(self._definitions)
+
+    def _cell(self, data: bytes | None, column: int, is_binary: bool) -> str | None:
+        if data is None:
+            return None
+        type_ = self._definitions[column].type
+        text = types.scalar(type_, data, is_binary=is_binary).text
+        return "\\x" + text if type_.kind is Kind.BYTES else text
+
+    def _ok(self, message: bytes) -> Shown:
+        reader = Reader(message[1:])
+        return Shown(kind="tag", cells=(f"{reader.counted_number()} rows affected",))
+
+    def _error(self, message: bytes) -> Shown:
+        code = str(int.from_bytes(message[1:3], "little"))
+        text = message[9:] if message[3:4] == b"#" else message[3:]
+        return Shown(kind="error", cells=("ERROR", code, text.decode("utf-8", "replace")))

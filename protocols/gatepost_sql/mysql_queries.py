@@ -1,0 +1,411 @@
+"""Queries and changes of rows in MySQL: what they read and write, by sqlglot's tree of them.
+
+The tree is distrusted: what of the text's words is not in it, and what in it is not known here, makes the statement one
+that is not understood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from gatepost.values import Effect, Origin, Output, Use
+from gatepost_sql.effects import STRENGTH
+from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.mysql_tokens import Kind, Token, plain_text
+from gatepost_sql.mysql_words import FUNCTIONS, KEYWORDS, NO_CALLS, TYPES
+
+# Nodes besides conditions and queries that mean nothing by themselves.
+_PLAIN: Final = (
+    exp.Alias,
+    exp.CTE,
+    exp.DataType,
+    exp.DataTypeParam,
+    exp.Delete,
+    exp.Distinct,
+    exp.From,
+    exp.Group,
+    exp.Having,
+    exp.Identifier,
+    exp.IndexTableHint,
+    exp.Insert,
+    exp.Interval,
+    exp.Into,
+    exp.Join,
+    exp.JSONColumnDef,
+    exp.JSONSchema,
+    exp.JSONPath,
+    exp.JSONPathPart,
+    exp.Limit,
+    exp.Lock,
+    exp.Offset,
+    exp.OnConflict,
+    exp.Order,
+    exp.Ordered,
+    exp.Partition,
+    exp.Returning,
+    exp.Schema,
+    exp.Star,
+    exp.Table,
+    exp.TableAlias,
+    exp.Tuple,
+    exp.Update,
+    exp.Values,
+    exp.Var,
+    exp.Where,
+    exp.WindowSpec,
+    exp.With,
+    exp.Condition,
+    exp.Query,
+)
+_STATEMENTS: Final = (exp.Query, exp.Values, exp.Insert, exp.Update, exp.Delete)
+
+
+_TABLE_FOLLOWS: Final = frozenset(("into", "insert", "replace", "ignore", "low_priority", "delayed", "high_priority"))
+_NAMED: Final = (exp.Identifier, exp.Var, exp.Anonymous)
+
+
+class Query:
+    """What a statement that reads or changes rows does.
+
+    Attributes:
+        effect: of all its parts.
+        reason: which part decided it.
+        apart, objects, functions, calls, columns, outputs, predicates, depth: as in `Facts`.
+    """
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self.effect = self.apart = Effect.READ
+        self.reason = ""
+        self.objects: dict[Use, None] = {}
+        self.functions: dict[str, None] = {}
+        self.calls: dict[str, None] = {}
+        self.columns: set[str] = set()
+        self.outputs: tuple[Output, ...] = ()
+        self.depth = 1
+        self._call(tokens)
+        tree = _parse(tokens)
+        _check(tree, tokens)
+        self._changed: set[int] = set()
+        self._change(tree)
+        self._visit(tree, frozenset(), 0, is_bounded=True)
+        self.predicates = predicates(tree)
+        if isinstance(tree, exp.Query):
+            self.outputs = _outputs(tree)
+
+    def _strengthen(self, effect: Effect, reason: str) -> None:
+        self.apart = max(self.apart, effect, key=STRENGTH.__getitem__)
+        self._add(effect, reason)
+
+    def _add(self, effect: Effect, reason: str) -> None:
+        if STRENGTH[effect] > STRENGTH[self.effect]:
+            self.effect, self.reason = effect, reason
+
+    # Calls.
+
+    def _call(self, tokens: Sequence[Token]) -> None:
+        for name in _calls(tokens):
+            self.functions[name] = None
+            effect = FUNCTIONS.get(name)
+            if effect is Effect.READ:
+                continue
+            self.calls[name] = None
+            if effect is None:
+                self._add(Effect.UNKNOWN, f"function {name} is volatile or not known")
+            else:
+                self._add(effect, f"function {name}")
+
+    # Reads.
+
+    def _visit(self, node: exp.Expr, tables: frozenset[str], depth: int, *, is_bounded: bool) -> None:
+        """Note what a part of the tree reads. `tables` are the names that mean no table of the database there."""
+        if not isinstance(node, _PLAIN):
+            raise NotUnderstood("the statement has a part that is not known")
+        if isinstance(node, exp.Query) and not isinstance(node, exp.Subquery | exp.Table):
+            depth += not isinstance(node.parent, exp.SetOperation)
+            self.depth = max(self.depth, depth)
+        if isinstance(node, exp.Select | exp.Update | exp.Delete):
+            is_bounded = _is_bounded(node)
+        tables = self._with(node, tables, depth)
+        if isinstance(node, exp.Table):
+            self._table(node, tables, is_bounded=is_bounded)
+        elif isinstance(node, exp.Column):
+            self.columns.add("*" if isinstance(node.this, exp.Star) else node.name.lower())
+        elif isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count | exp.Column):
+            self.columns.add("*")
+        elif isinstance(node, exp.Join):
+            self.columns.update(name.name.lower() for name in node.args.get("using") or ())
+            if node.method:
+                self.columns.add("*")  # NATURAL compares all that have the same names
+        elif isinstance(node, exp.Schema):
+            self.columns.update(name.name.lower() for name in node.expressions)
+        elif isinstance(node, exp.Lock):
+            self._strengthen(Effect.WRITE, "select locks rows")
+        elif isinstance(node, exp.Into) and not isinstance(node.this.this, exp.Parameter):
+            raise NotUnderstood("the rows go where it is not known")
+        for child in node.iter_expressions():
+            if not isinstance(child, exp.With):
+                self._visit(child, tables, depth, is_bounded=is_bounded)
+
+    def _with(self, node: exp.Expr, tables: frozenset[str], depth: int) -> frozenset[str]:
+        with_ = node.args.get("with_")
+        if with_ is None:
+            return tables
+        for part in with_.expressions:
+            inner = tables | {part.alias.lower()} if with_.args.get("recursive") else tables
+            self._visit(part.this, inner, depth, is_bounded=True)
+            tables |= {part.alias.lower()}
+        return tables
+
+    def _table(self, node: exp.Table, tables: frozenset[str], *, is_bounded: bool) -> None:
+        if not isinstance(node.this, exp.Identifier):
+            return  # JSON_TABLE, or a variable that INTO names
+        if node.args.get("catalog"):
+            raise NotUnderstood("a table's name has too many parts")
+        if (node.db or node.name.lower() not in tables | {"dual"}) and id(node) not in self._changed:
+            self.objects[Use(verb="select", name=_name(node), is_bounded=is_bounded)] = None
+
+    # Changes.
+
+    def _change(self, tree: exp.Expr) -> None:
+        if isinstance(tree, exp.Insert):
+            self._insert(tree)
+        elif isinstance(tree, exp.Update):
+            self._update(tree)
+        elif isinstance(tree, exp.Delete):
+            self._delete(tree)
+
+    def _insert(self, tree: exp.Insert) -> None:
+        schema = tree.this
+        table = schema.this if isinstance(schema, exp.Schema) else schema
+        columns = tuple(name.name.lower() for name in schema.expressions) if isinstance(schema, exp.Schema) else None
+        self._write("insert", table, columns, is_bounded=True)
+        if (conflict := tree.args.get("conflict")) is not None:
+            self._write("update", table, _assigned(conflict.expressions), is_bounded=True)
+
+    def _update(self, tree: exp.Update) -> None:
+        assignments = tree.expressions
+        qualifiers = {assignment.this.table.lower() for assignment in assignments}
+        sources = [tree.this, *_joined(tree.this)]
+        for table in sources:
+            if not isinstance(table, exp.Table):
+                continue
+            if len(sources) == 1 or "" in qualifiers or table.alias_or_name.lower() in qualifiers:
+                self._write("update", table, _assigned(assignments), is_bounded=_is_bounded(tree))
+
+    def _delete(self, tree: exp.Delete) -> None:
+        tables = tree.args.get("tables") or ()
+        self._changed.update(map(id, tables))  # they name the sources' tables again
+        named = {table.name.lower() for table in tables}
+        sources = [tree.this, *_joined(tree.this)]
+        for table in sources:
+            if isinstance(table, exp.Table) and (
+                not named or {table.alias_or_name.lower(), table.name.lower()} & named
+            ):
+                self._write("delete", table, None, is_bounded=_is_bounded(tree))
+
+    def _write(self, verb: str, table: Any, columns: tuple[str, ...] | None, *, is_bounded: bool) -> None:
+        if not isinstance(table, exp.Table):
+            raise NotUnderstood("what is changed is no table")
+        self._strengthen(Effect.WRITE, verb)
+        self._changed.add(id(table))
+        self.objects[Use(verb=verb, name=_name(table), columns=columns, is_bounded=is_bounded)] = None
+
+
+def _parse(tokens: Sequence[Token]) -> exp.Expr:
+    try:
+        trees = sqlglot.parse(plain_text(tokens), dialect="mysql")
+    except SqlglotError:
+        raise NotUnderstood("the grammar does not accept the text") from None
+    tree = trees[0] if len(trees) == 1 else None
+    if not isinstance(tree, _STATEMENTS):
+        raise NotUnderstood("the statement is of no kind that is known")
+    return tree
+
+
+def _check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
+    """See whether the tree has all that the text has."""
+    names = {node.name.lower() for node in tree.find_all(*_NAMED)}
+    for token in tokens:
+        if token.kind is Kind.QUOTED:
+            is_there = token.text.lower() in names
+        elif token.kind is Kind.WORD:
+            word = token.word
+            is_there = word in names or word in KEYWORDS or word in FUNCTIONS or word in TYPES
+        else:
+            continue
+        if not is_there:
+            raise NotUnderstood("the grammar takes the text for less than it says")
+    selects = sum(token.word == "select" for token in tokens)
+    if selects > sum(1 for _ in tree.find_all(exp.Select)):
+        raise NotUnderstood("the grammar takes the text for less than it says")
+
+
+def _calls(tokens: Sequence[Token]) -> Iterator[str]:
+    """The names of the functions that are called."""
+    for index, token in enumerate(tokens[:-1]):
+        if not tokens[index + 1].is_operator("(") or token.kind not in (Kind.WORD, Kind.QUOTED):
+            continue
+        start = index
+        while start >= 2 and tokens[start - 1].is_operator("."):
+            start -= 2
+        before = tokens[start - 1].word if start else ""
+        if before in _TABLE_FOLLOWS or before == "as" or _defines(tokens, index + 1):
+            continue
+        if start < index or token.kind is Kind.QUOTED:
+            yield ".".join(part.text for part in tokens[start : index + 1] if not part.is_operator("."))
+        elif token.word not in NO_CALLS and token.word not in TYPES:
+            yield token.word
+
+
+def _defines(tokens: Sequence[Token], opening: int) -> bool:
+    """The bracket holds the columns of a WITH's query: `name (…) AS (`."""
+    depth = 0
+    for index in range(opening, len(tokens)):
+        depth += tokens[index].is_operator("(") - tokens[index].is_operator(")")
+        if not depth:
+            follows = tokens[index + 1 : index + 3]
+            return len(follows) == 2 and follows[0].word == "as" and follows[1].is_operator("(")
+    return False
+
+
+def _name(table: exp.Table) -> str:
+    return f"{table.db}.{table.name}" if table.db else table.name
+
+
+def _is_bounded(node: exp.Expr) -> bool:
+    joins = [*(node.args.get("joins") or ()), *_joins(node.args.get("this"))]
+    is_joined = any(join.args.get("on") or join.args.get("using") for join in joins)
+    return bool(node.args.get("where") or node.args.get("limit") or is_joined)
+
+
+def _joins(source: Any) -> Sequence[exp.Join]:
+    return (source.args.get("joins") or ()) if isinstance(source, exp.Expr) else ()
+
+
+def _joined(source: exp.Expr) -> list[exp.Expr]:
+    return [join.this for join in _joins(source)]
+
+
+def _assigned(assignments: Sequence[exp.Expr]) -> tuple[str, ...]:
+    return tuple(assignment.this.name.lower() for assignment in assignments)
+
+
+def _outputs(query: exp.Query) -> tuple[Output, ...]:
+    """The output columns, or () where the text does not tell."""
+    if isinstance(query, exp.Subquery):
+        return _outputs(query.this)
+    if isinstance(query, exp.SetOperation):
+        left, right = _outputs(query.left), _outputs(query.right)
+        if len(left) != len(right):
+            return ()
+        return tuple(
+            Output(name=one.name, origins=_both(one.origins, other.origins))
+            for one, other in zip(left, right, strict=True)
+        )
+    if not isinstance(query, exp.Select):
+        return ()
+    if any(node.is_star for node in query.expressions):
+        return ()
+    is_plain = query.args.get("with_") is None and all(map(_is_base, _sources(query)))
+    return tuple(
+        Output(
+            name=node.alias_or_name if isinstance(node, exp.Alias | exp.Column) else "",
+            origins=_origins(node) if is_plain else None,
+            is_direct=is_plain and isinstance(node.unalias(), exp.Column),
+        )
+        for node in query.expressions
+    )
+
+
+def _both(one: tuple[Origin, ...] | None, other: tuple[Origin, ...] | None) -> tuple[Origin, ...] | None:
+    return None if one is None or other is None else tuple(dict.fromkeys((*one, *other)))
+
+
+def _sources(query: exp.Select) -> Iterator[exp.Expr]:
+    from_ = query.args.get("from_")
+    if from_ is not None:
+        yield from_.this
+        for join in (*_joins(from_.this), *(query.args.get("joins") or ())):
+            yield join.this
+
+
+def _is_base(source: exp.Expr) -> bool:
+    return isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier) and not _is_with(source)
+
+
+def _is_with(table: exp.Table) -> bool:
+    """Some WITH around the table has a query of its name."""
+    node: exp.Expr | None = table
+    while node is not None:
+        with_ = node.args.get("with_")
+        if with_ is not None and any(part.alias.lower() == table.name.lower() for part in with_.expressions):
+            return True
+        node = node.parent
+    return False
+
+
+def _origins(node: exp.Expr) -> tuple[Origin, ...] | None:
+    if node.find(exp.Query) is not None:
+        return None
+    return tuple(dict.fromkeys(Origin("", column.name.lower()) for column in node.find_all(exp.Column)))
+
+
+# Parts of a query that decide which rows it touches, which of them come, in what order and in which groups.
+_DECIDING: Final = (
+    exp.Case,
+    exp.Distinct,
+    exp.Group,
+    exp.Having,
+    exp.If,
+    exp.Join,
+    exp.Limit,
+    exp.Offset,
+    exp.OnConflict,
+    exp.Order,
+    exp.Where,
+    exp.Window,
+)
+
+
+def predicates(tree: exp.Expr) -> tuple[Origin, ...] | None:
+    """The columns that decide, by name; None if a name may be what a query calls another, or all of a table's."""
+    every = _every_column_decides(tree)
+    found = dict.fromkeys(
+        column.name.lower()
+        for column in tree.find_all(exp.Column)
+        if every or column.find_ancestor(*_DECIDING) is not None
+    )
+    for join in tree.find_all(exp.Join):
+        if join.method:
+            return None  # NATURAL compares all that have the same names
+        found.update((name.name.lower(), None) for name in join.args.get("using") or ())
+    has_star = any(not isinstance(node.parent, exp.Count) for node in tree.find_all(exp.Star))
+    if every and has_star:
+        return None
+    if found.keys() & {alias.lower() for alias in _given_names(tree)}:
+        return None
+    return tuple(Origin("", name) for name in found)
+
+
+def _every_column_decides(tree: exp.Expr) -> bool:
+    """Equal rows are one, or the text does not tell by which outputs a query sorts or groups."""
+    if any(node.args.get("distinct") for node in tree.find_all(exp.Select, exp.SetOperation)):
+        return True
+    if any(isinstance(node, exp.Intersect | exp.Except) for node in tree.find_all(exp.SetOperation)):
+        return True
+    keys = (key.unnest() for part in tree.find_all(exp.Group, exp.Order) for key in part.expressions)
+    return any(isinstance(key.this if isinstance(key, exp.Ordered) else key, exp.Literal) for key in keys)
+
+
+def _given_names(tree: exp.Expr) -> Iterator[str]:
+    """What queries call their columns."""
+    for alias in tree.find_all(exp.Alias):
+        yield alias.alias
+    for table in tree.find_all(exp.TableAlias):
+        for column in table.columns:
+            yield column.name

@@ -1,0 +1,183 @@
+r"""MySQL's words, as its own scanner takes them with the sql_mode that gatepost sees to.
+
+Texts are taken apart here, and not by the parser's own scanner, for what two scanners disagree on is an attack: where a
+comment ends (`--x`, `/* /* */`), what a backslash does, which words a comment makes (`/*!`).
+
+Source: MySQL 9 manual, "Language Structure".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+
+from gatepost_sql.errors import NotUnderstood
+
+MAX_BYTES: Final = 1 << 20
+MAX_TOKENS: Final = 50_000
+# Of brackets and operators before one value: the parser goes a level deeper with each.
+MAX_DEPTH: Final = 100
+
+
+class Kind(Enum):
+    WORD = "word"
+    QUOTED = "quoted"
+    STRING = "string"
+    NUMBER = "number"
+    VARIABLE = "variable"
+    PARAMETER = "parameter"
+    OPERATOR = "operator"
+
+
+class Token(Struct, frozen=True):
+    """A word of a text.
+
+    Attributes:
+        text: a WORD or an OPERATOR as it is written, a QUOTED name or a STRING without its quotes, a VARIABLE with
+            what stands before its name.
+    """
+
+    kind: Kind
+    text: str
+
+    @property
+    def word(self) -> str:
+        """A WORD in lower case, else ""."""
+        return self.text.lower() if self.kind is Kind.WORD else ""
+
+    def is_operator(self, text: str) -> bool:
+        return self.kind is Kind.OPERATOR and self.text == text
+
+    def __repr__(self) -> str:
+        return f"Token({self.kind.value})"
+
+
+_CHARSETS: Final = "utf8mb4|utf8mb3|utf8|latin1|ascii|binary"
+_SCAN: Final = re.compile(
+    rf"""
+    (?P<space>[ \t\r\n\f\v]+)
+    |(?P<comment>\#[^\n]*|--(?=[\x00-\x20]|\Z)[^\n]*|/\*(?:.*?\*/|.*\Z))
+    |(?:[nN](?=')|_(?i:{_CHARSETS})[ ]*(?=['"]))?(?P<string>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
+    |(?P<number>[xX]'[0-9A-Fa-f]*'|[bB]'[01]*'|0x[0-9A-Fa-f]+(?![\w$])|0b[01]+(?![\w$])
+        |(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?![\w$]))
+    |(?P<quoted>`(?:[^`]|``)+`)
+    |(?P<variable>@@(?:[A-Za-z_]+[.])?[A-Za-z0-9_$]+|@(?:[A-Za-z0-9_$.]+|`[^`]+`|'[^'\\]*'|"[^"\\]*"))
+    |(?P<word>[A-Za-z0-9_$\u0080-\uffff]+)
+    |(?P<parameter>\?)
+    |(?P<operator>->>|->|<=>|<<|>>|<>|!=|<=|>=|:=|\|\||&&|[-+*/%=<>!~^&|.,;()])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPE: Final = re.compile(r"\\(.)|''|\"\"", re.DOTALL)
+_ESCAPES: Final = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": r"\%", "_": r"\_"}
+_EXECUTABLE: Final = ("/*!", "/*M!", "/*m!")
+_HINT: Final = "/*+"
+_PREFIXES: Final = frozenset(("-", "+", "~", "!"))
+_PREFIX_WORDS: Final = frozenset(
+    ("not", "binary", "case", "interval", "exists", "union", "except", "intersect", "select")
+)
+
+
+def scan(text: str) -> list[Token]:
+    """The words of a text, comments left out. Raises NotUnderstood."""
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise NotUnderstood(f"the text is longer than {MAX_BYTES} bytes")
+    tokens: list[Token] = []
+    at = 0
+    while at < len(text):
+        match = _SCAN.match(text, at)
+        if match is None:
+            raise NotUnderstood("the text holds a character that is not understood there")
+        at = match.end()
+        name = match.lastgroup or ""
+        if name == "comment":
+            _check_comment(match[0])
+        elif name != "space":
+            if match[0].startswith(".") and name == "number" and tokens and tokens[-1].kind in (Kind.WORD, Kind.QUOTED):
+                raise NotUnderstood("a name that begins with a digit needs quotes")
+            tokens.append(Token(Kind(name), _plain(name, match[name])))
+            if len(tokens) > MAX_TOKENS:
+                raise NotUnderstood(f"the text has more than {MAX_TOKENS} words")
+    _check_depth(tokens)
+    return tokens
+
+
+def _check_comment(comment: str) -> None:
+    if comment.startswith(_EXECUTABLE):
+        raise NotUnderstood("what an executable comment does depends on the server's version")
+    if comment.startswith("/*") and (not comment.endswith("*/") or len(comment) < len("/**/")):
+        raise NotUnderstood("a comment has no end")
+    if comment.startswith(_HINT) and "set_var" in comment.lower():
+        raise NotUnderstood("an optimizer hint sets a variable")
+
+
+def _check_depth(tokens: Sequence[Token]) -> None:
+    depth = run = 0
+    for token in tokens:
+        if token.kind is Kind.OPERATOR and token.text == "(":
+            depth += 1
+        elif token.kind is Kind.OPERATOR and token.text == ")":
+            depth -= 1
+        is_prefix = (token.kind is Kind.OPERATOR and token.text in _PREFIXES) or token.word in _PREFIX_WORDS
+        run = run + 1 if is_prefix else 0
+        if depth + run > MAX_DEPTH:
+            raise NotUnderstood("the statement is nested too deeply")
+
+
+def _plain(name: str, text: str) -> str:
+    if name == "string":
+        return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]) if match[1] else match[0][0], text[1:-1])
+    if name == "quoted":
+        return text[1:-1].replace("``", "`")
+    return text
+
+
+def statements(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    """The words of each statement, without what is between them."""
+    found: list[Token] = []
+    for token in tokens:
+        if token.is_operator(";"):
+            if found:
+                yield found
+            found = []
+        else:
+            found.append(token)
+    if found:
+        yield found
+
+
+def form(tokens: Sequence[Token]) -> str:
+    """The text without its literals: the same for texts that differ in these alone."""
+    return " ".join(map(_form, tokens))
+
+
+def _form(token: Token) -> str:
+    if token.kind is Kind.STRING or token.kind is Kind.NUMBER or token.kind is Kind.PARAMETER:
+        return "?"
+    if token.kind is Kind.QUOTED:
+        return "`" + token.text.replace("`", "``") + "`"
+    return token.text
+
+
+def plain_text(tokens: Sequence[Token]) -> str:
+    """A text of the same form in which nothing is left to disagree on, for the parser."""
+    return " ".join(map(_plain_token, tokens))
+
+
+def _plain_token(token: Token) -> str:
+    match token.kind:
+        case Kind.STRING:
+            return "'s'"
+        case Kind.NUMBER:
+            return "1"
+        case Kind.VARIABLE:
+            return "@@v" if token.text.startswith("@@") else "@v"
+        case Kind.QUOTED:
+            return "`" + token.text.replace("`", "``") + "`"
+        case Kind.WORD if not token.text.isascii() or token.text[0].isdigit():
+            return f"`{token.text}`"
+    return token.text

@@ -1,0 +1,41 @@
+"""gatepost's login to real MySQL and MariaDB servers, by each kind of authentication that they have."""
+
+from __future__ import annotations
+
+import pytest
+from tests.mysql_servers import MySqlDatabase, connect, mysql_front
+from tests.servers import MakeGate
+
+KINDS = {
+    "mariadb": {
+        "native": "IDENTIFIED VIA mysql_native_password USING PASSWORD('{password}')",
+        "ed25519": "IDENTIFIED VIA ed25519 USING PASSWORD('{password}')",
+    },
+    "mysql": {"sha2": "IDENTIFIED WITH caching_sha2_password BY '{password}'"},
+}
+
+
+@pytest.mark.parametrize("mode", ["disable", "require"])
+@pytest.mark.parametrize("kind", ["native", "ed25519", "sha2"])
+def test_login(gate: MakeGate, mysql_server: MySqlDatabase, kind: str, mode: str) -> None:
+    identified = KINDS[mysql_server.flavour].get(kind)
+    if identified is None:
+        pytest.skip(f"{mysql_server.flavour} has no such authentication")
+    if mysql_server.flavour == "mariadb" and mode == "require":
+        pytest.skip("this server has no certificate")
+    user = f"{kind}_{mode}"
+    with mysql_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE USER {user}@'127.0.0.1' {identified.format(password=mysql_server.password)}")
+        cursor.execute(f"GRANT SELECT ON shop.* TO {user}@'127.0.0.1'")
+    front = mysql_front(gate, mysql_server._replace(user=user), target=f'upstream_tls.mode = "{mode}"')
+    for _ in range(2):  # the second time the server may know the password by heart
+        with connect(front) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', 1)")
+            assert cursor.fetchall() == ((user,),)
+
+
+def test_a_wrong_password(gate: MakeGate, mysql_server: MySqlDatabase) -> None:
+    front = mysql_front(gate, mysql_server._replace(password="wrong"))
+    with pytest.raises(Exception, match="refused gatepost's login") as refused:
+        connect(front)
+    assert mysql_server.user not in str(refused.value)

@@ -1,0 +1,439 @@
+"""The serving phase as transcripts: prepared statements, cursors, several results, session state, and bad input."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from tests import mysql_wire as wire
+from tests.protocols.mysql.exchange import said, serving
+
+from gatepost import ALLOW, Deny, EndCode, Identity, Interest, Kind, Notice, PluginFault, Rewrite, Row
+from gatepost.adapter import UPSTREAM, Authenticate, Cancel, Limits
+from gatepost.testing import AGENT, Player, RecordingHooks, every_split, from_client, from_upstream
+from gatepost_mysql.commands import kill_proof
+
+INT, BIGINT, DOUBLE, DATETIME, TIME, BLOB, VARCHAR = 3, 8, 5, 12, 11, 252, 253
+CURSOR_EXISTS, LAST_ROW_SENT, MORE, IN_TRANSACTION = 0x40, 0x80, 0x08, 0x01
+
+
+def prepared(number: int = 1, columns: int = 0, parameters: int = 0) -> bytes:
+    return struct.pack("<BIHHBH", 0, number, columns, parameters, 0, 0)
+
+
+def prepare(made: Player, text: str, *, columns: list[bytes], parameters: int, number: int = 1) -> Player:
+    made.client(wire.command(wire.PREPARE, text.encode()))
+    definitions = [wire.definition("?", BLOB)] * parameters + columns
+    return made.upstream(wire.packets(1, prepared(number, len(columns), parameters), *definitions))
+
+
+def execute(*values: tuple[int, bytes] | None, number: int = 1, flags: int = 0, types: bool = True) -> bytes:
+    nulls = sum(1 << index for index, value in enumerate(values) if value is None)
+    body = struct.pack("<IBI", number, flags, 1)
+    if values:
+        body += nulls.to_bytes((len(values) + 7) // 8, "little") + bytes((types,))
+        if types:
+            body += b"".join(struct.pack("<H", 6 if value is None else value[0]) for value in values)
+        body += b"".join(value[1] for value in values if value is not None)
+    return wire.command(wire.EXECUTE, body)
+
+
+def binary_row(*cells: bytes | None) -> bytes:
+    nulls = sum(1 << index + 2 for index, cell in enumerate(cells) if cell is None)
+    return b"\0" + nulls.to_bytes((len(cells) + 9) // 8, "little") + b"".join(cell or b"" for cell in cells)
+
+
+COLUMNS = [wire.definition("id", INT, collation=63), wire.definition("pan")]
+
+
+def test_an_execution_is_asked_with_its_parameters() -> None:
+    made = prepare(serving(), "SELECT ?, ?, ?, ?", columns=COLUMNS, parameters=4)
+    made.client(
+        execute((INT, struct.pack("<i", -5)), (VARCHAR, wire.counted(b"two")), None, (DOUBLE, struct.pack("<d", 4.5)))
+    )
+    preparation, execution = made.asked
+    assert (preparation.is_preparation, execution.is_preparation) == (True, False)
+    assert execution.text == "SELECT ?, ?, ?, ?"
+    assert [None if value is None else value[0].text for value in execution.parameters] == ["-5", "two", None, "4.5"]
+    # Without their types once more.
+    made.upstream(wire.result(COLUMNS, [binary_row(struct.pack("<i", 7), wire.counted(b"x"))]))
+    made.client(
+        execute(
+            (INT, struct.pack("<i", 6)),
+            (VARCHAR, wire.counted(b"b")),
+            None,
+            (DOUBLE, struct.pack("<d", 1)),
+            types=False,
+        )
+    )
+    assert [None if value is None else value[0].text for value in made.asked[-1].parameters] == ["6", "b", None, "1"]
+
+
+def test_rows_in_binary_are_shown_and_changed() -> None:
+    def change(row: Row) -> None:
+        row.replace(0, [str(int(row.scalars(0)[0].text) + 1)])
+        row.replace(1, ["longer than before"])
+
+    hooks = RecordingHooks(Interest.EVERYTHING, change_row=change)
+    made = prepare(serving(hooks), "SELECT id, pan FROM cards", columns=COLUMNS, parameters=0)
+    made.sent()
+    made.client(execute())
+    made.upstream(wire.result(COLUMNS, [binary_row(struct.pack("<i", 7), wire.counted(b"x"))] * 2))
+    rows = said(made.sent()[0])[3:5]
+    assert rows == [binary_row(struct.pack("<i", 8), wire.counted(b"longer than before"))] * 2
+    assert hooks.results[-1].columns[0].kind is Kind.INTEGER
+    assert not hooks.results[-1].columns[0].is_text
+    assert made.ended[-1][1].masked == 4
+
+
+def test_times_in_binary() -> None:
+    texts: list[str] = []
+    hooks = RecordingHooks(
+        Interest.EVERYTHING, change_row=lambda row: texts.extend(row.scalars(at)[0].text for at in range(len(row)))
+    )
+    columns = [wire.definition("a", DATETIME, collation=63), wire.definition("b", TIME, collation=63)]
+    made = prepare(serving(hooks), "SELECT a, b FROM t", columns=columns, parameters=0)
+    made.client(execute())
+    moment = bytes((7,)) + struct.pack("<HBBBBB", 2026, 1, 2, 3, 4, 5)
+    span = bytes((12,)) + struct.pack("<BIBBBI", 1, 2, 3, 4, 5, 6)
+    made.upstream(wire.result(columns, [binary_row(moment, span), binary_row(b"\0", b"\0")]))
+    assert texts == ["2026-01-02 03:04:05", "-51:04:05.000006", "0000-00-00 00:00:00", "00:00:00"]
+
+
+def test_a_dropped_row_leaves_no_gap_in_the_numbers() -> None:
+    hooks = RecordingHooks(Interest.EVERYTHING, change_row=lambda row: row.drop() if row.raw(0) == b"2" else None)
+    made = serving(hooks).client(wire.query("SELECT a FROM t; SELECT a FROM t"))
+    first = wire.result([wire.definition("a")], [wire.text_row(cell) for cell in "123"], status=2 | MORE)
+    second = wire.result([wire.definition("a")], [wire.text_row("2")], first=7)
+    made.upstream(first).upstream(second)
+    messages = said(made.sent()[0])
+    assert [message for message in messages if message in map(wire.text_row, "123")] == list(map(wire.text_row, "13"))
+    assert made.ended[0][1].rows == 2
+
+
+def test_long_data_is_a_parameter_and_goes_with_its_execution() -> None:
+    made = prepare(serving(), "INSERT INTO t VALUES (?)", columns=[], parameters=1)
+    made.sent()
+    pieces = [wire.command(wire.LONG_DATA, struct.pack("<IH", 1, 0) + part) for part in (b"first ", b"second")]
+    for piece in pieces:
+        made.client(piece)
+    assert made.sent() == (b"", b"")
+    run = execute((BLOB, b""))
+    made.client(run)
+    assert made.asked[-1].parameters[0] is not None
+    assert made.asked[-1].parameters[0][0].text == "first second"
+    assert made.sent()[1] == b"".join(pieces) + run
+
+
+def test_long_data_of_a_denied_execution_goes_nowhere() -> None:
+    deny = Deny(reason="no")
+    made = serving(judge=lambda statement: ALLOW if statement.is_preparation else deny)
+    prepare(made, "INSERT INTO t VALUES (?)", columns=[], parameters=1)
+    made.sent()
+    made.client(wire.command(wire.LONG_DATA, struct.pack("<IH", 1, 0) + b"data")).client(execute((BLOB, b"")))
+    client, upstream = made.sent()
+    assert not upstream
+    assert said(client)[0][0] == 0xFF
+
+
+def test_long_data_is_bounded() -> None:
+    made = serving(environment={"limits": Limits(message_bytes=1000)})
+    prepare(made, "INSERT INTO t VALUES (?)", columns=[], parameters=1)
+    for _ in range(3):
+        made.client(wire.command(wire.LONG_DATA, struct.pack("<IH", 1, 0) + b"x" * 600))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.CLIENT_FAULT
+
+
+@pytest.mark.parametrize("capabilities", [wire.CAPABILITIES, wire.CAPABILITIES & ~wire.DEPRECATE_EOF])
+def test_a_cursor_is_asked_about_at_each_fetch(capabilities: int) -> None:
+    hooks = RecordingHooks(Interest.EVERYTHING)
+    made = serving(hooks, capabilities=capabilities)
+    deprecates = bool(capabilities & wire.DEPRECATE_EOF)
+    end = (lambda status: wire.ok(head=0xFE, status=status)) if deprecates else wire.eof
+    made.client(wire.command(wire.PREPARE, b"SELECT id, pan FROM cards"))
+    made.upstream(wire.packets(1, prepared(1, 2), *COLUMNS, *([] if deprecates else [wire.eof()])))
+    made.client(execute(flags=1))
+    made.upstream(wire.packets(1, b"\x02", *COLUMNS, end(2 | CURSOR_EXISTS)))
+    assert [outcome.rows for _, outcome in made.ended] == [0, 0]
+    row = binary_row(struct.pack("<i", 7), wire.counted(b"x"))
+    for status in (2 | CURSOR_EXISTS, 2 | LAST_ROW_SENT):
+        made.sent()
+        fetch = wire.command(wire.FETCH, struct.pack("<II", 1, 1))
+        made.client(fetch)
+        assert made.sent()[1] == fetch
+        made.upstream(wire.packets(1, row, end(status)))
+        assert made.sent()[0] == wire.packets(1, row, end(status))
+    assert [statement.text for statement in made.asked] == ["SELECT id, pan FROM cards"] * 4
+    assert len(hooks.rows_seen) == 2
+    assert [outcome.rows for _, outcome in made.ended] == [0, 0, 1, 1]
+
+
+def test_no_cursor_no_rows() -> None:
+    made = prepare(serving(), "SELECT id, pan FROM cards", columns=COLUMNS, parameters=0)
+    made.sent()
+    made.client(wire.command(wire.FETCH, struct.pack("<II", 1, 1)))
+    client, upstream = made.sent()
+    assert not upstream
+    assert said(client)[0][1:3] == struct.pack("<H", 1243)
+
+
+def test_what_is_closed_is_not_known() -> None:
+    made = prepare(serving(), "SELECT id, pan FROM cards", columns=COLUMNS, parameters=0)
+    close = wire.command(wire.CLOSE, struct.pack("<I", 1))
+    made.sent()
+    made.client(close + execute())
+    client, upstream = made.sent()
+    assert upstream == close
+    assert said(client)[0][1:3] == struct.pack("<H", 1243)
+
+
+def test_prepared_statements_are_bounded() -> None:
+    made = serving(environment={"limits": Limits(prepared=1)})
+    prepare(made, "SELECT 1", columns=[], parameters=0)
+    made.sent()
+    made.client(wire.command(wire.PREPARE, b"SELECT 2"))
+    client, upstream = made.sent()
+    assert not upstream
+    assert b"too many prepared statements" in client
+
+
+def test_a_rewrite_of_a_preparation_is_what_is_executed() -> None:
+    made = serving(judge=lambda statement: Rewrite(text="SELECT 2") if statement.text == "SELECT 1" else ALLOW)
+    made.client(wire.command(wire.PREPARE, b"SELECT 1"))
+    assert made.sent()[1] == wire.command(wire.PREPARE, b"SELECT 2")
+    made.upstream(wire.packets(1, prepared()))
+    made.client(execute())
+    assert (made.asked[-1].text, made.asked[-1].original) == ("SELECT 2", "SELECT 1")
+    assert made.sent()[1] == execute()
+
+
+def test_an_execution_that_a_plugin_has_other_words_for_is_denied() -> None:
+    rewrite = Rewrite(text="SELECT 2")
+    made = serving(judge=lambda statement: ALLOW if statement.is_preparation or statement.original else rewrite)
+    prepare(made, "SELECT 1", columns=[], parameters=0)
+    made.sent()
+    made.client(execute())
+    client, upstream = made.sent()
+    assert not upstream
+    assert said(client)[0][0] == 0xFF
+    assert made.closed is None
+
+
+def test_columns_in_the_older_form() -> None:
+    made = serving(RecordingHooks(Interest.EVERYTHING), capabilities=wire.CAPABILITIES & ~wire.DEPRECATE_EOF)
+    made.client(wire.query("SELECT id, pan FROM cards"))
+    answer = wire.packets(1, b"\x02", *COLUMNS, wire.eof(), wire.text_row("1", "x"), wire.eof())
+    made.upstream(answer)
+    assert made.sent()[0] == answer
+    assert made.session.is_idle
+
+
+def test_names_and_texts_are_shown_and_changed() -> None:
+    def change(notice: Notice) -> None:
+        for name, text in notice.fields.items():
+            notice.fields[name] = text.replace("secret", "[gone]")
+
+    hooks = RecordingHooks(change_notice=change)
+    made = serving(hooks, capabilities=wire.CAPABILITIES | wire.SESSION_TRACK)
+    made.client(wire.query("SELECT 1"))
+    made.upstream(wire.result([wire.definition("secret", table="secret", own_name="x")], []))
+    made.client(wire.query("SELECT x")).upstream(wire.packet(1, wire.err(text="near secret")))
+    variable = wire.counted(b"x") + wire.counted(b"secret")
+    state = (
+        b"\0" + wire.counted(variable) + b"\x01" + wire.counted(wire.counted(b"secret")) + b"\x02" + wire.counted(b"1")
+    )
+    tracked = wire.ok(status=2 | 0x4000, info=wire.counted(b"secret info") + wire.counted(state))
+    made.client(wire.query("SET x = 1")).upstream(wire.packet(1, tracked))
+    output = made.sent()[0]
+    assert b"secret" not in output
+    assert output.count(b"[gone]") == 7
+    assert ("parameter", {"name": "x", "value": "secret"}) in hooks.notices
+    assert ("error", {"message": "near secret"}) in hooks.notices
+
+
+def test_an_id_that_plugins_object_to_is_none() -> None:
+    def change(notice: Notice) -> None:
+        notice.fields.update(dict.fromkeys(notice.fields, "****"))
+
+    made = serving(RecordingHooks(change_notice=change)).client(wire.query("INSERT INTO t VALUES (1)"))
+    made.upstream(wire.packet(1, wire.ok(affected=1, last_id=99)))
+    assert said(made.sent()[0])[0][:3] == bytes((0, 1, 0))
+
+
+def test_a_status_tells_of_a_transaction() -> None:
+    made = serving().client(wire.query("BEGIN")).upstream(wire.packet(1, wire.ok(status=2 | IN_TRANSACTION)))
+    assert not made.session.is_idle
+    made.client(wire.query("COMMIT")).upstream(wire.packet(1, wire.ok()))
+    assert made.session.is_idle
+
+
+def test_after_a_statement_that_nobody_understands_the_settings_are_read_again() -> None:
+    made = serving()
+    made.sent()
+    made.client(wire.query("CALL p()") + wire.query("SELECT 1"))
+    assert made.sent()[1] == wire.query("CALL p()")
+    made.upstream(wire.packet(1, wire.ok()))
+    client, upstream = made.sent()
+    assert said(client) == [wire.ok()]
+    assert wire.split(upstream)[0][1].startswith(b"\x03SELECT @@sql_mode")
+    made.upstream(wire.settings())
+    assert made.sent() == (b"", wire.query("SELECT 1"))
+    made.upstream(wire.packet(1, wire.ok()))
+    made.client(wire.query("CALL p()")).upstream(wire.packet(1, wire.ok())).upstream(wire.settings("ANSI_QUOTES"))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.UPSTREAM_FAULT
+
+
+def test_a_reset_connection_forgets_what_was_prepared() -> None:
+    made = prepare(serving(), "SELECT 1", columns=[], parameters=0)
+    made.client(wire.command(0x1F)).upstream(wire.packet(1, wire.ok())).upstream(wire.settings())
+    made.sent()
+    made.client(execute())
+    assert said(made.sent()[0])[0][0] == 0xFF
+
+
+def test_a_cancel_names_a_session_of_the_same_identity() -> None:
+    made = serving().client(wire.query("KILL QUERY 12"))
+    (cancel,) = (action for action in made.actions if isinstance(action, Cancel))
+    assert cancel.number == 12
+    assert serving().session.owns(cancel.secret)
+    assert not serving(authenticate=_somebody_else).session.owns(cancel.secret)
+    assert said(made.sent()[0])[0][0] == 0
+    assert made.asked[-1].text == "KILL QUERY 12"
+    assert made.session.is_idle
+
+
+def _somebody_else(question: Authenticate) -> Identity:
+    return Identity(name="other", issuer="test")
+
+
+def test_a_kill_cannot_be_prepared() -> None:
+    made = serving()
+    made.client(wire.command(wire.PREPARE, b"KILL QUERY 12"))
+    client, upstream = made.sent()
+    assert not upstream
+    assert b"own sessions" in client
+
+
+def test_a_rewrite_to_what_the_session_refuses_is_denied() -> None:
+    made = serving(judge=lambda statement: Rewrite(text="SET sql_mode = 'ANSI'") if not statement.original else ALLOW)
+    made.client(wire.query("SELECT 1"))
+    client, upstream = made.sent()
+    assert not upstream
+    assert b"sql_mode" in client
+    ((_, outcome),) = made.ended
+    assert outcome.error == "1142"
+
+
+def test_a_text_that_is_not_utf8_is_denied() -> None:
+    made = serving().client(wire.command(wire.QUERY, b"SELECT '\xff'"))
+    client, upstream = made.sent()
+    assert not upstream
+    assert b"UTF-8" in client
+    assert made.closed is None
+
+
+def test_a_client_that_leaves() -> None:
+    made = serving().client(wire.command(wire.QUIT)).eof(UPSTREAM)
+    assert made.closed is not None
+    assert made.closed.code is EndCode.CLIENT_LEFT
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        wire.packet(1, b"\x03SELECT 1"),  # out of order
+        wire.packet(0, b""),
+        wire.command(0x7F),
+        wire.command(0xFA, b"bulk"),
+        wire.command(wire.EXECUTE, b"\1"),
+        wire.command(wire.EXECUTE, struct.pack("<IBI", 1, 0, 2)),
+        wire.command(wire.EXECUTE, struct.pack("<IBI", 1, 8, 1)),
+        wire.command(wire.EXECUTE, struct.pack("<IBI", 1, 0, 1) + b"\0\0"),  # no types were ever bound
+        execute((INT, b"\1\2")),
+        execute((INT, b"\1\2\3\4\5")),
+        execute((VARCHAR, b"\xfe" + b"\xff" * 8)),
+        execute((200, b"x")),
+        wire.command(wire.CLOSE, b"\1"),
+        wire.command(wire.FETCH, b"\1\0\0\0"),
+    ],
+)
+def test_a_client_that_breaks_the_protocol(data: bytes) -> None:
+    made = prepare(serving(), "SELECT ?", columns=[], parameters=1)
+    made.sent()
+    made.client(data)
+    assert made.closed is not None
+    assert made.closed.code is EndCode.CLIENT_FAULT
+    client, upstream = made.sent()
+    assert not upstream
+    assert said(client)[0][0] == 0xFF
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        wire.packet(2, wire.ok()),  # out of order
+        wire.packet(1, b""),
+        wire.packet(1, b"\xfb/etc/passwd"),  # a file that nobody has offered
+        wire.packet(1, b"\xfc\xff\xff\xff"),
+        wire.packets(1, b"\x01", b"nonsense"),
+        wire.packets(1, b"\x01", wire.definition("x", 99)),
+        wire.packets(1, b"\x01", wire.definition("x", collation=8)),
+        wire.packets(1, b"\x01", wire.definition("x"), b"\x05ab"),
+        wire.packets(1, b"\x01", wire.definition("x"), b""),
+        wire.packets(1, b"\x01", wire.definition("x"), wire.text_row("a", "b")),
+        wire.packets(1, b"\x01", wire.definition("x"), b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff"),
+        wire.packets(1, wire.ok(), wire.ok()),
+    ],
+)
+def test_a_server_that_breaks_the_protocol(answer: bytes) -> None:
+    for show in (None, lambda batch: batch.offsets(0)):
+        made = serving(RecordingHooks(Interest.EVERYTHING, change_batch=show)).client(wire.query("SELECT x"))
+        made.upstream(answer)
+        assert made.closed is not None, show
+        assert made.closed.code is EndCode.UPSTREAM_FAULT
+
+
+def test_a_plugin_that_fails_on_a_name() -> None:
+    def fail(notice: Notice) -> None:
+        raise PluginFault("cannot tell")
+
+    made = serving(RecordingHooks(change_notice=fail)).client(wire.query("SELECT 1"))
+    made.upstream(wire.result([wire.definition("secret")], [wire.text_row("x")]))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.PLUGIN_FAULT
+    assert b"secret" not in made.to_client
+
+
+@pytest.mark.parametrize("interest", [Interest.NOTHING, Interest.EVERYTHING])
+def test_splitting_changes_nothing(interest: Interest) -> None:
+    def change(row: Row) -> None:
+        row.replace(len(row) - 1, ["longer than before"] if row.raw(len(row) - 1) is not None else [])
+
+    def make() -> Player:
+        return serving(RecordingHooks(interest, change_row=change))
+
+    row = binary_row(struct.pack("<i", 7), wire.counted(b"x"))
+    steps = [
+        from_client(wire.command(wire.PREPARE, b"SELECT id, pan FROM cards WHERE id = ?")),
+        from_upstream(wire.packets(1, prepared(1, 2, 1), wire.definition("?", BLOB), *COLUMNS)),
+        from_client(execute((INT, struct.pack("<i", 7)))),
+        from_upstream(wire.result(COLUMNS, [row, row])),
+        from_client(wire.query("SELECT 1; SELECT id, pan FROM cards")),
+        from_upstream(wire.result([wire.definition("1")], [wire.text_row("1")], status=2 | MORE)),
+        from_upstream(wire.result(COLUMNS, [wire.text_row("1", "x"), wire.text_row(None, None)], first=5)),
+        from_client(wire.command(wire.PING)),
+        from_upstream(wire.packet(1, wire.ok())),
+    ]
+    plays = every_split(make, steps)
+    _, whole = next(plays)
+    for how, made in plays:
+        assert (made.to_client, made.to_upstream) == (whole.to_client, whole.to_upstream), how
+        assert [outcome for _, outcome in made.ended] == [outcome for _, outcome in whole.ended], how
+    assert whole.closed is None
+
+
+def test_the_proof_of_a_kill_is_the_identitys_alone() -> None:
+    assert serving().session.owns(kill_proof(bytes(range(32, 64)), AGENT))
+    assert not serving().session.owns(kill_proof(bytes(32), AGENT))

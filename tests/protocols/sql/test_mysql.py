@@ -1,0 +1,242 @@
+"""MySQL's text to facts: what it does, and that what cannot be proven is UNKNOWN."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepost.values import Effect, Facts, Output
+from gatepost_sql import facts
+
+
+def of(text: str) -> Facts:
+    return facts(text, "mysql")
+
+
+def named(output: Output) -> tuple[str, ...] | None:
+    return None if output.origins is None else tuple(origin.column for origin in output.origins)
+
+
+@pytest.mark.parametrize(
+    ("text", "effect", "verbs"),
+    [
+        ("SELECT 1", Effect.READ, ("select",)),
+        ("(SELECT a FROM t) UNION ALL (SELECT b FROM u)", Effect.READ, ("select",)),
+        ("WITH w AS (SELECT pan x FROM cards) SELECT x FROM w", Effect.READ, ("select",)),
+        ("TABLE cards", Effect.READ, ("select",)),
+        ("SELECT IF(a > 1, 'x', 'y'), COUNT(*) FROM t GROUP BY a ORDER BY 1 LIMIT 5", Effect.READ, ("select",)),
+        ("SELECT a FROM t FOR UPDATE", Effect.WRITE, ("select",)),
+        ("SELECT a FROM t LOCK IN SHARE MODE", Effect.WRITE, ("select",)),
+        ("INSERT INTO t (a) VALUES (1)", Effect.WRITE, ("insert",)),
+        ("REPLACE INTO t VALUES (1)", Effect.WRITE, ("replace",)),
+        ("UPDATE t SET a = 1 WHERE b = 2", Effect.WRITE, ("update",)),
+        ("DELETE FROM t", Effect.WRITE, ("delete",)),
+        ("TRUNCATE t", Effect.DEFINE, ("truncate",)),
+        ("CREATE TABLE t (a INT)", Effect.DEFINE, ("create",)),
+        ("DROP TABLE t", Effect.DEFINE, ("drop",)),
+        ("GRANT SELECT ON t TO u", Effect.ADMINISTER, ("grant",)),
+        ("CREATE USER u", Effect.ADMINISTER, ("create",)),
+        ("LOAD DATA INFILE '/tmp/x' INTO TABLE t", Effect.ADMINISTER, ("load",)),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE t", Effect.ADMINISTER, ("load",)),
+        ("FLUSH TABLES", Effect.ADMINISTER, ("flush",)),
+        ("SELECT LOAD_FILE('/etc/passwd')", Effect.ADMINISTER, ("select",)),
+        ("SELECT SLEEP(5)", Effect.ADMINISTER, ("select",)),
+        ("SET GLOBAL x = 1", Effect.ADMINISTER, ("set",)),
+        ("SET autocommit = 1", Effect.CONTROL, ("set",)),
+        ("USE shop", Effect.CONTROL, ("use",)),
+        ("BEGIN", Effect.CONTROL, ("begin",)),
+        ("START TRANSACTION READ ONLY", Effect.CONTROL, ("begin",)),
+        ("ROLLBACK TO SAVEPOINT a", Effect.CONTROL, ("rollback",)),
+        ("LOCK TABLES t WRITE", Effect.CONTROL, ("lock",)),
+        ("SHOW TABLES", Effect.READ, ("show",)),
+        ("DESCRIBE cards", Effect.READ, ("describe",)),
+        ("EXPLAIN DELETE FROM t", Effect.READ, ("explain",)),
+        ("EXPLAIN ANALYZE DELETE FROM t", Effect.WRITE, ("explain", "delete")),
+        ("ANALYZE DELETE FROM t", Effect.WRITE, ("explain", "delete")),
+        ("SELECT 1; DROP TABLE t", Effect.DEFINE, ("select", "drop")),
+        ("CALL p()", Effect.UNKNOWN, ("call",)),
+        ("DO SLEEP(5)", Effect.UNKNOWN, ("do",)),
+        ("EXECUTE p", Effect.UNKNOWN, ("execute",)),
+    ],
+)
+def test_effects_and_verbs(text: str, effect: Effect, verbs: tuple[str, ...]) -> None:
+    found = of(text)
+    assert (found.effect, found.verbs) == (effect, verbs)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/*!50000 DROP TABLE cards */",
+        "SELECT 1 /*!50000 , pan */ FROM cards",
+        "SELECT 1 /*M!100100 , pan */ FROM cards",
+        "SELECT * FROM cards /*! INTO OUTFILE '/tmp/x' */",
+        "SELECT pan INTO/**/OUTFILE '/tmp/x' FROM cards",
+        "SELECT pan FROM cards INTO DUMPFILE '/tmp/x'",
+        "SELECT /*+ SET_VAR(sql_mode='ANSI_QUOTES') */ 1",
+        "SELECT f(pan) FROM cards",
+        "SELECT shop.concat(pan) FROM cards",
+        "SELECT `concat`(pan) FROM cards",
+        "BEGIN NOT ATOMIC DELETE FROM cards; END",
+        "SET STATEMENT sql_mode = 'ANSI_QUOTES' FOR SELECT 1",
+        "SELECT * FROM t PROCEDURE ANALYSE()",
+        "SELECT 1 /* no end",
+        "SELECT 'no end",
+        "SELECT 1\0",
+        "SELECT {d '2020-01-01'}",
+        "HANDLER t OPEN",
+        "XA START 'x'",
+        "KILL (SELECT 1)",
+        "SHOW TABLES WHERE f(1)",
+        "CREATE PROCEDURE p() DELETE FROM cards",
+        "nonsense",
+        "SELECT FROM WHERE",
+        "SELECT " + "(" * 200 + "1" + ")" * 200,
+        "SELECT " + "NOT " * 200 + "1",
+        "SELECT '" + "x" * (1 << 20) + "'",
+    ],
+)
+def test_what_cannot_be_proven_is_unknown(text: str) -> None:
+    found = of(text)
+    assert found.effect is Effect.UNKNOWN
+    assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        # Two dashes are a comment only before a space: elsewhere they are two minus signs.
+        ("SELECT 1--pan FROM cards", {"pan"}),
+        ("SELECT 1 -- , pan\n FROM cards", set()),
+        ("SELECT 1 # , pan\n FROM cards", set()),
+        # Comments are not nested.
+        ("SELECT /* /* */ pan FROM cards -- */", {"pan"}),
+        # Double quotes are a string's.
+        ('SELECT "pan" FROM cards', set()),
+        # A backslash escapes.
+        (r"SELECT '\', pan, ' FROM cards", set()),
+        ("SELECT '''', pan FROM cards", {"pan"}),
+        ("SELECT `pan` FROM cards", {"pan"}),
+    ],
+)
+def test_texts_are_taken_apart_as_the_server_does(text: str, columns: set[str]) -> None:
+    found = of(text)
+    assert found.effect is Effect.READ
+    assert found.columns == columns
+    assert [use.name for use in found.objects] == ["cards"]
+
+
+@pytest.mark.parametrize(
+    ("text", "uses"),
+    [
+        ("SELECT * FROM shop.cards", [("select", "shop.cards", None)]),
+        (
+            "SELECT 1 FROM a, b JOIN c ON a.x = c.x",
+            [("select", "a", None), ("select", "b", None), ("select", "c", None)],
+        ),
+        ("SELECT (SELECT max(pan) FROM cards) FROM t", [("select", "cards", None), ("select", "t", None)]),
+        ("WITH w AS (SELECT pan x FROM cards) SELECT x FROM w", [("select", "cards", None)]),
+        # A query that bears a table's name reads the table.
+        ("WITH cards AS (SELECT * FROM cards) SELECT pan FROM cards", [("select", "cards", None)]),
+        ("INSERT INTO t (a, b) SELECT x, y FROM s", [("select", "s", None), ("insert", "t", ("a", "b"))]),
+        (
+            "INSERT INTO t (a) VALUES (1) ON DUPLICATE KEY UPDATE a = 2",
+            [("insert", "t", ("a",)), ("update", "t", ("a",))],
+        ),
+        ("REPLACE INTO t VALUES (1)", [("insert", "t", None), ("delete", "t", None)]),
+        ("UPDATE a JOIN b ON a.x = b.x SET a.y = 1", [("select", "b", None), ("update", "a", ("y",))]),
+        ("DELETE a FROM a JOIN b ON a.x = b.x WHERE b.y", [("select", "b", None), ("delete", "a", None)]),
+        ("DELETE b FROM a JOIN b ON a.x = b.x", [("select", "a", None), ("delete", "b", None)]),
+        ("CREATE TABLE z AS SELECT pan FROM cards", [("create", "z", None), ("select", "cards", None)]),
+        ("DROP TABLE a, b", [("drop", "a", None), ("drop", "b", None)]),
+        ("SET @x = (SELECT pan FROM cards)", [("select", "cards", None)]),
+    ],
+)
+def test_objects(text: str, uses: list[tuple[str, str, tuple[str, ...] | None]]) -> None:
+    assert sorted((use.verb, use.name, use.columns) for use in of(text).objects) == sorted(uses)
+
+
+@pytest.mark.parametrize(
+    ("text", "outputs"),
+    [
+        ("SELECT pan, c.name AS n, upper(pan) FROM cards c", [("pan", ("pan",)), ("n", ("name",)), ("", ("pan",))]),
+        ("SELECT a FROM t UNION SELECT b FROM u", [("a", ("a", "b"))]),
+        ("SELECT x FROM (SELECT pan x FROM cards) d", [("x", None)]),
+        ("SELECT (SELECT pan FROM cards) p FROM t", [("p", None)]),
+        ("SELECT * FROM cards", []),
+    ],
+)
+def test_outputs(text: str, outputs: list[tuple[str, tuple[str, ...] | None]]) -> None:
+    assert [(output.name, named(output)) for output in of(text).outputs] == outputs
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ("SET sql_mode = 'ANSI_QUOTES'", {"sql_mode": "ANSI_QUOTES"}),
+        ("SET @@session.sql_mode = ANSI, autocommit = 0", {"sql_mode": "ANSI", "autocommit": "0"}),
+        ("SET sql_mode = CONCAT(@@sql_mode, ',ANSI')", {"sql_mode": None}),
+        ("SET sql_mode = ?", {"sql_mode": None}),
+        ("SET sql_mode = DEFAULT", {"sql_mode": None}),
+        (
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'",
+            {
+                "character_set_client": "utf8mb4",
+                "character_set_connection": "utf8mb4",
+                "character_set_results": "utf8mb4",
+            },
+        ),
+        ("SET CHARACTER SET gbk", {"character_set_client": "gbk", "character_set_results": "gbk"}),
+        ("SET SESSION TRANSACTION READ WRITE", {"transaction_read_only": "0"}),
+        ("SET @sql_mode = 'ANSI'", {}),
+        ("SET PASSWORD = 'x'", {"*": None}),
+    ],
+)
+def test_settings(text: str, settings: dict[str, str | None]) -> None:
+    assert dict(of(text).settings) == settings
+
+
+def test_texts_that_differ_in_literals_alone_have_the_same_facts() -> None:
+    assert of("SELECT pan FROM cards WHERE id = 1") is of("SELECT pan FROM cards WHERE id = 2")
+    assert of("SELECT 'a'") is of('SELECT "b"')
+    assert of("SELECT a FROM t") is not of("SELECT `a` FROM t")
+    assert of("SELECT a FROM t").fingerprint != of("SELECT b FROM t").fingerprint
+
+
+def test_depth_and_bounds() -> None:
+    assert of("SELECT 1").depth == 1
+    assert of("SELECT * FROM (SELECT * FROM (SELECT 1 x) a) b").depth == 3
+    assert [use.is_bounded for use in of("SELECT * FROM t").objects] == [False]
+    assert [use.is_bounded for use in of("SELECT * FROM t LIMIT 1").objects] == [True]
+    assert [use.is_bounded for use in of("DELETE FROM t").objects] == [False]
+    assert [use.is_bounded for use in of("UPDATE t SET a = 1 WHERE b").objects] == [True]
+
+
+_WORDS = [
+    *(
+        "SELECT",
+        "FROM",
+        "WHERE",
+        "UNION",
+        "WITH",
+        "AS",
+        "f(",
+        "SET",
+        "INTO",
+        "a",
+        "cards",
+        "pan",
+        "@x",
+        "@@y",
+        "?",
+        "1",
+    ),
+    *("(", ")", ",", ".", ";", "'", '"', "`", "\\", "/*", "*/", "/*!", "--", "#", "=", "1.5"),
+]
+
+
+@given(st.lists(st.sampled_from(_WORDS), max_size=30), st.text(max_size=20))
+def test_no_text_raises(words: list[str], tail: str) -> None:
+    assert isinstance(of(" ".join(words) + tail), Facts)
+    assert isinstance(of("".join(words)), Facts)
