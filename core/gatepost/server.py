@@ -232,8 +232,10 @@ class Server:
         except BlockingIOError:
             # The other one's mailbox is full; it must not miss what makes its catalogue stale.
             asyncio.get_running_loop().call_later(_POST_AGAIN_SECONDS, self._post, path, letter)
+        except (FileNotFoundError, ConnectionRefusedError):
+            pass  # it is gone
         except OSError as error:
-            log.info("what another worker should know was not delivered: %s", error.strerror)
+            log.warning("what another worker should know was not delivered: %s", error.strerror)
 
     def _open_mailbox(self, loop: asyncio.AbstractEventLoop) -> None:
         path = self._mailbox_of(self._slot)

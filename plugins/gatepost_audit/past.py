@@ -15,6 +15,7 @@ from gatepost import (
     Identity,
     Kind,
     Origin,
+    Output,
     PastStatement,
     PluginFault,
     Risk,
@@ -113,7 +114,6 @@ def _parameter(texts: list[str] | None) -> tuple[Scalar, ...] | None:
 def _facts(row: sqlite3.Row) -> Facts:
     objects: list[tuple[str, str, list[str] | None]] = json.loads(row["objects"])
     bounded: list[bool] = json.loads(row["bounded"]) or [True] * len(objects)
-    predicates: list[tuple[str, str]] | None = json.loads(row["predicates"] or "null")
     return Facts(
         effect=Effect(row["effect"]),
         statements=row["count"],
@@ -126,13 +126,21 @@ def _facts(row: sqlite3.Row) -> Facts:
         calls=_tuple(row["calls"]),
         apart=Effect(row["apart"]) if row["apart"] else None,
         columns=frozenset(json.loads(row["columns"])),
-        predicates=None if predicates is None else tuple(Origin(*each) for each in predicates),
+        outputs=tuple(
+            Output(name=name, origins=_origins(origins), is_direct=is_direct)
+            for name, origins, is_direct in json.loads(row["outputs"])
+        ),
+        predicates=_origins(json.loads(row["predicates"] or "null")),
         is_resolved=bool(row["resolved"]),
         depth=row["depth"],
         settings=tuple((name, value) for name, value in json.loads(row["settings"])),
         fingerprint=row["fingerprint"],
         reason=row["judgement"],
     )
+
+
+def _origins(recorded: list[tuple[str, str]] | None) -> tuple[Origin, ...] | None:
+    return None if recorded is None else tuple(Origin(*each) for each in recorded)
 
 
 def _tuple(text: str) -> tuple[Any, ...]:

@@ -48,7 +48,8 @@ class FactsRecord(Struct, frozen=True, array_like=True):
     """What the text means (`gatepost.values.Facts`), as far as it is kept.
 
     `objects` are (verb, name, columns), columns None where they are not known; `bounded` has one element for each, none
-    in records that do not tell. `apart` is "" where it is not told. `predicates` are (relation, column).
+    in records that do not tell. `apart` is "" where it is not told. `predicates` are (relation, column), and `outputs`
+    (name, origins, whether it is direct), where origins are the same.
     """
 
     verbs: tuple[str, ...]
@@ -65,6 +66,7 @@ class FactsRecord(Struct, frozen=True, array_like=True):
     predicates: tuple[tuple[str, str], ...] | None = None
     depth: int = 1
     resolved: bool = False
+    outputs: tuple[tuple[str, tuple[tuple[str, str], ...] | None, bool], ...] = ()
 
 
 class Asked(Struct, frozen=True, array_like=True, tag=3):

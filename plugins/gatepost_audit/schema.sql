@@ -56,6 +56,7 @@ CREATE TABLE statements (
     predicates TEXT,
     depth INTEGER NOT NULL,
     resolved INTEGER NOT NULL,
+    outputs TEXT NOT NULL,
     risk INTEGER NOT NULL,
     risks TEXT NOT NULL,
     sequence INTEGER NOT NULL,

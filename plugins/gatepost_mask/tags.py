@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gatepost import Column, Facts, Origin, Output, Result, Row
+from gatepost import Column, Effect, Facts, Origin, Output, Result, Row
 from gatepost_mask.cells import hide_digits
 from gatepost_mask.display import REMOVED, Display
 
@@ -84,19 +84,22 @@ class Tags:
         outputs: Sequence[Output | None] = facts.outputs
         if len(outputs) != len(result.columns):
             outputs = (None,) * len(result.columns)
-        doubt = None if facts.is_resolved else _Doubt(dict(self._named(facts)), facts, result.columns)
+        # What a change returns may have come from another column a moment ago.
+        trusts = facts.effect in (Effect.READ, Effect.CONTROL)
+        doubt = None if facts.is_resolved else _Doubt(dict(self._named(facts)), facts, result.columns if trusts else ())
         touched = self.touched(facts)
         found: dict[int, Treatment] = {}
         for position, (column, output) in enumerate(zip(result.columns, outputs, strict=True)):
-            if column.base is not None:
-                treatment = _treatment(self.of((column.base,), facts), is_direct=True)
-            elif output is not None and output.origins is not None:
+            known = () if column.base is None else (column.base,)
+            if output is not None and output.origins is not None:
                 is_direct = output.is_direct and column.origin is not None
-                treatment = _treatment(self.of(output.origins, facts), is_direct)
+                treatment = _treatment(self.of((*output.origins, *known), facts), is_direct)
+            elif known and trusts:
+                treatment = _treatment(self.of(known, facts), is_direct=True)
             elif doubt is None:
-                treatment = _treatment(touched, is_direct=False)
+                treatment = _treatment(touched | self.of(known, facts), is_direct=False)
             else:
-                treatment = _treatment(doubt.tags(column, output), column.origin is not None)
+                treatment = _treatment(doubt.tags(column, output), trusts and column.origin is not None)
             if treatment is not None:
                 found[position] = treatment
         return found

@@ -50,6 +50,7 @@ _WHOLE: Final[Mapping[Why, tuple[str, str]]] = {
         "Its queries are nested deeper than {}.",
         "Write it with fewer subqueries, or as several statements.",
     ),
+    Why.TOO_MUCH: ("The statement touches too many tables, columns and functions.", "Write it as several statements."),
     Why.HOURS: ("You may do nothing at this hour.", "You may work on {}."),
     Why.NETWORK: ("You may do nothing from the network that you are in.", "You may connect from {}."),
 }
@@ -90,15 +91,14 @@ def _hint(why: Why, deed: Deed, columns: tuple[str | None, ...], standings: Stan
     if left_out and standings.may_touch(deed):
         return f"You may {deed.verb} other columns of {_short(deed.name)}; leave out {left_out}."
     patterns = list(dict.fromkeys(standings.allowances(deed.verb)))
-    verb = _DEEDS.get(deed.verb, deed.verb)
     if patterns and deed.name:
-        return f"What you may {verb}: {_listed(patterns)}."
-    return f"You may {verb} nothing here. {_ASK}" if deed.name else _ASK
+        return f"What your roles let you {deed.verb}: {_listed(patterns)}."
+    return f"Your roles allow no such thing. {_ASK}"
 
 
 _HINTS: Final[Mapping[Why, str]] = {
     Why.UNBOUNDED: "Add a WHERE that selects the rows that you mean.",
-    Why.UNRESOLVED: "Try again in a moment, and if it lasts, ask the operator of the gate.",
+    Why.UNRESOLVED: "Check its name; if that is right, try again in a moment, and then ask the operator of the gate.",
 }
 _UNKNOWN: Final = "Write it as plain statements, one at a time, with the built-in functions and operators."
 

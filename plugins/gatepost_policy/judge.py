@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gatepost import Facts, Limit
 from gatepost_policy.patterns import Place
 from gatepost_policy.roles import Finding, Role, Rule, Why
 from gatepost_policy.verbs import COLUMN_VERBS, Deed, Verb, deeds
 from gatepost_policy.when import Address
+
+# A session is judged while others wait, so what takes long to judge is refused.
+MOST_DEEDS: Final = 500
+MOST_COLUMNS: Final = 4000
 
 
 class Refused(NamedTuple):
@@ -35,7 +39,7 @@ class Ruling(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A role, and those of its rules that hold for a session now. `objection`: none does."""
+    """A role, and those of its rules that hold for a session now. `objection`: why none does."""
 
     role: Role
     rules: tuple[Rule, ...]
@@ -46,10 +50,6 @@ class Standings(NamedTuple):
     """All that an identity is allowed on a target, from where it is, at a time."""
 
     each: tuple[Standing, ...]
-
-    @property
-    def is_read_only(self) -> bool:
-        return all(standing.role.is_read_only for standing in self.each)
 
     def judge(self, facts: Facts, length: int) -> Ruling:
         """What comes of a statement with these facts and so many characters.
@@ -63,12 +63,16 @@ class Standings(NamedTuple):
         standings = [each for each, objection in zip(self.each, objections, strict=True) if objection is None]
         if not standings:
             return Ruling(Refused(next(filter(None, objections))))
+        done = deeds(facts)
+        if len(done) > MOST_DEEDS or sum(len(_columns(deed)) for deed in done) > MOST_COLUMNS:
+            return Ruling(Refused(Finding("policy.size", Why.TOO_MUCH)))
         grounds: list[tuple[Deed, Finding]] = []
         limits: list[tuple[int, str]] = []
-        for deed in deeds(facts):
+        for deed in done:
             refused: dict[str | None, Finding] = {}
+            concerning = [(each.role, each.role.concerning(each.rules, deed)) for each in standings]
             for column in _columns(deed):
-                found = _best([each.role.finding(each.rules, deed, column, facts.is_resolved) for each in standings])
+                found = _best([role.finding(rules, deed, column, facts.is_resolved) for role, rules in concerning])
                 grounds.append((deed, found))
                 if found.why is not None:
                     refused[column] = found
@@ -79,7 +83,7 @@ class Standings(NamedTuple):
                 columns = tuple(refused) if deed.verb in COLUMN_VERBS else ()
                 return Ruling(Refused(finding, deed, columns), None, tuple(grounds))
         first = standings[0].role
-        if not grounds and first.rows is not None:
+        if not grounds and first.rows is not None and "select" in facts.verbs:
             limits.append((first.rows, f"{first.key}.rows"))
         return Ruling(None, _limit(*min(limits)) if limits else None, tuple(grounds))
 

@@ -31,8 +31,10 @@ from gatepost_policy.roles import Role
 from gatepost_policy.seen import FILE, Seen
 from gatepost_policy.when import peer_address
 
-KNOWN: Final = 1024
+KNOWN: Final = 256
 """How many facts to remember in a session."""
+KNOWN_SIZE: Final = 256
+"""Names in the largest facts to remember."""
 MINUTE: Final = 60.0
 """Seconds after which hours are looked at again; they begin and end on a minute."""
 
@@ -75,6 +77,9 @@ class Watch:
         self.longest = min((length for length in lengths if length is not None), default=1 << 62)
 
     def keep(self, known: Known) -> None:
+        facts = known.facts
+        if len(facts.columns) + len(facts.objects) + len(facts.functions) + len(facts.verbs) > KNOWN_SIZE:
+            return
         if len(self.known) >= KNOWN:
             self.known.clear()
         self.known[id(known.facts)] = known
@@ -110,7 +115,8 @@ class Policy:
     def on_connect(self, session: Session, target: Target) -> Restriction | None:
         watch = self._watches[session.id] = Watch()
         self._turn(watch, session, time.time())
-        return Restriction(read_only=True) if watch.standings.is_read_only else None
+        is_read_only = all(each.role.is_read_only(session.target) for each in watch.standings.each)
+        return Restriction(read_only=True) if is_read_only else None
 
     @hookimpl
     def on_session_end(self, session: Session, reason: Reason) -> None:

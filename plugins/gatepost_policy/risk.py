@@ -25,7 +25,7 @@ _EFFECTS: Final = {
     Effect.DEFINE: (DEFINES, "it changes definitions"),
     Effect.WRITE: (WRITES, "it writes"),
 }
-_CHANGES: Final = frozenset({Verb.UPDATE, Verb.DELETE, Verb.TRUNCATE})
+_CHANGES: Final = frozenset({Verb.UPDATE, Verb.DELETE, Verb.MERGE, Verb.TRUNCATE})
 
 
 class Scale:

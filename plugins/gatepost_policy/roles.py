@@ -15,7 +15,7 @@ of another role's: an identity with several roles may do a thing if one of them 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import NamedTuple, TypeAlias
 
@@ -52,6 +52,7 @@ class Why(Enum):
     TOO_DEEP = auto()
     HOURS = auto()
     NETWORK = auto()
+    TOO_MUCH = auto()
     NO_ROLE = auto()
 
 
@@ -161,9 +162,9 @@ class Role:
         has_columns = any(pattern.columns for rule in self.rules for pattern in rule.patterns)
         self._needs_catalogue = bool(config.deny) or has_columns if required is None else required
 
-    @property
-    def is_read_only(self) -> bool:
-        return all(rule.verbs <= READ_ONLY_VERBS for rule in self.rules if rule.is_allow)
+    def is_read_only(self, target: str) -> bool:
+        """Whether nothing that it may do on a target, whenever and from wherever, needs a session that can write."""
+        return all(rule.verbs <= READ_ONLY_VERBS for rule in self.rules if rule.is_allow and rule.may_hold(target))
 
     def objection(self, facts: Facts, length: int) -> Finding | None:
         """Why the role allows nothing of a statement, if it does not."""
@@ -172,6 +173,11 @@ class Role:
         if self.max_depth is not None and facts.depth > self.max_depth:
             return Finding(f"{self.key}.max_depth", Why.TOO_DEEP, detail=f"{self.max_depth} levels")
         return None
+
+    def concerning(self, rules: Iterable[Rule], deed: Deed) -> list[Rule]:
+        """Those of some rules that say anything of a deed, on whatever column."""
+        places = self.places(deed)
+        return [rule for rule in rules if any(True for place in places for _ in rule.matching(deed.verb, place))]
 
     def finding(self, rules: Sequence[Rule], deed: Deed, column: str | None, is_resolved: bool) -> Finding:
         """What the rules that hold say of a deed on a column: see the module.
@@ -199,7 +205,7 @@ class Role:
         if is_unresolved and (rule is None or rule.is_allow or column is None):
             return Finding(f"{self.key}.require_catalogue", Why.UNRESOLVED)
         if rule is None:
-            harmless = is_harmless(deed.verb, str(place))
+            harmless = is_harmless(deed.verb, place, column)
             return Finding("policy.builtin") if harmless else Finding(f"{self.key}: no rule", Why.NOT_ALLOWED)
         if not rule.is_allow:
             return Finding(rule.name, Why.DENIED)

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from gatepost import Effect, Facts, Use
-from gatepost_policy.patterns import Glob
+from gatepost_policy.patterns import Glob, Pattern, Place
 
 Deed: TypeAlias = Use
 
@@ -91,7 +91,7 @@ _STATEMENTS: Final[Mapping[str, Verb | None]] = {
 }
 
 # A stronger effect than the deeds explain -> the verb that explains it.
-_EFFECTS: Final[Mapping[Effect, tuple[frozenset[Verb], Verb]]] = {
+_EFFECTS: Final[Mapping[Effect, tuple[frozenset[str], Verb]]] = {
     Effect.WRITE: (_WRITES, Verb.UPDATE),
     Effect.DEFINE: (frozenset({Verb.DEFINE}), Verb.DEFINE),
     Effect.ADMINISTER: (frozenset({Verb.ADMINISTER}), Verb.ADMINISTER),
@@ -106,15 +106,17 @@ def deeds(facts: Facts) -> tuple[Deed, ...]:
     SELECT … FOR UPDATE is an update of what it reads, and what cannot be understood is "unknown".
     """
     found = dict.fromkeys((*_objects(facts), *_calls(facts), *_settings(facts)))
-    for statement in facts.verbs:
-        verb = _STATEMENTS.get(statement, Verb.UNKNOWN)
-        if verb is not None and all(deed.verb != verb for deed in found):
+    done = {deed.verb for deed in found}
+    for verb in filter(None, (_STATEMENTS.get(each, Verb.UNKNOWN) for each in dict.fromkeys(facts.verbs))):
+        if verb not in done:
             found[Use(verb=verb, name="")] = None
+            done.add(verb)
     effect = facts.apart if facts.calls and facts.apart is not None else facts.effect
-    explaining, verb = _EFFECTS.get(effect, (None, None))
-    if verb is not None and explaining is not None and explaining.isdisjoint(deed.verb for deed in found):
-        names = {deed.name for deed in found if deed.verb is Verb.SELECT} if verb is not Verb.UNKNOWN else ()
-        found |= {Use(verb=verb, name=name, columns=()): None for name in names or ("",)}
+    if effect in _EFFECTS:
+        explaining, verb = _EFFECTS[effect]
+        if explaining.isdisjoint(done):
+            names = {deed.name for deed in found if deed.verb is Verb.SELECT} if verb is not Verb.UNKNOWN else ()
+            found |= {Use(verb=verb, name=name, columns=()): None for name in names or ("",)}
     return tuple(found)
 
 
@@ -131,11 +133,22 @@ def _columns(use: Use, verb: Verb, facts: Facts) -> tuple[str, ...] | None:
     """The columns that a deed touches, () where columns do not matter, None where they are not known."""
     if verb not in COLUMN_VERBS:
         return ()
-    if use.columns is None and use.verb == "select" and not facts.is_resolved:
-        names = {each.name for each in facts.objects}
-        # Of the only table of a statement no other columns can be read than those that occur.
-        return tuple(sorted(facts.columns)) if len(names) == 1 and "*" not in facts.columns else None
+    if use.columns is None and not facts.is_resolved and _is_plain_read(facts):
+        return tuple(sorted(facts.columns))
     return use.columns
+
+
+def _is_plain_read(facts: Facts) -> bool:
+    """Whether the text proves by itself that of its only table no other columns are read than those that it names."""
+    return (
+        facts.effect is Effect.READ
+        and facts.statements == 1
+        and len({use.name for use in facts.objects}) == 1
+        and "*" not in facts.columns
+        and facts.predicates is not None
+        and bool(facts.outputs)
+        and all(output.origins is not None for output in facts.outputs)
+    )
 
 
 def _calls(facts: Facts) -> Iterator[Deed]:
@@ -144,7 +157,7 @@ def _calls(facts: Facts) -> Iterator[Deed]:
         if _plain(name) != "set_config":
             yield Use(verb=Verb.CALL, name=_plain(name))
     for name in facts.functions:
-        if name not in facts.calls and is_guarded_function(_plain(name)):
+        if name not in facts.calls and _tells(_plain(name)):
             yield Use(verb=Verb.CALL, name=_plain(name))
 
 
@@ -162,18 +175,19 @@ def _plain(function: str) -> str:
 
 _lists = tomllib.loads(resources.files(__package__).joinpath("builtin.toml").read_text("utf-8"))
 _HARMLESS: Final = {
-    Verb.SET: frozenset(_lists["harmless"]["settings"]),
-    Verb.CALL: frozenset(_lists["harmless"]["functions"]),
-    Verb.SELECT: frozenset(_lists["harmless"]["relations"]),
+    verb: tuple(Pattern.parse(text) for text in _lists["harmless"][kind])
+    for verb, kind in ((Verb.SET, "settings"), (Verb.CALL, "functions"), (Verb.SELECT, "relations"))
 }
 _GUARDED_SETTINGS: Final = frozenset(_lists["guarded"]["settings"])
 _GUARDED_FUNCTIONS: Final = tuple(map(Glob, _lists["guarded"]["functions"]))
+_TELLING_FUNCTIONS: Final = tuple(map(Glob, _lists["guarded"]["telling"]))
 _GUARDED_SCHEMAS: Final = tuple(map(Glob, _lists["guarded"]["schemas"]))
 
 
-def is_harmless(verb: str, name: str) -> bool:
+def is_harmless(verb: str, place: Place, column: str | None) -> bool:
     """Whether a deed needs no rule: drivers and sessions do it by themselves (`builtin.toml`)."""
-    return name in _HARMLESS.get(Verb(verb), ())
+    patterns = _HARMLESS.get(Verb(verb), ())
+    return any(each.matches(place) and each.specificity(column, column == "") is not None for each in patterns)
 
 
 def is_guarded_setting(name: str) -> bool:
@@ -181,8 +195,12 @@ def is_guarded_setting(name: str) -> bool:
 
 
 def is_guarded_function(name: str) -> bool:
-    return any(glob.matches(name) for glob in _GUARDED_FUNCTIONS)
+    return any(glob.matches(name) for glob in _GUARDED_FUNCTIONS) or _tells(name)
 
 
 def is_guarded_schema(name: str) -> bool:
     return any(glob.matches(name) for glob in _GUARDED_SCHEMAS)
+
+
+def _tells(function: str) -> bool:
+    return any(glob.matches(function) for glob in _TELLING_FUNCTIONS)

@@ -88,6 +88,11 @@ class Secrets:
                 close = difflib.get_close_matches(name, known, 1)
                 advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
                 raise fault_at(f"there is no such target; {advice}", (*_KEY, name), gateway.config_file)
+        for target in gateway.targets:
+            inspector = self._targets[target.name].inspector if target.name in self._targets else None
+            if inspector is not None and not (inspector.database or target.database):
+                message = "expected the `database` to read, here or of the target"
+                raise fault_at(message, (*_KEY, target.name, "inspector"), gateway.config_file)
         if gateway.worker < 0:
             return  # the command line needs no passwords
         for key, login in self._logins():

@@ -13,7 +13,7 @@ from gatepost.adapter import Action, Environment, Redefined, SendClient, SendUps
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost_postgres import denial, messages
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, Partial, header
-from gatepost_postgres.ledger import Ledger
+from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_postgres.limits import stop_at
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Run, State
 from gatepost_postgres.results import UNWATCHED, Cache, Plan, Plans
@@ -158,7 +158,7 @@ class Answers:
         """
         owed, ledger = self._owed, self._ledger
         count = len(owed)
-        if (count != 1 and count != 4) or ledger.mode or ledger.marks:
+        if (count != 1 and count != 4) or (ledger.mode and ledger.mode != Mode.HELD) or ledger.marks:
             return False
         head, portal, at, end = owed[0], None, 0, len(data)
         run = head.run
@@ -193,6 +193,8 @@ class Answers:
                 at += 1 + length
                 rows += 1
             row_bytes = at - stop
+            if run.statement.limit is not None and rows > run.left(run.statement.limit):
+                return False
             if plan.is_watched and plan.maybe is not None and rows and plan.maybe(data[stop:at]):
                 return False
         elif count == 4:
@@ -242,7 +244,7 @@ class Answers:
             plan, run = self._open_rows(head)
         kind, end, start, count, most = data[position], len(data), position, 0, -1
         if run.statement.limit is not None:
-            most = run.statement.limit.rows - run.rows - (run.fetched or 0)
+            most = run.left(run.statement.limit)
             if most <= 0:
                 self._replies.append(stop_at(run.statement.limit, head, run, ledger=self._ledger))
                 return (stop, _SWALLOWED) if stop <= end else (position, None)

@@ -141,7 +141,9 @@ class Judging:
         if portal is None or portal.run.is_over or ledger.mode or len(ledger.owed) >= self._limits.pipeline:
             return False
         if portal.run.statement.limit is not None:
-            return False
+            if ledger.acting == ledger.batch:
+                return False
+            ledger.mode = Mode.HELD
         portal.is_described = True
         ledger.owed.extend((UNNAMED_COLUMNS_OWED, Owed(State.EXECUTE, b"", None, True), SYNC_OWED))
         self._run = portal.run
@@ -338,7 +340,8 @@ class Judging:
 
     def _allow_parse(self, request: requests.Parse, run: Run) -> bytes | None:
         statement = run.statement
-        prepared = Prepared(statement.text, statement.facts, statement.original, request.types, self._context)
+        context = self._understanding.lasting(statement.facts, self._context)
+        prepared = Prepared(statement.text, statement.facts, statement.original, request.types, context)
         owed = Owed(State.PARSE, request.name, run=run, prepared=prepared)
         self._ledger.prepared.begin(request.name, owed, prepared, self._ledger.batch)
         self._ledger.owed.append(owed)

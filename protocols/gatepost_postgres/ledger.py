@@ -126,7 +126,8 @@ class Ledger:
                 self._forget_prepared(run.forgets)
         elif run.prepares is not None:
             self.forgetting -= 1
-            if has_done:
+            # A portal that was never executed has prepared nothing.
+            if run.tag and not run.error:
                 name, prepared = run.prepares
                 self.prepared.settled[name] = prepared
         if run.unsettles & CATALOGUE and has_done:

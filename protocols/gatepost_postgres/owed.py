@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gatepost.values import Deny, Facts, Outcome, Statement
+from gatepost.values import Deny, Facts, Limit, Outcome, Statement
 from gatepost_postgres.results import Plan
 from gatepost_sql import Context
 
@@ -43,6 +43,10 @@ class Run(Struct, gc=False):
     prepares: tuple[bytes, Prepared] | None = None
     unsettles: int = 0
     fetched: int | None = None
+
+    def left(self, limit: Limit) -> int:
+        """How many rows it may still show."""
+        return limit.rows - self.rows - (self.fetched or 0)
 
     def outcome(self, *, complete: bool = True) -> Outcome:
         if complete and not self.error and not self.masked and not self.received:

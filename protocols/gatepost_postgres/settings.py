@@ -24,7 +24,7 @@ _READABLE: Final[Mapping[str, frozenset[str]]] = {
 _READING: Final[Mapping[str, frozenset[str]]] = {_READ_ONLY: _ON, "transaction_read_only": _ON}
 
 # These set all settings to what they were after the login.
-_RESETS: Final = frozenset({"reset", "discard"})
+RESETS: Final = frozenset({"reset", "discard"})
 
 
 class Demands:
@@ -89,7 +89,7 @@ def _refusal_to_write(facts: Facts) -> Deny | None:
     """The denial of what would leave read-only transactions, or of what could: its text does not tell."""
     if any(_differs(_READING, name, value) for name, value in facts.settings):
         reason = "this session is read-only, and no transaction may write"
-    elif any(name == "*" for name, _ in facts.settings) and not _RESETS.issuperset(facts.verbs):
+    elif any(name == "*" for name, _ in facts.settings) and not RESETS.issuperset(facts.verbs):
         reason = "this session is read-only, and which setting the statement changes cannot be told"
     elif facts.effect is Effect.UNKNOWN:
         reason = "this session is read-only, and what the statement does cannot be told"

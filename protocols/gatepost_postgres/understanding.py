@@ -15,7 +15,7 @@ from gatepost.values import Effect, Facts
 from gatepost_postgres.ledger import Ledger
 from gatepost_postgres.login import LoggedIn
 from gatepost_postgres.owed import CATALOGUE, PATH, SETTINGS, Prepared, Run
-from gatepost_postgres.settings import may_change
+from gatepost_postgres.settings import RESETS, may_change
 from gatepost_sql import Context, facts, preparation
 from gatepost_sql.catalogue import Catalogue
 
@@ -41,6 +41,7 @@ class Understanding:
     def __init__(self, environment: Environment, ledger: Ledger, login: LoggedIn) -> None:
         self._catalogue = environment.catalogue
         self._ledger = ledger
+        self._most_prepared = environment.limits.prepared
         self._database = login.database
         self._user: str | None = login.user
         self._reported = login.search_path
@@ -78,10 +79,14 @@ class Understanding:
         """The facts of a prepared statement as its names are now."""
         context = self.context()
         if prepared.context is not context:
-            prepared.context = context
             found = preparation(prepared.preparation, context) if prepared.preparation else None
-            prepared.facts = found[1] if found is not None else self.facts(prepared.text)
+            prepared.facts = found[1] if found is not None else self.facts(prepared.text, context)
+            prepared.context = self.lasting(prepared.facts, context)
         return prepared.facts
+
+    def lasting(self, known: Facts, context: Context | None) -> Context | None:
+        """What facts hold in for more than one statement: None if other statements decide what they are."""
+        return None if EXECUTE in known.verbs else context
 
     def redefined(self) -> None:
         """The catalogue that all know is stale, and they are told so now."""
@@ -99,35 +104,36 @@ class Understanding:
         effect, verbs, names = known.effect, known.verbs, {name for name, _ in known.settings}
         if may_change(known):
             run.unsettles |= SETTINGS
+        runs_anything = effect is Effect.UNKNOWN and not _ANYTHING.isdisjoint(verbs)
+        sets_anything = runs_anything or ("*" in names and not RESETS.issuperset(verbs))
         if effect is Effect.UNKNOWN or not (names.isdisjoint(_WHERE) and REVERTING.isdisjoint(verbs)):
             run.unsettles |= PATH
+        if sets_anything or _SEARCH_PATH in names:
             self._has_set_path = True
         if effect in _DEFINING or "commit_prepared" in verbs:
             run.unsettles |= CATALOGUE
-        if effect is Effect.UNKNOWN or not names.isdisjoint(_WHO):
-            self._forget_user()
-        if self._may_be_temporary(known, text):
+        if sets_anything or not names.isdisjoint(_WHO):
+            self._user = None
+            self._renew()
+        if runs_anything or self._may_be_temporary(known, text):
             self._has_temporary = True
             self._renew()
-        if "prepare" in verbs and (found := preparation(text, self.context())) is not None:
+        if "do" in verbs and run.forgets is None:
+            # Its code may prepare other statements under the names that are known.
+            run.forgets = b""
+        has_room = len(self._ledger.prepared) < self._most_prepared
+        if "prepare" in verbs and has_room and (found := preparation(text, self.context())) is not None:
             name = found[0]
             quoted = name.replace('"', '""')
             prepared = Prepared(f'EXECUTE "{quoted}"', found[1], None, (), self.context(), text)
             run.prepares = (name.encode(), prepared)
 
     def _may_be_temporary(self, known: Facts, text: str) -> bool:
-        if known.effect not in _DEFINING or self._has_temporary:
+        if known.effect not in (Effect.DEFINE, Effect.ADMINISTER):
             return False
-        if known.effect is Effect.UNKNOWN:
-            return not _ANYTHING.isdisjoint(known.verbs)
         path = self._path()
         is_plain = not self._has_set_path if path is None else not any(name.startswith("pg_temp") for name in path)
         return not is_plain or _TEMPORARY.search(text) is not None
-
-    def _forget_user(self) -> None:
-        if self._user is not None:
-            self._user = None
-            self._renew()
 
     def _with_prepared(self) -> Context:
         ledger = self._ledger

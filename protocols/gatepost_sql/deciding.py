@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from gatepost_sql.tree import Node, strings
+from gatepost_sql.tree import Node, occurs, strings
 
 # Members of a SELECT whose expressions decide about its rows.
 CLAUSES: Final = frozenset(
@@ -105,22 +105,7 @@ def bounds_rows(condition: Node | None) -> bool:
         left, right = (compared.get(side, {}).get("ColumnRef") for side in ("lexpr", "rexpr"))
         if left or right:
             return not (left and right and left["fields"] == right["fields"])
-    return _depends(condition)
-
-
-def _depends(expression: Node) -> bool:
-    """Whether a column, a query or a cursor occurs in an expression."""
-    pending = [expression]
-    while pending:
-        node = pending.pop()
-        if not node.keys().isdisjoint(_VARIABLE):
-            return True
-        for value in node.values():
-            if value.__class__ is dict:
-                pending.append(value)
-            elif value.__class__ is list:
-                pending += value
-    return False
+    return occurs(_VARIABLE, condition)
 
 
 _VARIABLE: Final = frozenset({"ColumnRef", "SubLink", "CurrentOfExpr"})

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from gatepost.values import Effect, Origin
+from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.functions import ROW_FUNCTIONS
 from gatepost_sql.names import Names
 from gatepost_sql.ranges import NOTHING, SYSTEM_COLUMNS, Level, Origins, Read, Rows, Source, union
 from gatepost_sql.tree import Node, strings
+
+# What following one text may cost, in columns and rows that are looked at. Parts can be repeated within others, and be
+# looked at again for each time.
+MAX_STEPS: Final = 1_000_000
 
 # What a part derives from, and which of its own parts are to be looked at yet.
 Part: TypeAlias = tuple[Origins, Iterable[Node]]
@@ -28,6 +33,13 @@ class Expressions:
         self._reads: dict[tuple[str, str, str], Read] = {}
         self._decided: dict[Origin, None] = {}
         self._is_decided = True
+        self._steps = 0
+
+    def spend(self, steps: int) -> None:
+        """Raises NotUnderstood where it gets too much."""
+        self._steps += steps
+        if self._steps > MAX_STEPS:
+            raise NotUnderstood("the statement takes too long to follow")
 
     def read(self, verb: str, name: str, via: str = "", *, is_bounded: bool = True, is_needed: bool = True) -> Read:
         """The use of this table, a new one if there is none."""
@@ -108,7 +120,7 @@ class Expressions:
             if found is not None:
                 return found
             source = level.source(name)
-            return (None if source is None else source.touch_all()), False
+            return self._whole(source), False
         source = level.source(qualifier[-1])
         if source is None or (len(qualifier) > 1 and not _is_schema_of(qualifier[-2], source)):
             return None, False
@@ -119,6 +131,7 @@ class Expressions:
         opened: list[Origins] = []
         at: Level | None = level
         while at is not None:
+            self.spend(len(at.visible))
             found = at.columns(name)
             if found:
                 for source, column in found:
@@ -131,7 +144,7 @@ class Expressions:
         if opened:
             # It may as well be the name of rows whose columns are not all known.
             whole = level.source(name)
-            return union(opened if whole is None else [*opened, whole.touch_all()]), False
+            return union(opened if whole is None else [*opened, self._whole(whole)]), False
         return (NOTHING, False) if name in SYSTEM_COLUMNS else None
 
     def _of_source(self, name: str, source: Source) -> tuple[Origins, bool]:
@@ -140,7 +153,7 @@ class Expressions:
             source.touch(column)
             return column.origins, column.is_direct
         if source.rows.is_open:
-            return source.touch_all(), False
+            return self._whole(source), False
         if name in SYSTEM_COLUMNS:
             return NOTHING, False
         if name not in ROW_FUNCTIONS:
@@ -148,13 +161,19 @@ class Expressions:
             meaning = self._names.call([name], 1)
             if meaning.effect is not Effect.READ:
                 self._doubt(meaning.effect, meaning.reason)
-        return source.touch_all(), False
+        return self._whole(source), False
+
+    def _whole(self, source: Source | None) -> Origins:
+        """What a whole row derives from."""
+        if source is None:
+            return None
+        self.spend(1 if source.is_touched else len(source.rows.columns))
+        return source.touch_all()
 
     def _star(self, names: list[str], level: Level) -> Origins:
         if names:
-            source = level.source(names[-1])
-            return None if source is None else source.touch_all()
-        return union([source.touch_all() for source in level.visible])
+            return self._whole(level.source(names[-1]))
+        return union([self._whole(source) for source in level.visible])
 
     def _field(self, node: Node, level: Level) -> tuple[Origins, bool] | None:
         """`(row).column`, where row is a name of rows; None for any other selection."""

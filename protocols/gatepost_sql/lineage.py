@@ -7,6 +7,7 @@ what it brings is not known, and counts as such wherever it goes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import ClassVar, Final
 
 from gatepost.values import Effect, Origin, Output, Use
@@ -16,7 +17,7 @@ from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.expressions import Expressions
 from gatepost_sql.names import Column, Names
 from gatepost_sql.outputs import UNNAMED, name_of
-from gatepost_sql.ranges import NOTHING, Item, Join, Level, Origins, Read, Rows, Source, expanded, sources, union
+from gatepost_sql.ranges import NOTHING, Item, Join, Level, Origins, Read, Rows, Source, expanded, named, sources, union
 from gatepost_sql.tree import Node, range_name, relation_name, strings, target_names
 
 # What is done with all the rows of a table.
@@ -24,6 +25,12 @@ _WHOLE: Final = frozenset({"copy_to", "truncate"})
 
 # How often the columns of a recursive query are followed again until nothing new comes.
 _ROUNDS: Final = 16
+
+# PostgreSQL's own bound for the columns of a query.
+MAX_COLUMNS: Final = 1664
+
+# What following a query costs at least, in steps.
+_QUERY: Final = 100
 
 _EXPRESSIONS: Final = ("whereClause", "havingClause", "limitCount", "limitOffset")
 
@@ -68,6 +75,7 @@ class Lineage(Expressions):
         return () if source.rows.is_open else tuple(map(_output, chosen))
 
     def rows(self, kind: str, query: Node, parent: Level | None, ctes: Mapping[str, Rows]) -> Rows:
+        self.spend(_QUERY)
         ctes = self._with(query, parent, ctes)
         if kind != "SelectStmt":
             return self._changes[kind](self, query, Level(parent, ctes))
@@ -164,9 +172,9 @@ class Lineage(Expressions):
             return
         column = key.get("ColumnRef", {})
         name = "".join(strings(column["fields"])) if len(column.get("fields", ())) == 1 else ""
-        named = [each.origins for each in rows.columns if each.name == name]
-        if named and (prefers_output or self._named(name, level) is None):
-            self.decided(union(named))
+        outputs = [each.origins for each in rows.columns if each.name == name]
+        if outputs and (prefers_output or self._named(name, level) is None):
+            self.decided(union(outputs))
         else:
             self.decide([key], level)
 
@@ -194,10 +202,12 @@ class Lineage(Expressions):
                 if isinstance(each, Source):
                     self._expand(each, columns, opened)
                 else:
-                    columns += [self._shown(*pair) for pair in expanded(each)]
+                    columns += [self._shown(*pair) for pair in islice(expanded(each), MAX_COLUMNS + 1)]
                     opened += [source.touch_all() for source in sources(each) if source.rows.is_open]
             if not star:
                 opened.append(self.value(value, level))
+            if len(columns) > MAX_COLUMNS:
+                raise NotUnderstood(f"a query in it has more than {MAX_COLUMNS} columns")
         return Rows(tuple(columns), bool(opened), union(opened))
 
     def _starred(self, value: Node, level: Level) -> list[Item] | None:
@@ -301,8 +311,9 @@ class Lineage(Expressions):
         """The column that USING makes of two."""
         pairs: list[tuple[Source | None, Column]] = []
         for side in (left, right):
-            found = [pair for pair in expanded(side) if pair[1].name == name]
+            found = named(side, name)
             opened = [source for source in sources(side) if source.rows.is_open]
+            self.spend(len(found) + len(opened))
             for source, column in found:
                 source.touch(column)
             origins = union([column.origins for _, column in found] + [source.touch_all() for source in opened])
@@ -310,7 +321,8 @@ class Lineage(Expressions):
             pairs.append(found[0] if len(found) == 1 and not opened else (None, Column(name, name, origins, False)))
         one, other = pairs
         kept, column = other if kind == "JOIN_RIGHT" else one
-        if kept is None or kind == "JOIN_FULL":
+        # Where types differ, one side is converted, and may be left out for that.
+        if kept is None or kind == "JOIN_FULL" or one[1].type != other[1].type:
             column = Column(name, name, union([one[1].origins, other[1].origins]), False)
             kept = Source("", Rows((column,)))
         return kept, column
@@ -371,47 +383,61 @@ class Lineage(Expressions):
         changed = self._table(node, verb, is_bounded=bounded)
         return changed, self._table(node, "select", is_bounded=bounded, is_needed=False)
 
-    def _assign(self, target: Source, targets: Iterable[Node], level: Level) -> None:
+    def _assign(self, target: Source, targets: Iterable[Node], level: Level) -> dict[str, Origins]:
+        """What columns are given, by name."""
+        given: dict[str, Origins] = {}
         for item in targets:
             assigned = item["ResTarget"]
-            if "name" in assigned:
-                self._of_source(assigned["name"], target)
+            name = assigned.get("name", "")
+            if name:
+                self._of_source(name, target)
             if "val" in assigned:
-                self.value(assigned["val"], level)
+                given[name] = union((given.get(name, NOTHING), self.value(assigned["val"], level)))
+        return given
 
     def _insert(self, query: Node, level: Level) -> Rows:
         changed, read = self._target(query, "InsertStmt", "insert", level)
-        for name in target_names(query.get("cols", ())) or changed.columns:
+        names = target_names(query.get("cols", ())) or list(changed.columns)
+        for name in names:
             self._of_source(name, changed)
-        given: Origins = NOTHING
+        origins: Origins = NOTHING
         if "selectStmt" in query:
             ((kind, select),) = query["selectStmt"].items()
-            given = self.rows(kind, select, level.parent, level.ctes).origins
+            origins = self.rows(kind, select, level.parent, level.ctes).origins
         level.show(read)
+        given: dict[str, Origins] = dict.fromkeys(names, origins)
         conflict = query.get("onConflictClause")
         if conflict is not None:
-            proposed = Rows(tuple(column._replace(origins=given, is_direct=False) for column in read.rows.columns))
-            level.named["excluded"] = Source("excluded", proposed._replace(is_open=read.rows.is_open, others=given))
+            proposed = Rows(tuple(column._replace(origins=origins, is_direct=False) for column in read.rows.columns))
+            level.named["excluded"] = Source("excluded", proposed._replace(is_open=read.rows.is_open, others=origins))
             if "targetList" in conflict:
-                self._assign(self._table(query["relation"], "update", is_bounded=True), conflict["targetList"], level)
-            inferred = conflict.get("infer", {})
-            for item in inferred.get("indexElems", ()):
-                if "name" in item["IndexElem"]:
-                    self.decided(self._of_source(item["IndexElem"]["name"], read)[0])
-            self.decide([inferred, *(conflict[key] for key in ("whereClause",) if key in conflict)], level)
-        return self._returning(query, read, level)
+                updated = self._table(query["relation"], "update", is_bounded=True)
+                for name, more in self._assign(updated, conflict["targetList"], level).items():
+                    given[name] = union((given.get(name, NOTHING), more))
+            self._conflict(conflict, read, level)
+        return self._returning(query, read, given, level)
+
+    def _conflict(self, conflict: Node, read: Source, level: Level) -> None:
+        """ON CONFLICT tells whether there is such a row."""
+        inferred = conflict.get("infer", {})
+        for item in inferred.get("indexElems", ()):
+            if "name" in item["IndexElem"]:
+                self.decided(self._of_source(item["IndexElem"]["name"], read)[0])
+        self.decide([inferred], level)
+        if "whereClause" in conflict:
+            self.decide([conflict["whereClause"]], level)
 
     def _update(self, query: Node, level: Level) -> Rows:
         changed, read = self._target(query, "UpdateStmt", "update", level)
         self._beside(query, "fromClause", read, level)
-        self._assign(changed, query["targetList"], level)
-        return self._returning(query, read, level)
+        given = self._assign(changed, query["targetList"], level)
+        return self._returning(query, read, given, level)
 
     def _delete(self, query: Node, level: Level) -> Rows:
         changed, read = self._target(query, "DeleteStmt", "delete", level)
         _whole(changed)
         self._beside(query, "usingClause", read, level)
-        return self._returning(query, read, level)
+        return self._returning(query, read, {}, level)
 
     def _beside(self, query: Node, others: str, read: Source, level: Level) -> None:
         level.show(read)
@@ -427,25 +453,35 @@ class Lineage(Expressions):
         level.show(read)
         level.items.append(read)
         self.decide([query["joinCondition"]], level)
+        given: dict[str, Origins] = {}
         for item in query["mergeWhenClauses"]:
             when = item["MergeWhenClause"]
             self.decide([when["condition"]] if "condition" in when else [], level)
-            self._assign(changed, when.get("targetList", ()), level)
-            for value in when.get("values", ()):
-                self.value(value, level)
+            assigned = self._assign(changed, when.get("targetList", ()), level)
+            inserted = union([self.value(value, level) for value in when.get("values", ())])
+            names = target_names(when.get("targetList", ())) or list(changed.columns)
+            for name in names if "values" in when else ():
+                assigned[name] = union((assigned.get(name, NOTHING), inserted))
+            for name, more in assigned.items():
+                given[name] = union((given.get(name, NOTHING), more))
             if when["commandType"] != "CMD_NOTHING" and "targetList" not in when:
                 _whole(changed)
-        return self._returning(query, read, level)
+        return self._returning(query, read, given, level)
 
-    def _returning(self, query: Node, read: Source, level: Level) -> Rows:
+    def _returning(self, query: Node, read: Source, given: Mapping[str, Origins], level: Level) -> Rows:
+        """What a change returns: rows as they were, or as they have become."""
         clause = query.get("returningClause")
         if clause is None:
             return _NO_ROWS
-        if not level.items:
-            level.items.append(read)
-        given = [option["ReturningOption"]["value"] for option in clause.get("options", ())]
-        for name in ("old", "new", *given):
-            level.named.setdefault(name, Source(name, read.rows, read.columns, read.relation, read.read, read.bases))
+        written = read.given(given)
+        level.items = [written if item is read else item for item in level.items] or [written]
+        level.visible = [written if source is read else source for source in level.visible]
+        level.named[read.name] = written
+        level.named.setdefault("old", read)
+        level.named.setdefault("new", written)
+        for option in clause.get("options", ()):
+            chosen = option["ReturningOption"]
+            level.named[chosen["value"]] = read if chosen["option"] == "RETURNING_OPTION_OLD" else written
         return self._targets(clause["exprs"], level)
 
     _changes: ClassVar[Mapping[str, Callable[[Lineage, Node, Level], Rows]]] = {

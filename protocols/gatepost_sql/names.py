@@ -31,12 +31,14 @@ class Column(NamedTuple):
     Attributes:
         attribute: its name in its own table, where it is a table's.
         origins, is_direct: as in `Output`.
+        type: a table's own column's, "" where it is not known.
     """
 
     name: str
     attribute: str
     origins: frozenset[Origin] | None
     is_direct: bool
+    type: str = ""
 
 
 class Names(Words):
@@ -169,15 +171,24 @@ class Names(Words):
         return [item for each in chosen for item in schemas.get(each, ())]
 
     def _derived(self, relation: Relation) -> list[Column]:
-        names = [attribute.name for attribute in relation.attributes]
+        attributes = relation.attributes
         facts = self.view(relation)
         if facts is None:
-            return [Column(name, name, frozenset((Origin(relation.qualified, name),)), True) for name in names]
-        if len(facts.outputs) != len(names):
-            return [Column(name, name, None, False) for name in names]
+            return [
+                Column(each.name, each.name, frozenset((Origin(relation.qualified, each.name),)), True, each.type)
+                for each in attributes
+            ]
+        if len(facts.outputs) != len(attributes):
+            return [Column(each.name, each.name, None, False) for each in attributes]
         return [
-            Column(name, name, None if output.origins is None else frozenset(output.origins), output.is_direct)
-            for name, output in zip(names, facts.outputs, strict=True)
+            Column(
+                each.name,
+                each.name,
+                None if output.origins is None else frozenset(output.origins),
+                output.is_direct,
+                each.type,
+            )
+            for each, output in zip(attributes, facts.outputs, strict=True)
         ]
 
     def _called(self, names: Sequence[str], count: int) -> Meaning:

@@ -7,7 +7,7 @@ from typing import Final
 
 from gatepost.values import Origin, Output
 from gatepost_sql.functions import ROW_FUNCTIONS
-from gatepost_sql.tree import Node, is_cte, range_name, strings
+from gatepost_sql.tree import Node, is_cte, occurs, range_name, strings
 
 # What PostgreSQL calls a column that is one of these and has no name (`FigureColname` in its parse_target.c).
 _NAMES: Final = {
@@ -66,8 +66,23 @@ def of(statement: Node) -> tuple[Output, ...]:
         if ranges is not None:
             options = node["returningClause"].get("options", ())
             ranges |= {"old", "new", *(option["ReturningOption"]["value"] for option in options)}
-        return _targets(node["returningClause"]["exprs"], ranges)
+        return _targets(node["returningClause"]["exprs"], None if _moves(node) else ranges)
     return ()
+
+
+def _moves(change: Node) -> bool:
+    """Whether a change gives columns what comes from others, so that what it returns may too."""
+    conflict = change.get("onConflictClause", {})
+    given = (
+        change.get("selectStmt"),
+        change.get("mergeWhenClauses"),
+        change.get("targetList"),
+        conflict.get("targetList"),
+    )
+    return any(occurs(_READING, part) for part in given if part)
+
+
+_READING: Final = frozenset({"ColumnRef", "RangeVar", "SubLink"})
 
 
 def _listed(names: list[str]) -> tuple[Output, ...]:

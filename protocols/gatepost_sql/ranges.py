@@ -85,7 +85,7 @@ class Source:
         bases: of a view, the uses of the tables behind it, by their names.
     """
 
-    __slots__ = ("bases", "columns", "name", "read", "relation", "rows")
+    __slots__ = ("_whole", "bases", "columns", "name", "read", "relation", "rows")
 
     def __init__(
         self,
@@ -102,6 +102,18 @@ class Source:
         self.relation = relation
         self.read = read
         self.bases = bases
+        self._whole: tuple[Origins] | None = None
+
+    def given(self, values: Mapping[str, Origins]) -> Source:
+        """The same rows after columns were given values that derive from others."""
+        columns = []
+        for column in self.rows.columns:
+            more = values.get(column.attribute, NOTHING)
+            if more is None or more:
+                column = column._replace(origins=union((column.origins, more)), is_direct=False)
+            columns.append(column)
+        rows = self.rows._replace(columns=tuple(columns))
+        return Source(self.name, rows, relation=self.relation, read=self.read, bases=self.bases)
 
     def touch(self, column: Column) -> None:
         if self.read is not None:
@@ -115,13 +127,20 @@ class Source:
                     if origin.relation in self.bases:
                         self.bases[origin.relation].add(origin.column)
 
+    @property
+    def is_touched(self) -> bool:
+        """Whether its whole row has been read already."""
+        return self._whole is not None
+
     def touch_all(self) -> Origins:
         """A whole row is read; returns what it derives from."""
-        for column in self.rows.columns:
-            self.touch(column)
-        if self.rows.is_open and self.read is not None:
-            self.read.add_all()
-        return self.rows.origins
+        if self._whole is None:
+            for column in self.rows.columns:
+                self.touch(column)
+            if self.rows.is_open and self.read is not None:
+                self.read.add_all()
+            self._whole = (self.rows.origins,)
+        return self._whole[0]
 
 
 class Join(NamedTuple):
@@ -147,12 +166,30 @@ def sources(item: Item) -> Iterator[Source]:
 
 def expanded(item: Item) -> Iterator[tuple[Source, Column]]:
     """The columns that a star means, in their order."""
-    if isinstance(item, Source):
-        yield from ((item, column) for column in item.rows.columns)
-        return
-    yield from item.merged.values()
-    for side in (item.left, item.right):
-        yield from (pair for pair in expanded(side) if pair[1].name not in item.merged)
+    pending: list[tuple[Item, frozenset[str]]] = [(item, frozenset())]
+    while pending:
+        each, hidden = pending.pop()
+        if isinstance(each, Join):
+            yield from (pair for name, pair in each.merged.items() if name not in hidden)
+            hidden = hidden.union(each.merged)
+            pending += ((each.right, hidden), (each.left, hidden))
+        else:
+            yield from ((each, column) for column in each.rows.columns if column.name not in hidden)
+
+
+def named(item: Item, name: str) -> list[tuple[Source, Column]]:
+    """Those of them that have a name."""
+    found: list[tuple[Source, Column]] = []
+    pending = [item]
+    while pending:
+        each = pending.pop()
+        if not isinstance(each, Join):
+            found += [(each, each.columns[name])] if name in each.columns else []
+        elif name in each.merged:
+            found.append(each.merged[name])
+        else:
+            pending += (each.right, each.left)
+    return found
 
 
 class Level:

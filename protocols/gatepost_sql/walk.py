@@ -385,7 +385,7 @@ class Walk:
         if self._names is not None and scope.verb in _TOUCHING:
             self._lineage(self._names, scope).table(scope.verb, node, [])
         elif scope.verb != "select" or not is_cte(node, scope.ctes):
-            is_temporary = scope.verb == "create" and node.get("relpersistence") == "t" and "schemaname" not in node
+            is_temporary = self._names is not None and scope.verb == "create" and node.get("relpersistence") == "t"
             name = f"pg_temp.{node['relname']}" if is_temporary else relation_name(node)
             self._use(scope.verb, name, is_bounded=scope.is_bounded)
 

@@ -43,6 +43,7 @@ from gatepost.adapter import (
     Ended,
     Environment,
     ProtocolSession,
+    Redefined,
     SendClient,
     SendUpstream,
     Serving,
@@ -90,6 +91,8 @@ class LineSession:
         *lines, self.buffers[Side.UPSTREAM] = self.buffers[Side.UPSTREAM].split(b"\n")
         actions: list[Action] = []
         for line in lines:
+            if self.running[0].text.startswith("define"):
+                actions.append(Redefined())
             actions += [SendClient(line + b"\n"), Ended(self.running.popleft(), Outcome(rows=1))]
         return actions
 

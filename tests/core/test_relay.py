@@ -185,6 +185,14 @@ async def test_a_statement_goes_through_and_is_told_of_in_order() -> None:
         ]
 
 
+async def test_all_learn_of_a_definition_before_its_answer_is_heard() -> None:
+    async with scene() as at:
+        at.client.say("write a")
+        assert [await at.client.hear(), at.gate.stale] == ["did write a", []]
+        at.client.say("define b")
+        assert [await at.client.hear(), at.gate.stale] == ["did define b", ["shop"]]
+
+
 async def test_what_is_sent_behind_a_held_statement_waits_and_keeps_its_order() -> None:
     held = Held()
     async with scene(held) as at:

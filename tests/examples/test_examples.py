@@ -124,4 +124,4 @@ def test_the_readme_tells_every_key_of_the_configuration_and_no_other() -> None:
     tables = [*TABLES.items(), ("", TargetConfig), ("", LimitsConfig)]
     known = {prefix + field.name for prefix, table in tables for field in msgspec.structs.fields(table)}
     whole_tables = {"limits", "targets", "plugins", "tls", "upstream_tls"}
-    assert told == known - whole_tables | {"plugins.secrets.targets.NAME.roles"}
+    assert told == known - whole_tables | {f"plugins.secrets.targets.NAME.{key}" for key in ("roles", "inspector")}

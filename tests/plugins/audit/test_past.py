@@ -77,8 +77,7 @@ def test_what_was_judged_comes_back_as_it_was(tmp_path: Path) -> None:
 
     assert [each.statement.text for each in found] == list(TEXTS)
     for past, statement in zip(found, statements, strict=True):
-        # Which columns an output derives from is not kept.
-        assert past.statement.facts == msgspec.structs.replace(statement.facts, outputs=())
+        assert past.statement.facts == statement.facts
         assert (past.statement.risk, past.statement.parameters) == (risk, parameters)
         assert past.session.identity is not None
         assert past.session.identity.roles == ("reader",)

@@ -51,8 +51,8 @@ def column(name: str, base: str = "", is_direct: bool = False) -> Column:
     )
 
 
-def treatments(text: str, *columns: Column) -> list[Treatment | None]:
-    result = make_result(*columns, statement=make_statement(text, facts=of(text)))
+def treatments(text: str, *columns: Column, context: Context = SHOP) -> list[Treatment | None]:
+    result = make_result(*columns, statement=make_statement(text, facts=of(text, context)))
     found = Tags(config().columns).treatments(result)
     return [found.get(position) for position in range(len(columns))]
 
@@ -93,6 +93,16 @@ def test_columns_of_unknown_make_up_count_as_derived_if_a_tagged_one_is_touched(
     described = [column("id", "public.cards.id"), column("pan", "public.cards.pan"), column("value")]
     assert treatments(text, *described) == [None, MASK, REMOVE]
     assert treatments("select *, scripted() from a, jsonb_each('{}') e", column("y"), column("z")) == [None, None]
+
+
+def test_what_a_change_returns_may_have_come_from_a_tagged_column() -> None:
+    moved = "update notes set n = c.pan from cards c returning n"
+    assert treatments(moved, column("n", "public.notes.n")) == [REDACT]
+    more = "update notes set n = c.pan from cards c, jsonb_each('{}') e returning *"
+    assert treatments(more, column("n", "public.notes.n"), column("key")) == [REMOVE, REMOVE]
+    assert treatments("update notes set n = '' returning n", column("n", "public.notes.n")) == [None]
+    assert treatments("fetch c", column("x", "public.cards.pan")) == [MASK]
+    assert treatments(moved, column("n", is_direct=True), context=WITHOUT) == [REDACT]
 
 
 def test_a_table_of_another_schema_is_another_table() -> None:

@@ -172,6 +172,8 @@ def test_a_limit_of_rows_goes_with_the_statement(clock: Clock) -> None:
         ("", True),
         ("{ do = ['read', 'set', 'notify'], on = '*' }", True),
         ("{ do = 'read', on = '*' }, { do = 'insert', on = 't' }", False),
+        ("{ do = 'read', on = '*' }, { do = 'insert', on = 't', targets = 'other' }", True),
+        ("{ do = 'read', on = '*' }, { do = 'insert', on = 't', hours = '00:00-01:00 UTC' }", False),
         ("{ do = 'call', on = 'f' }", False),
         ("{ do = 'unknown', on = '*' }", False),
     ],

@@ -115,6 +115,13 @@ def test_the_catalogue_is_read_with_a_login_of_its_own(tmp_path: Path) -> None:
     assert caught.value.key == "plugins.secrets.targets.shop.inspector.password"
 
 
+def test_an_inspector_must_know_its_database(tmp_path: Path) -> None:
+    plugin = secrets(tmp_path, '[plugins.secrets.targets.shop.inspector]\nuser = "looker"\n')
+    with pytest.raises(ConfigFault, match="expected the `database`") as caught:
+        plugin.on_start(gateway(-1))
+    assert caught.value.key == "plugins.secrets.targets.shop.inspector"
+
+
 def test_a_password_that_is_gone_ends_the_session_and_the_log_says_why(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -31,7 +31,7 @@ from tests.protocols.postgres.test_pipeline import MESSAGES
 from tests.wire import SYNC, bind, describe, execute, message, parse, query
 
 from gatepost.testing import Player, RecordingHooks
-from gatepost.values import ALLOW, Limit, Statement, Verdict
+from gatepost.values import ALLOW, Interest, Limit, Statement, Verdict
 from gatepost_postgres import denial
 
 TWO = Limit(rows=2, rule="reader.rows", hint="Add LIMIT 2.", plugin="policy")
@@ -228,3 +228,23 @@ def test_chunks_do_not_matter(size: int) -> None:
     for at in range(0, len(answer), size):
         player.upstream(answer[at : at + size])
     assert kinds(player.sent()[0]) == "TDDEZ"
+
+
+def test_what_was_seen_before_counts_as_well() -> None:
+    """An answer that comes whole, and like one before, is struck out at once: within the limit alone."""
+    player = serving(RecordingHooks(Interest.NOTHING), judge)
+    few, many = (description("a") + row(b"1") * count + tag(f"SELECT {count}") + READY for count in (2, 3))
+    for _ in range(3):
+        player.client(query("SELECT 2")).upstream(few)
+    assert kinds(player.sent()[0]) == "TDDCZ" * 3
+    player.client(query("SELECT 2")).upstream(many).upstream(error("42601", "syntax error") + READY)
+    assert kinds(player.sent()[0]) == "TDDEZ"
+    steps = BOUND + description("a"), tag("SELECT 2") + READY
+    player.client(parse("SELECT 2") + SYNC).upstream(PARSED + READY)
+    for _ in range(3):
+        player.client(RUN + SYNC)
+        player.upstream(steps[0] + row(b"1") * 2 + steps[1])
+    player.sent()
+    player.client(RUN + SYNC)
+    player.upstream(steps[0] + row(b"1") * 3 + steps[1]).upstream(error("42601", "syntax error") + READY)
+    assert kinds(player.sent()[0]) == "2TDDEZ"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests import wire
 from tests.protocols.postgres.exchange import (
@@ -17,7 +19,7 @@ from tests.protocols.postgres.exchange import (
 )
 from tests.wire import SYNC, bind, describe, execute, message, parse, query
 
-from gatepost.adapter import CLIENT, Redefined, TlsPolicy
+from gatepost.adapter import CLIENT, Limits, Redefined, TlsPolicy
 from gatepost.testing import Player, RecordingHooks, make_environment
 from gatepost.values import ALLOW, Effect, Facts, Interest, Origin
 from gatepost_postgres import ADAPTER
@@ -43,10 +45,12 @@ def catalogue(database: str = "shop", *more: Relation) -> Catalogue:
 class Scene:
     """A session, and the catalogue that all know."""
 
-    def __init__(self, path: str | None = '"$user", public', known: Catalogue | None = None) -> None:
+    def __init__(self, path: str | None = '"$user", public', known: Catalogue | None = None, **changes: Any) -> None:
         self.catalogue: Catalogue | None = known or catalogue()
         self.hooks = RecordingHooks(Interest.EVERYTHING, wants_notices=False)
-        environment = make_environment(self.hooks, client_tls=TlsPolicy.REQUIRED, catalogue=lambda: self.catalogue)
+        environment = make_environment(
+            self.hooks, client_tls=TlsPolicy.REQUIRED, catalogue=lambda: self.catalogue, **changes
+        )
         self.player = Player(ADAPTER.session(environment))
         settings = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
         if path is not None:
@@ -106,11 +110,18 @@ def test_without_a_search_path_a_name_must_be_the_only_one() -> None:
     assert scene.reads("SELECT id FROM cards") == "unknown"
 
 
-def test_a_path_through_the_users_own_schema() -> None:
+@pytest.mark.parametrize(
+    "who", ["SET ROLE other", "SET SESSION AUTHORIZATION other", "SELECT set_config(name, 'x', false) FROM pg_settings"]
+)
+def test_a_path_through_the_users_own_schema(who: str) -> None:
     service = table(4, "service", "cards", "id")
     scene = Scene(known=catalogue("shop", service))
     assert scene.reads() == "service.cards"
-    scene.run("SET ROLE other")
+    scene.run("SELECT place()")
+    scene.catalogue = catalogue("shop", service)
+    assert scene.reads() == "service.cards"
+    scene.run(who)
+    scene.catalogue = catalogue("shop", service)
     assert scene.reads() == "unknown"
 
 
@@ -252,10 +263,54 @@ def test_execute_of_what_a_message_has_prepared_and_the_reverse() -> None:
     assert scene.player.asked[-1].text == 'EXECUTE "P 1"'
 
 
+def test_an_execute_that_is_itself_prepared_is_judged_at_each_run() -> None:
+    scene = Scene()
+    scene.run("PREPARE p AS SELECT id FROM cards")
+    scene.player.client(parse("EXECUTE p", "s") + SYNC).upstream(PARSED + READY)
+    assert scene.facts.effect is Effect.READ
+    scene.run("DEALLOCATE p")
+    scene.run("PREPARE p AS DELETE FROM cards")
+    scene.player.client(bind("", "s") + SYNC)
+    assert scene.facts.effect is Effect.WRITE
+
+
 def test_a_preparation_that_failed_has_made_nothing() -> None:
     scene = Scene()
     scene.player.client(query("PREPARE p AS SELECT id FROM cards")).upstream(error("42P05", "it exists") + READY)
     assert scene.run("EXECUTE p").effect is Effect.UNKNOWN
+
+
+def test_a_portal_that_was_not_executed_has_prepared_nothing() -> None:
+    scene = Scene()
+    scene.player.client(parse("DELETE FROM cards", "p") + SYNC).upstream(PARSED + READY)
+    scene.player.client(parse("PREPARE p AS SELECT id FROM cards") + bind() + SYNC).upstream(PARSED + BOUND + READY)
+    assert scene.run("EXECUTE p").effect is Effect.WRITE
+
+
+def test_a_text_that_nobody_can_look_through_may_have_prepared_anything() -> None:
+    scene = Scene()
+    scene.run("PREPARE p AS SELECT id FROM cards")
+    scene.run("DO $$ BEGIN EXECUTE 'DEALLOCATE p'; EXECUTE 'PREPARE p AS DELETE FROM cards'; END $$")
+    assert scene.run("EXECUTE p").effect is Effect.UNKNOWN
+    scene.player.client(bind("", "p") + SYNC)
+    assert scene.facts.effect is Effect.UNKNOWN
+
+
+def test_no_more_is_prepared_than_may_be() -> None:
+    scene = Scene(limits=Limits(prepared=2))
+    for name in ("a", "b", "c"):
+        scene.run(f"PREPARE {name} AS SELECT id FROM cards")
+    assert [scene.run(f"EXECUTE {name}").effect for name in ("a", "b", "c")] == [
+        Effect.READ,
+        Effect.READ,
+        Effect.UNKNOWN,
+    ]
+
+
+def test_outside_of_a_session_too_names_are_looked_up() -> None:
+    assert ADAPTER.facts("SELECT id FROM orders", catalogue()).objects[0].name == "public.orders"
+    assert ADAPTER.facts("SELECT id FROM cards", catalogue()).effect is Effect.UNKNOWN
+    assert not ADAPTER.facts("SELECT id FROM orders").is_resolved
 
 
 def test_execute_waits_for_what_its_name_stands_for() -> None:

@@ -24,7 +24,9 @@ def relation(oid: int, name: str, columns: str, kind: str = "r", definition: str
         schema=schema or "public",
         name=name,
         kind=RelationKind(kind),
-        attributes=tuple(Attribute(number, column) for number, column in enumerate(columns.split(), 1)),
+        attributes=tuple(
+            Attribute(number, column, "pg_catalog.text") for number, column in enumerate(columns.split(), 1)
+        ),
         definition=definition,
     )
 

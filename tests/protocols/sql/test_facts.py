@@ -128,6 +128,8 @@ def names(origins: tuple[Origin, ...] | None) -> tuple[str, ...] | None:
         ("values (1, 2)", [("column1", ()), ("column2", ())]),
         ("insert into t values (1) returning a, b + c", [("a", ("a",)), ("?column?", ("b", "c"))]),
         ("update t set a = 1 from u returning u.b", [("b", ("b",))]),
+        ("update t set a = b returning a, c", [("a", None), ("c", None)]),
+        ("insert into t select pan from cards returning a", [("a", None)]),
         ("copy (select pan as x from cards) to stdout", [("x", ("pan",))]),
         ("copy cards (id, pan) to stdout", [("id", ("id",)), ("pan", ("pan",))]),
         ("select row_to_json(c) from cards c", [("row_to_json", None)]),

@@ -115,7 +115,14 @@ ROW = "cards.cvv cards.holder cards.id cards.meta cards.pan"
         ("select pan_of(id) from a", [None]),
         ("select scripted()", [None]),
         # changes
-        ("insert into a (x) select pan from cards returning x, id", ["=a.x", "=a.id"]),
+        ("insert into a (x) select pan from cards returning x, id", ["a.x cards.pan", "=a.id"]),
+        ("insert into a (x) values ($1) returning x, id", ["=a.x", "=a.id"]),
+        ("update a set x = pan from cards returning a.*, old.x", ["=a.id", "a.x cards.pan", "=a.x"]),
+        ("with u as (update a set x = pan from cards returning x) select x from u", ["a.x cards.pan"]),
+        (
+            "merge into a using cards c on c.id = a.id when matched then update set x = pan returning x",
+            ["a.x cards.pan"],
+        ),
         ("insert into a values (1) on conflict (id) do update set x = excluded.x returning *", ["=a.id", "=a.x"]),
         ("update cards set holder = '' returning old.pan, new.pan, cards.pan", ["=cards.pan"] * 3),
         ("update a set x = '' from cards returning pan", ["=cards.pan"]),
