@@ -43,7 +43,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Read it again and again. Ends at once if nobody has credentials."""
-        failures = 0
+        patience = _FIRST_PAUSE
         while True:
             self._stale.clear()
             try:
@@ -51,13 +51,13 @@ class Keeper:
                     catalogue = await self._read()
             except Exception as error:
                 self._catalogue = None
-                pause = min(_FIRST_PAUSE * 2**failures, self._refresh)
-                failures += 1
+                pause = min(patience, self._refresh)
+                patience = 2 * pause
                 log.warning("the catalogue of target %s could not be read: %s", self._name, _cause(error))
             else:
                 if catalogue is None:
                     return
-                failures, pause = 0, self._refresh
+                patience, pause = _FIRST_PAUSE, self._refresh
                 # What was defined meanwhile may or may not be in it.
                 if not self._stale.is_set():
                     self._catalogue = catalogue

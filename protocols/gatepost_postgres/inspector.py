@@ -6,6 +6,7 @@ right on any table. Source: PostgreSQL 18 documentation, 52 "System Catalogs".
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, TypeVar
@@ -36,6 +37,7 @@ MAX_CHARACTERS: Final = 256 * 1024 * 1024
 # A definition that is longer is not worth reading: what it defines is unknown then.
 _DEFINITION: Final = 256 * 1024
 _PREFETCH: Final = 2000
+_CLOSE_SECONDS: Final = 5.0
 _STATEMENT_TIMEOUT: Final = "60s"
 _SQL_BODIES: Final = 14
 
@@ -116,7 +118,8 @@ async def inspect(target: Target, credentials: UpstreamCredentials, tls: TlsTerm
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await _Reading(connection).catalogue(database)
         finally:
-            connection.terminate()
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                await connection.close(timeout=_CLOSE_SECONDS)
     except asyncpg.PostgresError as error:
         # Never shown as it is: it may name the login.
         text = f"the database refused gatepost's inspection (SQLSTATE {error.sqlstate})"

@@ -32,6 +32,9 @@ class Cache(Generic[K, V]):
         self._values: dict[K, V] = {}
         self.get = self._values.get
 
+    def clear(self) -> None:
+        self._values.clear()
+
     def put(self, key: K, value: V) -> V:
         if len(self._values) >= self._size:
             del self._values[next(iter(self._values))]
@@ -73,6 +76,8 @@ class Plans:
         self._wants_notices = hooks.wants_notices
         # By the identity of the facts: texts that differ in literals alone have the same.
         self._rows: Cache[tuple[int, bytes], Plan] = Cache()
+        # What columns are of is the catalogue's to say, so nothing of it outlasts that.
+        understanding.forgets.append(self._rows.clear)
         self._titles: Cache[bytes, tuple[bytes, bytes | None]] = Cache()
 
     def rows(self, statement: Statement, body: bytes) -> Plan:

@@ -7,7 +7,7 @@ nobody could look through has run.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from gatepost.adapter import Environment
@@ -36,9 +36,14 @@ _ELEMENT: Final = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|\Z)')
 
 
 class Understanding:
-    """Tells the facts of texts. Its own context is the same object for as long as it holds."""
+    """Tells the facts of texts. Its context is the same object for as long as it holds.
+
+    Attributes:
+        forgets: called when the catalogue is another one.
+    """
 
     def __init__(self, environment: Environment, ledger: Ledger, login: LoggedIn) -> None:
+        self.forgets: list[Callable[[], None]] = []
         self._catalogue = environment.catalogue
         self._ledger = ledger
         self._most_prepared = environment.limits.prepared
@@ -66,6 +71,8 @@ class Understanding:
         if catalogue is not self._known:
             self._known = catalogue if isinstance(catalogue, Catalogue) else None
             self._renew()
+            for forget in self.forgets:
+                forget()
         return self._uncertain if ledger.moving >= ledger.answered else self._certain
 
     def facts(self, text: str, context: Context | None = None) -> Facts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -137,6 +138,27 @@ def test_the_search_path_of_the_session_counts(inspected: Gate, talks: ExitStack
     one.run("PREPARE p AS SELECT secret FROM vault")
     assert one.told("EXECUTE p")["objects"] == ["hidden.vault"]
     one.run("DROP SCHEMA hidden CASCADE")
+
+
+def test_an_older_server_behind_tls_does_not_tell_the_search_path(
+    postgres_tls: Database, gate: MakeGate, talks: ExitStack
+) -> None:
+    with postgres_tls.connect() as connection:
+        with contextlib.suppress(psycopg.errors.DuplicateObject):
+            connection.execute(f"CREATE ROLE inspector LOGIN PASSWORD '{PASSWORD}'")
+        connection.execute("CREATE SCHEMA attic; CREATE TABLE attic.cards (pan text)")
+        made = gate(
+            postgres_tls,
+            plugins=INSPECTED,
+            target='database = "shop"\nupstream_tls.mode = "require"',
+            scripts=[TELLS],
+            environment={"INSPECTOR_PASSWORD": PASSWORD},
+        )
+        one = talk(made, talks)
+        assert one.resolved("SELECT amount FROM orders")["origins"] == [["public.orders.amount"]]
+        assert one.told("SELECT pan FROM cards")["effect"] == "unknown"
+        assert one.told("SELECT pan FROM public.cards")["origins"] == [["public.cards.pan"]]
+        connection.execute("DROP SCHEMA attic CASCADE")
 
 
 def test_an_inspector_that_may_not_log_in_leaves_it_unknown_and_the_log_says_why(

@@ -357,5 +357,15 @@ def test_a_results_columns_name_their_base() -> None:
     assert len(scene.hooks.results) == 2, "what to do with rows is found out anew with a new catalogue"
 
 
+def test_a_tables_columns_are_not_known_by_what_they_were_called() -> None:
+    """The catalogue is lost and found: what was found out of columns before that is not used any more."""
+    scene = Scene()
+    body = message("T", b"\0\1" + b"x\0" + field(1, 2)) + row(b"1") + tag("SELECT 1") + READY
+    for known, base in [(None, None), (catalogue(), Origin("public.cards", "pan")), (None, None)]:
+        scene.catalogue = known
+        scene.player.client(query("SELECT pan AS x FROM cards")).upstream(body)
+        assert [column.base for column in scene.hooks.results[-1].columns] == [base]
+
+
 def field(table: int, attribute: int) -> bytes:
     return table.to_bytes(4) + attribute.to_bytes(2) + (25).to_bytes(4) + b"\xff\xff" + b"\xff" * 4 + b"\0\0"
