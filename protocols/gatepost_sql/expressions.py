@@ -120,7 +120,7 @@ class Expressions:
             if found is not None:
                 return found
             source = level.source(name)
-            return self._whole(source), False
+            return self._anything(level) if source is None else self._whole(source), False
         source = level.source(qualifier[-1])
         if source is None or (len(qualifier) > 1 and not _is_schema_of(qualifier[-2], source)):
             return None, False
@@ -169,6 +169,15 @@ class Expressions:
             return None
         self.spend(1 if source.is_touched else len(source.rows.columns))
         return source.touch_all()
+
+    def _anything(self, level: Level) -> Origins:
+        """What a name derives from that nothing here has: the catalogue may be older than a column."""
+        at: Level | None = level
+        while at is not None:
+            for source in at.visible:
+                self._whole(source)
+            at = at.parent
+        return None
 
     def _star(self, names: list[str], level: Level) -> Origins:
         if names:

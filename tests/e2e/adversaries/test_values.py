@@ -130,13 +130,13 @@ def test_40_a_portal_that_is_read_row_by_row_shows_no_more(house: House, binary:
     ],
 )
 def test_30_a_column_that_was_renamed_behind_the_gate_s_back(house: House, role: str, text: str) -> None:
-    """What the gate knows of the database is older than the database: a new name is nobody's."""
+    """What the gate knows of the database is older than the database: a new name may be any column's."""
     with house.unchanged(), house.enter(role) as wire:
         house.direct.execute("ALTER TABLE cards RENAME pan TO nick; ALTER TABLE cards RENAME cvv TO code")
         try:
             for answers in in_every_way(wire, text):
                 house.assert_kept(answers)
-                if "reverse(c" not in text:
+                if role == "reader":
                     assert_denied(answers)
         finally:
             house.direct.execute("ALTER TABLE cards RENAME nick TO pan; ALTER TABLE cards RENAME code TO cvv")

@@ -213,3 +213,9 @@ def test_what_prepares_nothing_has_no_preparation(text: str) -> None:
 def test_without_a_catalogue_the_text_alone_is_judged() -> None:
     assert facts("select pan from cards", context=Context(search_path=("other",))) is facts("select pan from cards")
     assert not facts("select pan from cards").is_resolved
+
+
+@pytest.mark.parametrize("text", ["select nick from cards", "select 1 from cards where nick > '4'"])
+def test_a_column_that_the_catalogue_does_not_have_may_be_any(text: str) -> None:
+    (use,) = of(text).objects
+    assert use.columns == ("id", "holder", "pan", "cvv", "meta")
