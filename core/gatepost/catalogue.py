@@ -14,6 +14,8 @@ log = logging.getLogger("gatepost.catalogue")
 
 READ_SECONDS: Final = 60.0
 _FIRST_PAUSE: Final = 1.0
+# How often as long as a reading takes it rests after it, so that agents can't keep the database busy with readings.
+_REST: Final = 4
 
 
 class Keeper:
@@ -44,8 +46,10 @@ class Keeper:
     async def run(self) -> None:
         """Read it again and again. Ends at once if nobody has credentials."""
         patience = _FIRST_PAUSE
+        loop = asyncio.get_running_loop()
         while True:
             self._stale.clear()
+            began = loop.time()
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     catalogue = await self._read()
@@ -61,6 +65,7 @@ class Keeper:
                 # What was defined meanwhile may or may not be in it.
                 if not self._stale.is_set():
                     self._catalogue = catalogue
+                await asyncio.sleep(_REST * (loop.time() - began))
             try:
                 async with asyncio.timeout(pause):
                     await self._stale.wait()
