@@ -1,7 +1,8 @@
 """What texts mean in a session: by its catalogue, its search path, and what it has prepared or made.
 
 What is not certain is unknown: a statement under way may yet change it, the server does not report it, or a text that
-nobody could look through has run.
+nobody could look through has run. Functions and triggers, which are the database owner's code, are trusted not to
+leave another role, or temporary tables that hide others, to the session that calls them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
+
+from msgspec.structs import replace
 
 from gatepost.adapter import Environment
 from gatepost.values import Effect, Facts
@@ -66,13 +69,15 @@ class Understanding:
         """What the next statement's names stand for."""
         ledger = self._ledger
         catalogue = self._catalogue()
-        if catalogue is not None and (ledger.is_redefining or catalogue is self._stale):
-            catalogue = None
+        if catalogue is not None:
+            if ledger.is_redefining or catalogue is self._stale:
+                catalogue = None
+            else:
+                self._stale = None
         if catalogue is not self._known:
             self._known = catalogue if isinstance(catalogue, Catalogue) else None
             self._renew()
-            for forget in self.forgets:
-                forget()
+            self._forget()
         return self._uncertain if ledger.moving >= ledger.answered else self._certain
 
     def facts(self, text: str, context: Context | None = None) -> Facts:
@@ -119,10 +124,10 @@ class Understanding:
             self._has_set_path = True
         if effect in _DEFINING or "commit_prepared" in verbs:
             run.unsettles |= CATALOGUE
-        if sets_anything or not names.isdisjoint(_WHO):
+        if self._user is not None and (sets_anything or not names.isdisjoint(_WHO)):
             self._user = None
             self._renew()
-        if runs_anything or self._may_be_temporary(known, text):
+        if not self._has_temporary and (runs_anything or self._may_be_temporary(known, text)):
             self._has_temporary = True
             self._renew()
         if "do" in verbs and run.forgets is None:
@@ -135,6 +140,13 @@ class Understanding:
             prepared = Prepared(f'EXECUTE "{quoted}"', found[1], None, (), self.context(), text)
             run.prepares = (name.encode(), prepared)
 
+    def _forget(self) -> None:
+        """Let go of what came from a former catalogue: it is large, and wrong."""
+        for prepared in self._ledger.prepared.settled.values():
+            prepared.context = None
+        for forget in self.forgets:
+            forget()
+
     def _may_be_temporary(self, known: Facts, text: str) -> bool:
         if known.effect not in (Effect.DEFINE, Effect.ADMINISTER):
             return False
@@ -143,17 +155,10 @@ class Understanding:
         return not is_plain or _TEMPORARY.search(text) is not None
 
     def _with_prepared(self) -> Context:
-        ledger = self._ledger
         context = self.context()
-        if ledger.names_are_moving:
+        if self._ledger.names_are_moving:
             return context
-        return Context(
-            catalogue=context.catalogue,
-            search_path=context.search_path,
-            database=context.database,
-            prepared=self._prepared,
-            has_temporary=context.has_temporary,
-        )
+        return replace(context, prepared=self._prepared)
 
     def _path(self) -> tuple[str, ...] | None:
         """The schemas of the search path, None if they are not known."""
@@ -167,17 +172,12 @@ class Understanding:
         if catalogue is None or catalogue.database != self._database:
             self._certain = self._uncertain = Context()
             return
-        self._uncertain = Context(catalogue=catalogue, database=self._database, has_temporary=self._has_temporary)
         path = self._path()
-        self._certain = (
-            self._uncertain
-            if path is None
-            else Context(
-                catalogue=catalogue, search_path=path, database=self._database, has_temporary=self._has_temporary
-            )
-        )
+        self._uncertain = Context(catalogue=catalogue, database=self._database, has_temporary=self._has_temporary)
+        self._certain = self._uncertain if path is None else replace(self._uncertain, search_path=path)
 
     def prepared(self) -> Mapping[bytes, Prepared]:
+        """What the server knows by name."""
         return self._ledger.prepared.settled
 
 
@@ -188,7 +188,11 @@ class _PreparedFacts(Mapping[str, Facts]):
         self._understanding = understanding
 
     def __getitem__(self, name: str) -> Facts:
-        return self._understanding.renew(self._understanding.prepared()[name.encode()])
+        prepared = self._understanding.prepared()[name.encode()]
+        if EXECUTE in prepared.facts.verbs:
+            # PostgreSQL does not run an EXECUTE of an EXECUTE, which could go round in circles here.
+            raise KeyError(name)
+        return self._understanding.renew(prepared)
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("utf-8", "replace") for name in self._understanding.prepared())

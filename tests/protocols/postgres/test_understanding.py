@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from gatepost.adapter import CLIENT, Limits, Redefined, TlsPolicy
 from gatepost.testing import Player, RecordingHooks, make_environment
 from gatepost.values import ALLOW, Effect, Facts, Interest, Origin
 from gatepost_postgres import ADAPTER
+from gatepost_sql import Context
 from gatepost_sql.catalogue import Attribute, Catalogue, Function, Relation, RelationKind, Volatility
 
 
@@ -272,6 +275,25 @@ def test_an_execute_that_is_itself_prepared_is_judged_at_each_run() -> None:
     scene.run("PREPARE p AS DELETE FROM cards")
     scene.player.client(bind("", "s") + SYNC)
     assert scene.facts.effect is Effect.WRITE
+
+
+def test_an_execute_of_itself_is_not_followed() -> None:
+    scene = Scene()
+    scene.player.client(parse("EXECUTE p", "p") + SYNC).upstream(PARSED + READY)
+    assert scene.run("EXECUTE p").effect is Effect.UNKNOWN
+
+
+def test_a_session_holds_no_catalogue_that_is_not_known_any_more() -> None:
+    scene = Scene()
+    scene.player.client(parse("SELECT id FROM cards", "s") + SYNC).upstream(PARSED + READY)
+    scene.run("CREATE VIEW v AS SELECT 1")
+    former = weakref.ref(scene.catalogue)
+    scene.catalogue = catalogue()
+    scene.run("SELECT 1")
+    del scene.player.asked[:]
+    gc.collect()
+    held = [each for each in gc.get_referrers(former()) if isinstance(each, Context | dict)]
+    assert not held
 
 
 def test_a_preparation_that_failed_has_made_nothing() -> None:
