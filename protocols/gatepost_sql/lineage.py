@@ -86,6 +86,9 @@ class Lineage(Items):
         if clause is None:
             return ctes
         found = dict(ctes)
+        if clause.get("recursive"):
+            # They may name each other, in any order.
+            found.update(dict.fromkeys((item["CommonTableExpr"]["ctename"] for item in clause["ctes"]), UNKNOWN_ROWS))
         for item in clause["ctes"]:
             cte = item["CommonTableExpr"]
             ((kind, inner),) = cte["ctequery"].items()

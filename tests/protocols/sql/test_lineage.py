@@ -77,6 +77,8 @@ ROW = "cards.cvv cards.holder cards.id cards.meta cards.pan"
             "cycle id set m using p select o, m, p from r",
             ["a.id"] * 3,
         ),
+        ("with recursive b as (select * from a), a as (select pan as x from cards) select x from b", [None]),
+        ("with recursive w as (select pan from cards), v as (select pan from w) select pan from v", ["=cards.pan"]),
         # set operations
         ("select id from a union all select pan from cards", ["a.id cards.pan"]),
         ("select x from (select id as x from a union select cvv from cards except select 1) s", ["a.id cards.cvv"]),
