@@ -46,6 +46,7 @@ class Keeper:
     async def run(self) -> None:
         """Read it again and again. Ends at once if nobody has credentials."""
         patience = _FIRST_PAUSE
+        was_read = False
         loop = asyncio.get_running_loop()
         while True:
             self._stale.clear()
@@ -55,12 +56,16 @@ class Keeper:
                     catalogue = await self._read()
             except Exception as error:
                 self._catalogue = None
+                was_read = False
                 pause = min(patience, self._refresh)
                 patience = 2 * pause
                 log.warning("the catalogue of target %s could not be read: %s", self._name, _cause(error))
             else:
                 if catalogue is None:
                     return
+                if not was_read:
+                    log.info("the catalogue of target %s was read", self._name)
+                was_read = True
                 patience, pause = _FIRST_PAUSE, self._refresh
                 # What was defined meanwhile may or may not be in it.
                 if not self._stale.is_set():

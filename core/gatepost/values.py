@@ -183,7 +183,7 @@ class Use(Struct, frozen=True, kw_only=True):
         name: the object's, qualified by its schema where the text or the catalogue tells.
         columns: those that the verb touches, None where they are not known.
         is_bounded: a WHERE, a LIMIT or a join's condition bounds the rows that it touches.
-        via: the view or function whose definition it stands in, "" for the statement's own text.
+        via: the view, function or partition that leads to it, "" for what the statement's own text names.
     """
 
     verb: str
@@ -205,7 +205,7 @@ class Output(Struct, frozen=True, kw_only=True):
 
     Attributes:
         origins: the base columns that its values derive from, None where that cannot be proven.
-        is_direct: its values are those of its one origin, unchanged.
+        is_direct: its values are those of its one origin, unchanged; a partition's column is its parents' too.
     """
 
     name: str
@@ -226,8 +226,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         apart: what `effect` would be if `calls` did nothing; None where that is not told.
         columns: every column name that occurs anywhere, lower case unless quoted.
         outputs: the output columns of a single query, or () where the text does not tell.
-        predicates: the base columns that decide which rows come, in what order or in which groups; None where that
-            cannot be proven.
+        predicates: the base columns by which it decides which rows come, in what order or in which groups; None where
+            that cannot be proven. By which a view's definition decides, who asks cannot choose.
         is_resolved: names are those of the database's catalogue, views and functions followed; if not, they are those
             of the text.
         depth: how deeply queries are nested in it, 1 for a plain one.
@@ -294,8 +294,8 @@ class Limit(Struct, frozen=True, kw_only=True):
     """How many rows a statement may show.
 
     The row that is too many, and all behind it, stay back; the statement then ends in an ordinary error that says
-    so, and a transaction block that it is in is left aborted. Rows of COPY count too, and those of a cursor count for
-    all its FETCHes together.
+    so, and a transaction block that it is in is left aborted. Rows of COPY count too, header and trailer among them;
+    those of a cursor count for all its FETCHes together.
 
     Attributes:
         rows: at most so many.

@@ -47,7 +47,8 @@ _RELATIONS: Final = """
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
        CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END AS definition,
        EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN') AS has_rules,
-       c.relhastriggers AS has_triggers
+       c.relhastriggers AS has_triggers,
+       ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno) AS parents
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind::text = ANY ($1::text[]) AND n.nspname !~ '^pg_(temp|toast)'
 """
@@ -209,6 +210,7 @@ def _relation(row: asyncpg.Record, attributes: dict[int, list[Attribute]]) -> Re
         definition=_definition(row["definition"]),
         has_rules=row["has_rules"],
         has_triggers=row["has_triggers"],
+        parents=tuple(row["parents"]),
     )
 
 

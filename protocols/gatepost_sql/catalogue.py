@@ -54,6 +54,7 @@ class Relation(Struct, frozen=True, kw_only=True):
         definition: of a view, `pg_get_viewdef(oid)`; "" for others.
         has_rules: rewrite rules besides that of a view (`pg_rewrite.rulename <> '_RETURN'`).
         has_triggers: `pg_class.relhastriggers`.
+        parents: the oids of the tables that it is a partition of, or inherits from (`pg_inherits.inhparent`).
     """
 
     oid: int
@@ -64,6 +65,7 @@ class Relation(Struct, frozen=True, kw_only=True):
     definition: str = ""
     has_rules: bool = False
     has_triggers: bool = False
+    parents: tuple[int, ...] = ()
 
     @property
     def qualified(self) -> str:

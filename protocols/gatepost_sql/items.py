@@ -147,11 +147,20 @@ class Items(Expressions):
             return Source(name, rows, relation=relation, read=read, bases=self._bases(relation, verb, read))
         return Source(name, rows, columns, relation, read, self._bases(relation, verb, read))
 
-    def _bases(self, relation: Relation, verb: str, read: Read) -> dict[str, Read] | None:
-        """The uses of the tables behind a view: what a query reads of it, or changes in it, it does there."""
+    def _bases(self, relation: Relation, verb: str, read: Read) -> dict[str, Read]:
+        """The uses of the tables behind a view or around a partition: what is done with it is done there too."""
         facts = self._names.view(relation)
         if facts is None:
-            return None
+            return {
+                parent.qualified: self.read(
+                    self._verb(verb),
+                    parent.qualified,
+                    relation.qualified,
+                    is_bounded=read.is_bounded,
+                    is_needed=read.is_needed,
+                )
+                for parent in self._names.ancestors(relation)
+            }
         if facts.effect is not Effect.READ and relation.kind is RelationKind.VIEW:
             self._doubt(facts.effect, f"view {relation.qualified}: {facts.reason}")
         via = relation.qualified

@@ -111,8 +111,19 @@ class Names(Words):
         for attribute in relation.attributes if relation is not None else ():
             if attribute.number == number and relation is not None:
                 column = self.columns(relation)[attribute.name]
-                return next(iter(column.origins)) if column.is_direct and column.origins else None
+                return self._outermost(column.origins) if column.is_direct and column.origins else None
         return None
+
+    def ancestors(self, relation: Relation) -> list[Relation]:
+        """The tables that a partition's rows, or an inheriting table's, are also rows of; the outermost last."""
+        found: dict[int, Relation] = {}
+        pending = list(relation.parents)
+        while pending:
+            parent = self._catalogue.relation(pending.pop())
+            if parent is not None and parent.oid not in found:
+                found[parent.oid] = parent
+                pending += parent.parents
+        return list(found.values())
 
     def view(self, relation: Relation) -> Facts | None:
         """The facts of a view's definition; None for what is no view, and for the system's own."""
@@ -174,8 +185,16 @@ class Names(Words):
         attributes = relation.attributes
         facts = self.view(relation)
         if facts is None:
+            tables = [(relation.qualified, {each.name for each in attributes})]
+            tables += [(each.qualified, {own.name for own in each.attributes}) for each in self.ancestors(relation)]
             return [
-                Column(each.name, each.name, frozenset((Origin(relation.qualified, each.name),)), True, each.type)
+                Column(
+                    each.name,
+                    each.name,
+                    frozenset(Origin(table, each.name) for table, names in tables if each.name in names),
+                    True,
+                    each.type,
+                )
                 for each in attributes
             ]
         if len(facts.outputs) != len(attributes):
@@ -190,6 +209,15 @@ class Names(Words):
             )
             for each, output in zip(attributes, facts.outputs, strict=True)
         ]
+
+    def _outermost(self, origins: frozenset[Origin]) -> Origin | None:
+        """Of a column and those that it is inherited from, the one that is not inherited itself."""
+        for origin in sorted(origins, key=lambda each: each.relation):
+            schema, _, name = origin.relation.rpartition(".")
+            (relation,) = self._catalogue.relations_named(name)[schema]
+            if not any(Origin(each.qualified, origin.column) in origins for each in self.ancestors(relation)):
+                return origin
+        return None
 
     def _called(self, names: Sequence[str], count: int) -> Meaning:
         *qualifier, name = names

@@ -82,7 +82,7 @@ class Source:
 
     Args:
         read: of a table, its use.
-        bases: of a view, the uses of the tables behind it, by their names.
+        bases: of a view, the uses of the tables behind it, of a partition, those of its parents; by their names.
     """
 
     __slots__ = ("_whole", "bases", "columns", "name", "read", "relation", "rows")

@@ -96,7 +96,7 @@ async def test_it_is_read_again_in_time() -> None:
 
 async def test_a_reading_that_fails_leaves_nothing_known_and_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     database, third = Database(), LineCatalogue()
-    caplog.set_level(logging.WARNING, "gatepost.catalogue")
+    caplog.set_level(logging.INFO, "gatepost.catalogue")
     async with keeping(database, refresh=0.001) as (keeper, _):
         await database.answer(LineCatalogue())
         await database.answer(UpstreamFault("the database is away"))
@@ -105,6 +105,9 @@ async def test_a_reading_that_fails_leaves_nothing_known_and_is_tried_again(capl
         assert keeper.current() is None
         await database.answer(third)
         assert keeper.current() is third
+    told = [record.getMessage().partition(":")[0] for record in caplog.records]
+    failed, succeeded = "the catalogue of target shop could not be read", "the catalogue of target shop was read"
+    assert told == [succeeded, failed, failed, succeeded]
     assert "target shop could not be read: the database is away" in caplog.text
     assert "4111111111111111" not in caplog.text
 

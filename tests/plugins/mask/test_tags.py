@@ -68,6 +68,7 @@ def treatments(text: str, *columns: Column, context: Context = SHOP) -> list[Tre
         ("select who || '' from numbers", REDACT),
         ("select cvv from cards union select x from a", REMOVE),
         ("select pan_of(id) from a", REDACT),
+        ("select pan || '' from cards_today", REDACT),
         ("select id::text from cards where id = 1", None),
         ("select count(*) from cards", None),
         ("select n || '' from notes", None),

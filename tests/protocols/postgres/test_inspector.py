@@ -27,6 +27,7 @@ ALTER TABLE trade.deals DROP COLUMN gone;
 CREATE VIEW trade.shares AS SELECT id AS deal, share FROM trade.deals;
 CREATE MATERIALIZED VIEW trade.stored AS SELECT pan FROM public.cards;
 CREATE TABLE trade.parted (at date) PARTITION BY RANGE (at);
+CREATE TABLE trade.part PARTITION OF trade.parted DEFAULT;
 CREATE FUNCTION trade.half(n int, m int DEFAULT 2) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT n / m';
 CREATE FUNCTION trade.parsed() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;
 CREATE FUNCTION trade.noted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET work_mem = '8MB'
@@ -156,3 +157,8 @@ def test_a_database_that_is_down() -> None:
     target = Target(name="shop", protocol="postgres", host="127.0.0.1", port=1, database="shop")
     with pytest.raises(UpstreamFault, match="cannot be inspected"):
         asyncio.run(ADAPTER.inspect(target, UpstreamCredentials(user="x"), TlsTerms()))
+
+
+def test_partitions_know_what_they_are_part_of(catalogue: Catalogue) -> None:
+    (parted,), (part,) = (catalogue.relations_named(name)["trade"] for name in ("parted", "part"))
+    assert (parted.parents, part.parents) == ((), (parted.oid,))

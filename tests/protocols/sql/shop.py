@@ -17,7 +17,9 @@ from gatepost_sql.catalogue import (
 )
 
 
-def relation(oid: int, name: str, columns: str, kind: str = "r", definition: str = "") -> Relation:
+def relation(
+    oid: int, name: str, columns: str, kind: str = "r", definition: str = "", parents: tuple[int, ...] = ()
+) -> Relation:
     schema, _, name = name.rpartition(".")
     return Relation(
         oid=oid,
@@ -28,6 +30,7 @@ def relation(oid: int, name: str, columns: str, kind: str = "r", definition: str
             Attribute(number, column, "pg_catalog.text") for number, column in enumerate(columns.split(), 1)
         ),
         definition=definition,
+        parents=parents,
     )
 
 
@@ -53,6 +56,8 @@ RELATIONS = [
     relation(3, "notes", "n"),
     relation(4, "other.notes", "n m"),
     relation(5, "other.lonely", "k"),
+    relation(6, "cards_new", "id pan more", parents=(1,)),
+    relation(7, "cards_today", "id pan", parents=(6,)),
     relation(10, "numbers", "num who", "v", "SELECT pan AS num, holder AS who FROM public.cards WHERE id > 3"),
     relation(11, "nested", "deep twice", "v", "SELECT num, num || num FROM public.numbers"),
     relation(12, "stored", "s", "m", "SELECT pan FROM public.cards"),

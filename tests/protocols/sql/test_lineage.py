@@ -112,6 +112,9 @@ ROW = "cards.cvv cards.holder cards.id cards.meta cards.pan"
         ("select most_common_vals from pg_stats", ["=pg_catalog.pg_stats.most_common_vals"]),
         ("select table_name from information_schema.tables", ["=information_schema.tables.table_name"]),
         ("select b, l from broken, loop", [None, None]),
+        # partitions
+        ("select pan, more from cards_new", ["=cards.pan cards_new.pan", "=cards_new.more"]),
+        ("select pan || '' from cards_today", ["cards.pan cards_new.pan cards_today.pan"]),
         # functions of users
         ("select twice(id), plus(id), similarity(pan, 'x') from cards", ["cards.id", "cards.id", "cards.pan"]),
         ("select pan_of(id) from a", [None]),
@@ -228,6 +231,9 @@ def test_predicates(text: str, expected: str | None) -> None:
         (12, 1, "cards.pan"),
         (16, 1, None),
         (20, 3, "pg_catalog.pg_stats.most_common_vals"),
+        (6, 2, "cards.pan"),
+        (7, 2, "cards.pan"),
+        (6, 3, "cards_new.more"),
         (1, 9, None),
         (999, 1, None),
     ],
