@@ -97,7 +97,7 @@ class Mask:
 
     @gatepost.hookimpl
     def on_notice(self, session: Session, notice: Notice) -> None:
-        if self._tags:
+        if self._tags and session.identity is not None:
             hide_quoted(notice)
         display = self._display(session)
         for name, text in notice.fields.items():

@@ -32,13 +32,23 @@ TAGGING = MaskConfig(columns=(TaggedColumn("cards.cvv", Tag.SAD),))
             {"message": 'null value in column "holder"', "detail": "Failing row contains (1, null, 737)."},
             {"message": 'null value in column "holder"', "detail": GONE},
         ),
-        ("42703", {"message": 'column "nam" does not exist'}, {"message": 'column "nam" does not exist'}),
+        ("42P01", {"message": 'relation "1234" does not exist'}, {"message": f'relation "{GONE}" does not exist'}),
     ],
 )
 def test_no_quoted_value_is_shown(code: str, fields: dict[str, str], left: dict[str, str]) -> None:
     notice = Notice(NoticeKind.ERROR, dict(fields), code)
     Mask(TAGGING).on_notice(make_session(), notice)
     assert notice.fields == left
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [("42703", 'column "nam" does not exist'), ("22P02", 'invalid input syntax for type integer: "12x"')],
+)
+def test_an_error_about_the_text_is_as_it_was(code: str, message: str) -> None:
+    notice = Notice(NoticeKind.ERROR, {"message": message, "position": "8"}, code)
+    Mask(TAGGING).on_notice(make_session(), notice)
+    assert notice.fields["message"] == message
 
 
 def test_where_nothing_is_tagged_errors_are_as_they_were() -> None:
