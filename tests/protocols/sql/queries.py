@@ -72,7 +72,7 @@ class Queries:
 
     def _aggregate(self, key: str, columns: list[Named]) -> str:
         column = self._column(columns)
-        shapes = (key, f"count({column})", f"max({column}::text)", f"count(*) FILTER (WHERE {column}::text > '<n')")
+        shapes = (key, f"count({column})", f"max({column}::text)", f"count(*) FILTER (WHERE {column}::text LIKE '<%')")
         return self._random.choice(shapes)
 
     def _condition(self, columns: list[Named], depth: int, ctes: Mapping[str, list[str]]) -> str:
@@ -80,7 +80,8 @@ class Queries:
         if depth > 0 and self._chance(0.5):
             inner, _ = self._select(depth - 1, ctes, columns, 1, cast="::text")
             return f" WHERE {self._random.choice((f'{column}::text IN', 'EXISTS', 'NOT EXISTS'))} ({inner})"
-        return f" WHERE {column}::text {self._random.choice(('<', '>=', '<>', 'LIKE'))} '{self._random.choice('<2%')}c'"
+        compared = self._random.choice(("LIKE '<%'", "NOT LIKE '<%'", "< '2'", ">= '2'"))
+        return f" WHERE {column}::text {compared}"
 
     def _item(self, depth: int, ctes: Mapping[str, list[str]]) -> tuple[str, list[Named]]:
         if depth <= 0 or self._chance(0.5):

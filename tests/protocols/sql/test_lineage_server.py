@@ -29,14 +29,14 @@ CREATE TABLE people (id int PRIMARY KEY, name text, dropped int, mail text, meta
 ALTER TABLE people DROP COLUMN dropped;
 INSERT INTO people VALUES (1, '<people.name>', '<people.mail>', '{"m": "<people.meta>", "l": ["<people.meta>"]}');
 CREATE TABLE cards (id int, person int, pan text, cvv text);
-INSERT INTO cards VALUES (7, 1, '<cards.pan>', '<cards.cvv>');
+INSERT INTO cards VALUES (7, 1, '<cards.pan>', '<cards.cvv>'), (8, 1, '<cards.pan>2', NULL), (9, 2, 'x', '<cards.cvv>');
 CREATE TABLE tree (id int, parent int, label text);
 INSERT INTO tree VALUES (1, NULL, '<tree.label>'), (2, 1, '<tree.label>');
 CREATE TABLE parts (day int, note text) PARTITION BY RANGE (day);
 CREATE TABLE parts_one PARTITION OF parts FOR VALUES FROM (0) TO (10);
 INSERT INTO parts VALUES (1, '<parts.note>');
 CREATE TABLE names_differ (person bigint, pan varchar);
-INSERT INTO names_differ VALUES (1, '<names_differ.pan>');
+INSERT INTO names_differ VALUES (1, '<names_differ.pan>'), (2, '<names_differ.pan>2');
 CREATE TYPE pair AS (a text, b text);
 CREATE TABLE composed (id int, p pair);
 INSERT INTO composed VALUES (1, ROW('<composed.p>', '<composed.p>'));
@@ -95,15 +95,15 @@ SELECT coalesce(pan, cvv), CASE WHEN id = 7 THEN cvv ELSE pan END, nullif(pan, '
 SELECT string_agg(pan, ','), array_agg(cvv), max(pan), count(*) FROM cards
 SELECT first_value(pan) OVER (ORDER BY id), lag(cvv, 0) OVER w FROM cards WINDOW w AS (PARTITION BY person)
 SELECT ARRAY[pan, cvv], ARRAY(SELECT name FROM people), ROW(pan, 1) FROM cards
-SELECT (SELECT pan FROM cards), EXISTS (SELECT cvv FROM cards)
-SELECT (SELECT c FROM cards c)
+SELECT (SELECT pan FROM cards LIMIT 1), EXISTS (SELECT cvv FROM cards)
+SELECT (SELECT c FROM cards c LIMIT 1)
 SELECT (SELECT name FROM people p WHERE p.id = c.person) AS who, pan FROM cards c
 SELECT x FROM (SELECT pan AS x FROM cards) s
 SELECT x.c3, c2 FROM (SELECT * FROM cards) x(c1, c2, c3)
 SELECT y FROM (SELECT x AS y FROM (SELECT pan AS x, 1 FROM cards) s) t
 SELECT l.x FROM cards c, LATERAL (SELECT c.pan AS x) l
 SELECT l.x FROM cards c LEFT JOIN LATERAL (SELECT c.pan AS x LIMIT 1) l ON true
-SELECT * FROM (VALUES (1, (SELECT pan FROM cards)), (2, '')) AS v(n, w)
+SELECT * FROM (VALUES (1, (SELECT pan FROM cards LIMIT 1)), (2, '')) AS v(n, w)
 WITH w AS (SELECT pan AS x FROM cards) SELECT x, w.x FROM w
 WITH w(a, b, c) AS (SELECT * FROM cards) SELECT c, a, cvv FROM w
 WITH a AS (SELECT pan AS x FROM cards), b AS (SELECT x AS y FROM a) SELECT b.y FROM b, a
@@ -113,7 +113,7 @@ WITH people AS (SELECT * FROM people) SELECT * FROM people
 WITH RECURSIVE r AS (SELECT id, label, '' AS path FROM tree WHERE parent IS NULL UNION ALL \
     SELECT t.id, t.label, r.path || r.label FROM tree t JOIN r ON t.parent = r.id) SELECT * FROM r
 WITH RECURSIVE r(n, p, q, s) AS (SELECT 1, '', '', '' UNION ALL \
-    SELECT n + 1, (SELECT pan FROM cards), p, q FROM r WHERE n < 5) SELECT * FROM r
+    SELECT n + 1, (SELECT pan FROM cards LIMIT 1), p, q FROM r WHERE n < 5) SELECT * FROM r
 WITH RECURSIVE r AS (SELECT id, label FROM tree UNION ALL SELECT id + 1, label FROM r WHERE id < 3) \
     SEARCH DEPTH FIRST BY label SET o CYCLE id SET m USING path SELECT * FROM r
 WITH d AS (DELETE FROM cards RETURNING pan AS gone, *) SELECT * FROM d
@@ -121,7 +121,7 @@ WITH u AS (UPDATE people SET name = '<people.name>' RETURNING mail) TABLE u
 SELECT pan FROM cards UNION SELECT name FROM people
 SELECT pan, 1 FROM cards UNION ALL (SELECT mail, 2 FROM people ORDER BY 1 LIMIT 1)
 SELECT pan FROM cards EXCEPT SELECT name FROM people
-(SELECT pan FROM cards) INTERSECT ALL SELECT pan FROM cards
+(SELECT pan FROM cards LIMIT 1) INTERSECT ALL SELECT pan FROM cards
 TABLE cards
 SELECT e FROM people, jsonb_each_text(meta) e
 SELECT key, value FROM people, jsonb_each_text(meta)
