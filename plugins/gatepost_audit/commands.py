@@ -81,6 +81,7 @@ def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
     @_until
     @click.option("--effect", type=click.Choice([effect.value for effect in Effect]), help="What it can do.")
     @click.option("--verdict", type=click.Choice(["allow", "deny", "rewrite"]), help="What was decided.")
+    @click.option("--risk", type=click.IntRange(1, 100), help="With a score of risk of at least that.")
     @click.option("--text", help="With these characters in its text.")
     @click.option("--follow", is_flag=True, help="Go on with what is new, until interrupted.")
     @_limit

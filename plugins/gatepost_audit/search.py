@@ -38,6 +38,7 @@ _STATEMENT_FILTERS: Final = {
     "until": "s.time < :until",
     "effect": "s.effect = :effect",
     "verdict": "s.verdict = :verdict",
+    "risk": "s.risk >= :risk",
     "text": "instr(lower(s.text), lower(:text)) > 0",
     "after": "s.sequence > :after",
 }

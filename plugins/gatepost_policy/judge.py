@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -54,8 +55,9 @@ class Standings(NamedTuple):
     def judge(self, facts: Facts, length: int) -> Ruling:
         """What comes of a statement with these facts and so many characters.
 
-        Every deed, on every column, must be allowed by one of the roles. Of what none allows, the finding is that of
-        the first role that denies it by a rule, else of the first role.
+        Every deed, on every column, must be allowed by one of the roles; how many rows it may return says the most
+        generous of those that allow it. Of what none allows, the finding is that of the first role that denies it by a
+        rule, else of the first role.
         """
         if not self.each:
             return Ruling(Refused(Finding("policy.roles", Why.NO_ROLE)))
@@ -82,9 +84,10 @@ class Standings(NamedTuple):
                 finding = next(iter(refused.values()))
                 columns = tuple(refused) if deed.verb in COLUMN_VERBS else ()
                 return Ruling(Refused(finding, deed, columns), None, tuple(grounds))
-        first = standings[0].role
-        if not grounds and first.rows is not None and "select" in facts.verbs:
-            limits.append((first.rows, f"{first.key}.rows"))
+        if not grounds and "select" in facts.verbs:
+            free = _best([Finding(f"{each.role.key}.rows", rows=each.role.rows) for each in standings])
+            if free.rows is not None:
+                limits.append((free.rows, free.rule))
         return Ruling(None, _limit(*min(limits)) if limits else None, tuple(grounds))
 
     def allowances(self, verb: str) -> Iterator[str]:
@@ -144,9 +147,10 @@ def _columns(deed: Deed) -> tuple[str | None, ...]:
 
 
 def _best(findings: list[Finding]) -> Finding:
-    for finding in findings:
-        if finding.why is None:
-            return finding
+    """The finding that lets most rows through; of those that let none, the first that denies by a rule."""
+    allowed = [finding for finding in findings if finding.why is None]
+    if allowed:
+        return max(allowed, key=lambda finding: math.inf if finding.rows is None else finding.rows)
     return next((finding for finding in findings if finding.why is not Why.NOT_ALLOWED), findings[0])
 
 

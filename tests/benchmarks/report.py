@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.benchmarks.facts import FORM, SEEN, SIMPLE, SIXTY, WITH, WITHOUT
-from tests.benchmarks.relays import BARE, FULL, FULL_OS, HAPROXY, PGBOUNCER
+from tests.benchmarks.relays import BARE, FULL, FULL_OS, HAPROXY, PGBOUNCER, POLICY
 from tests.benchmarks.workloads import PANS, PLAIN, Stream, Transactions
 
 SELECT, ROWS, IDLE, MEMORY = "select-only", "20 rows with a PAN each", "idle", "memory"
@@ -78,6 +78,7 @@ def _goals() -> Iterable[Goal]:
                 f"CPU, everything with `os`, {where}", against(FULL_OS, PGBOUNCER, case, 1), relaxed, at_most=True
             )
             yield Goal(f"throughput, everything, {where}", against(FULL, PGBOUNCER, case), rate)
+            yield Goal(f"throughput with a policy, to that without, {where}", against(POLICY, FULL, case), 0.9)
     for clients, rate in ((8, 0.4), (32, 0.5)):
         yield Goal(
             f"throughput, 20 rows, {clients} clients", against(FULL, PGBOUNCER, Case(ROWS, "simple", clients)), rate

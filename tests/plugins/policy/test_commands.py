@@ -242,3 +242,16 @@ def test_grants_are_what_the_role_may_do_to_the_tables_that_there_are(tmp_path: 
     assert run(tmp_path, "grants", "nobody", "--target", "shop").stdout == ""
     unknown = run(tmp_path, "grants", "reader", "--target", "vault")
     assert (unknown.exit_code, "the database is out of reach" in unknown.stderr) == (1, True)
+
+
+def test_every_command_and_option_is_explained(tmp_path: Path) -> None:
+    @click.group()
+    def cli() -> None: ...
+
+    Policy(config(TOML)).add_commands(cli, Gateway(tmp_path, known=True))
+    group = cli.commands["policy"]
+    assert isinstance(group, click.Group)
+    assert sorted(group.commands) == ["backtest", "explain", "grants", "test"]
+    for command in (group, *group.commands.values()):
+        assert command.help
+        assert all(each.help for each in command.params if isinstance(each, click.Option))

@@ -366,6 +366,30 @@ def test_the_smallest_limit_of_rows_holds() -> None:
     assert decider.ruling("begin").limit is None
 
 
+def test_of_several_roles_the_most_generous_limit_of_rows_holds() -> None:
+    decider = Decider(
+        """
+        [roles.few]
+        rows = 10
+        allow = [{ do = "read", on = ["public.orders", "public.cards"] }]
+        [roles.many]
+        rows = 1000
+        allow = [{ do = "read", on = "public.orders" }]
+        [roles.all]
+        allow = [{ do = "read", on = "public.orders" }]
+        """
+    )
+
+    def rows(text: str, *roles: str) -> int | None:
+        limit = decider.ruling(text, *roles).limit
+        return None if limit is None else limit.rows
+
+    assert rows("select * from orders", "few", "many") == 1000
+    assert rows("select * from orders", "few", "all") is None
+    assert rows("select * from orders, cards", "few", "many") == 10
+    assert rows("select generate_series(1, 100)", "few", "many") == 1000
+
+
 @pytest.mark.parametrize(
     ("text", "reason", "hint"),
     [
