@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, Final, TypeAlias
 
 from gatepost.values import Effect, Origin
+from gatepost_sql.deciding import SET_RETURNING
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.functions import ROW_FUNCTIONS
 from gatepost_sql.names import Names
@@ -212,6 +213,8 @@ class Expressions:
         found = NOTHING
         arguments = node.get("args", [])
         deciding = [node[key] for key in ("agg_filter", "over") if key in node] + node.get("agg_order", [])
+        if strings(node["funcname"])[-1] in SET_RETURNING:
+            deciding += arguments
         if deciding:
             origins = self.decide(deciding, level)
             if origins is None:
