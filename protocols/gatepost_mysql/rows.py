@@ -178,20 +178,23 @@ class Batch(CellBatch):
             if not self._is_binary:
                 offsets[column], lengths[column] = _counts(data, at)
             else:
-                if type_.width == COUNTED:
-                    offsets[column], lengths[column] = _counts(data, at)
-                elif type_.width == TEMPORAL:
-                    offsets[column], lengths[column] = at + 1, numbers(data, "u1", at)
-                else:
-                    offsets[column], lengths[column] = at, type_.width
                 bit = column + _SKIPPED_BITS
-                is_null = numbers(data, "u1", nulls + bit // 8) >> (bit % 8) & 1 != 0
-                offsets[column][is_null] = at[is_null]
-                lengths[column][is_null] = -1
+                there = numbers(data, "u1", nulls + bit // 8) >> (bit % 8) & 1 == 0
+                offsets[column], lengths[column] = at, -1
+                offsets[column][there], lengths[column][there] = _places(data, at[there], type_.width)
             at = offsets[column] + np.maximum(lengths[column], 0)
         if (at != ends).any() or (len(ends) and ends[-1] > len(data)):
             raise _untrue()
         return offsets, lengths
+
+
+def _places(data: NDArray[Any], at: NDArray[Any], width: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Where the binary values begin that are at `at`, and how long they are."""
+    if width == COUNTED:
+        return _counts(data, at)
+    if width == TEMPORAL:
+        return at + 1, numbers(data, "u1", at)
+    return at, np.full(len(at), width, dtype=np.int64)
 
 
 def _counts(data: NDArray[Any], at: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
