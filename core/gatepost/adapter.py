@@ -169,6 +169,20 @@ class TlsPolicy(IntEnum):
     REQUIRED = 2
 
 
+class TlsTerms(Struct, frozen=True, kw_only=True):
+    """How a database is spoken to where no session is: `Adapter.inspect`.
+
+    Attributes:
+        policy: what is demanded.
+        context: with certificates and verification set; None where `policy` is OFF.
+        is_direct: begin with TLS without asking first.
+    """
+
+    policy: TlsPolicy = TlsPolicy.OFF
+    context: ssl.SSLContext | None = None
+    is_direct: bool = False
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """Bounds that a session checks before it buffers.
 
@@ -323,8 +337,11 @@ class Adapter(Protocol):
     def facts(self, text: str, catalogue: Catalogue | None = None) -> Facts:
         """What a text means outside of any session: without a catalogue, as far as the text alone tells."""
 
-    async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: ssl.SSLContext | None) -> Catalogue:
-        """Read the catalogue of a target. Raises UpstreamFault if the database cannot be reached or refuses."""
+    async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
+        """Read the catalogue of a target. Raises UpstreamFault if the database cannot be reached or refuses.
+
+        It may take as long as it takes: whoever calls it sets a deadline.
+        """
 
     def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
         """The statements that give a database role what `uses` say, and nothing else, in this database's SQL."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from gatepost.errors import UpstreamFault
-from gatepost.values import Column, Scalar
+from gatepost.values import Column, Kind, Scalar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,34 +156,37 @@ class CellBatch(ABC):
         np.frombuffer(self._writable(), dtype=np.uint8)[positions] = values
         self.masked += cells
 
-    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int, int, int]]:
         starts = self._starts
-        index = column = next_row = 0
-        cells: list[Span] = []
+        index = next_row = 0
+        begins: list[int] = []
+        ends: list[int] = []
         for start, end in spans if len(starts) else ():
             if start >= next_row:
-                index = max(bisect_right(starts, start) - 1, 0)
-                cells, column = self._spans(int(starts[index])), 0
+                index = max(bisect_right(starts, start, index) - 1, 0)
+                begins, ends = self._cells(int(starts[index]))
                 next_row = self._next(index)
             while True:
-                while column < len(cells):
-                    cell = cells[column]
-                    if cell is not None:
-                        if cell[0] >= end:
-                            break
-                        if cell[1] > start:
-                            yield index, column, cell[0], cell[1]
-                            if cell[1] > end:
-                                break
+                column = bisect_right(ends, start)
+                while column < len(ends) and (begin := begins[column]) < end:
+                    stop = ends[column]
+                    if begin < stop:
+                        yield index, column, begin, stop, max(begin, start), min(stop, end)
                     column += 1
                 if end <= next_row or index + 1 == len(starts):
                     break
                 index += 1
-                cells, column = self._spans(int(starts[index])), 0
+                begins, ends = self._cells(int(starts[index]))
                 next_row = self._next(index)
 
+    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
+        return iter(())
+
     def overwrite(self, offset: int, data: bytes) -> None:
-        self.write(offset, data)
+        if self._patched is None:
+            self._patched = bytearray(self._original)
+        self._patched[offset : offset + len(data)] = data
+        self._snapshot = None
         self.masked += 1
 
     def row(self, index: int) -> CellRow:
@@ -256,8 +259,8 @@ class CellBatch(ABC):
         """A cell that is this text, or None where its type cannot hold it."""
 
     @abstractmethod
-    def _spans(self, start: int) -> list[Span]:
-        """The cells' places in the message that begins at `start`."""
+    def _cells(self, start: int) -> tuple[list[int], list[int]]:
+        """Where the cells of the message at `start` begin, and where they end; a NULL ends right before it begins."""
 
     @abstractmethod
     def _locate(self, starts: NDArray[Any], data: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -266,6 +269,9 @@ class CellBatch(ABC):
     @abstractmethod
     def _end(self, start: int) -> int:
         """Where the message that begins at `start` ends."""
+
+    def _spans(self, start: int) -> list[Span]:
+        return [None if end < begin else (begin, end) for begin, end in zip(*self._cells(start), strict=True)]
 
     def _located(self) -> tuple[NDArray[Any], NDArray[Any]]:
         if self._places is None:

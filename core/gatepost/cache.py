@@ -18,6 +18,9 @@ class Cache(Generic[K, V]):
         self._values: dict[K, V] = {}
         self.get = self._values.get
 
+    def clear(self) -> None:
+        self._values.clear()
+
     def put(self, key: K, value: V) -> V:
         if len(self._values) >= self._size:
             del self._values[next(iter(self._values))]

@@ -68,6 +68,7 @@ class TargetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         listen: "host:port"; port 0 lets the system choose one.
         upstream: "host:port"; without a port, the protocol's own.
         database: the database to use whatever the client asks for, or "".
+        catalogue_refresh: seconds after which its catalogue is read again.
     """
 
     protocol: str
@@ -76,6 +77,7 @@ class TargetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     database: str = ""
     tls: ListenTls = ListenTls()
     upstream_tls: UpstreamTls = UpstreamTls()
+    catalogue_refresh: Seconds = Seconds(300)
 
 
 class LimitsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from gatepost.adapter import Adapter
+from gatepost import tls
+from gatepost.adapter import Adapter, Catalogue
 from gatepost.config import Config, address
 from gatepost.errors import ConfigFault, Fault
 from gatepost.plugins import Plugins, installed
-from gatepost.values import Identity, Target
+from gatepost.values import Identity, PastStatement, Target
 
 PROTOCOLS = "gatepost.protocols"
 
@@ -40,6 +41,8 @@ class LocalGateway:
     def __init__(self, config: Config, plugins: Plugins, worker: int = -1, end: EndSessions | None = None) -> None:
         self.redact = plugins.redact
         self.may_rest = plugins.may_rest
+        self._plugins = plugins
+        self._config = config
         self._end = end
         self.state: Path = config.state
         self.config_file: Path | None = config.file
@@ -54,6 +57,17 @@ class LocalGateway:
 
     def adapter(self, protocol: str) -> Adapter:
         return find_adapter(protocol)
+
+    async def catalogue(self, target: Target) -> Catalogue | None:
+        credentials = self._plugins.inspection(target)
+        if credentials is None:
+            return None
+        adapter = find_adapter(target.protocol)
+        terms = tls.upstream_terms(self._config.targets[target.name].upstream_tls, adapter.alpn)
+        return await adapter.inspect(target, credentials, terms)
+
+    def past_statements(self, since: float, until: float) -> Iterable[PastStatement]:
+        return self._plugins.past_statements(since, until)
 
 
 def _target(name: str, protocol: str, upstream: str, database: str) -> Target:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import pluggy
 from msgspec import Struct
@@ -26,6 +26,7 @@ from gatepost.values import (
     Deny,
     Identity,
     Interest,
+    Limit,
     Notice,
     Outcome,
     PastStatement,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from gatepost.adapter import Adapter, Catalogue
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+Judgement: TypeAlias = Allow | Deny | Rewrite | Risk | Limit | tuple[Risk | Limit, ...]
 
 _spec = pluggy.HookspecMarker("gatepost")
 _impl = pluggy.HookimplMarker("gatepost")
@@ -161,16 +164,15 @@ def on_inspect(target: Target) -> UpstreamCredentials | None:
 
 
 @hookspec
-def on_statement(
-    session: Session, statement: Statement
-) -> Allow | Deny | Rewrite | Risk | Awaitable[Allow | Deny | Rewrite | Risk | None] | None:
+def on_statement(session: Session, statement: Statement) -> Judgement | Awaitable[Judgement | None] | None:
     """A client asks for a statement; nothing of it was planned or run.
 
     Asked for a preparation (`statement.is_preparation`) and again for each execution, with its parameters.
 
     None or `ALLOW`: no objection. The first `Deny` ends it. After a `Rewrite` the chain starts again with the new text;
-    a plugin that rewrites its own output has failed. `Risk` is no objection: the plugins behind, and the record, see it
-    as `statement.risk`.
+    a plugin that rewrites its own output has failed. `Risk` and `Limit`, or a tuple of them, are no objection: the
+    plugins behind, and the record, see them as `statement.risk` and `statement.limit`. Of several limits the strictest
+    holds.
 
     Async allowed: the client waits, and may cancel or leave meanwhile. An exception: Deny.
     """

@@ -16,7 +16,7 @@ import logging
 import operator
 import runpy
 import types
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
@@ -37,11 +37,15 @@ from gatepost.values import (
     DenyCode,
     Identity,
     Interest,
+    Limit,
     Notice,
     Outcome,
+    PastStatement,
     Reason,
+    Restriction,
     Result,
     Rewrite,
+    Risk,
     RowBatch,
     Session,
     Statement,
@@ -68,6 +72,13 @@ class Hook(NamedTuple):
 
     plugin: str
     call: Callable[..., Any]
+
+
+class Access(NamedTuple):
+    """As whom a session logs in to its upstream, and how little it may do there."""
+
+    credentials: UpstreamCredentials
+    restriction: Restriction = Restriction()
 
 
 class Decision(NamedTuple):
@@ -146,6 +157,7 @@ class Plugins:
                 raise ConfigFault(f"plugin {name} has both on_row and on_rows; it may have one of them")
         self._auth = self.implementations("on_auth")
         self._connect = self.implementations("on_connect")
+        self._inspect = self.implementations("on_inspect")
         self._statement = self.implementations("on_statement")
         self._verdict = self.implementations("on_verdict")
         self._columns = {hook.plugin: hook.call for hook in self.implementations("on_columns")}
@@ -209,13 +221,14 @@ class Plugins:
                 return _denial(plugin, "on_auth", TypeError())
         return None
 
-    def connect(self, session: Session, target: Target) -> Steps[UpstreamCredentials]:
-        """The upstream's credentials. Every plugin is called, since some only take note.
+    def connect(self, session: Session, target: Target) -> Steps[Access]:
+        """The upstream's credentials, and all restrictions in one. Every plugin is called.
 
         Raises:
             Fault: a plugin refused or failed, or nobody has credentials for this target.
         """
         credentials: UpstreamCredentials | None = None
+        read_only = False
         for plugin, call in self._connect:
             try:
                 answer = call(session, target)
@@ -225,15 +238,33 @@ class Plugins:
                 raise
             except (Exception, asyncio.CancelledError) as error:
                 raise failure(plugin, "on_connect", error) from error
-            if answer is not None and not isinstance(answer, UpstreamCredentials):
+            if isinstance(answer, Restriction):
+                read_only = read_only or answer.read_only
+            elif answer is None or isinstance(answer, UpstreamCredentials):
+                credentials = credentials or answer
+            else:
                 raise failure(plugin, "on_connect", TypeError())
-            credentials = credentials or answer
         if credentials is None:
             raise PluginFault(
                 f"no plugin has credentials for target {target.name}",
                 hint="The gateway's operator can give them in [plugins.secrets].",
             )
-        return credentials
+        return Access(credentials, Restriction(read_only=read_only))
+
+    def inspection(self, target: Target) -> UpstreamCredentials | None:
+        """The credentials to read a target's catalogue with; None: nobody has any. Raises: PluginFault."""
+        for plugin, call in self._inspect:
+            try:
+                answer = call(target)
+                if answer is not None and not isinstance(answer, UpstreamCredentials):
+                    raise TypeError
+            except Fault:
+                raise
+            except Exception as error:
+                raise failure(plugin, "on_inspect", error) from error
+            if answer is not None:
+                return answer
+        return None
 
     def decide(
         self, session: Session, statement: Statement, restate: Callable[[Statement, str], Statement]
@@ -290,6 +321,10 @@ class Plugins:
                 if inspect.isawaitable(answer):
                     answer = yield answer
                 if answer is None or isinstance(answer, Allow):
+                    answer = None
+                    continue
+                if isinstance(answer, Risk | Limit | tuple):
+                    statement = _with_notes(statement, answer if isinstance(answer, tuple) else (answer,), plugin)
                     answer = None
                     continue
                 if isinstance(answer, Deny):
@@ -397,6 +432,19 @@ class Plugins:
                 log.error("%s", failure(plugin, "may_rest", error))
                 return False
         return True
+
+    def past_statements(self, since: float, until: float) -> Iterable[PastStatement]:
+        """What a plugin's record tells. Raises: ConfigFault if no plugin keeps one, PluginFault."""
+        for plugin, call in self.implementations("past_statements"):
+            try:
+                found: Iterable[PastStatement] | None = call(since, until)
+            except Fault:
+                raise
+            except Exception as error:
+                raise failure(plugin, "past_statements", error) from error
+            if found is not None:
+                return found
+        raise ConfigFault("no plugin keeps a record of statements", hint="[plugins.audit] turns one on.")
 
     def start(self, gateway: Gateway) -> Steps[None]:
         """Raises: whatever a plugin's on_start raises."""
@@ -508,6 +556,18 @@ class SessionHooks:
                 call(self.session, notice)
             except Exception as error:
                 raise failure(plugin, "on_notice", error) from error
+
+
+def _with_notes(statement: Statement, notes: tuple[Risk | Limit, ...], plugin: str) -> Statement:
+    """The statement with what a plugin has found, or set, without an objection. Raises TypeError for anything else."""
+    for note in notes:
+        if isinstance(note, Risk):
+            statement = msgspec.structs.replace(statement, risk=note)
+        elif not isinstance(note, Limit):
+            raise TypeError
+        elif statement.limit is None or note.rows < statement.limit.rows:
+            statement = msgspec.structs.replace(statement, limit=msgspec.structs.replace(note, plugin=plugin))
+    return statement
 
 
 def _calls(hooks: tuple[Hook, ...]) -> tuple[Callable[..., Any], ...]:

@@ -23,12 +23,14 @@ from gatepost.adapter import (
     Ask,
     Authenticate,
     Cancel,
+    Catalogue,
     Close,
     Connect,
     Ended,
     Environment,
     Limits,
     ProtocolSession,
+    Redefined,
     SendClient,
     SendUpstream,
     Serving,
@@ -38,7 +40,7 @@ from gatepost.adapter import (
 )
 from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, UpstreamFault
 from gatepost.link import Link
-from gatepost.plugins import Decision, Plugins, Steps, failure, finish
+from gatepost.plugins import Access, Decision, Plugins, Steps, failure, finish
 from gatepost.values import (
     ALLOW,
     Deny,
@@ -46,6 +48,7 @@ from gatepost.values import (
     Identity,
     Outcome,
     Reason,
+    Restriction,
     Session,
     Statement,
     Target,
@@ -97,6 +100,10 @@ class Worker(Protocol):
     def background(self, work: Coroutine[Any, Any, Any]) -> None: ...
 
     def cancel(self, number: int, secret: bytes) -> None: ...
+
+    def catalogue(self, target: Target) -> Callable[[], Catalogue | None]: ...
+
+    def redefined(self, target: Target) -> None: ...
 
 
 class Relay:
@@ -162,6 +169,7 @@ class Relay:
                 client_tls=listener.client_tls,
                 upstream_tls=listener.upstream_tls,
                 upstream_direct_tls=listener.upstream_direct_tls,
+                catalogue=worker.catalogue(listener.target),
             )
         )
         self._resolve = self._protocol.resolve
@@ -337,6 +345,8 @@ class Relay:
                 self._serving = True
             case Cancel():
                 self._worker.cancel(action.number, action.secret)
+            case Redefined():
+                self._worker.redefined(self._listener.target)
             case Close():
                 self._close(action.reason)
         return None
@@ -419,14 +429,14 @@ class Relay:
     def _authenticated(self, answer: Identity | Verifier | Deny | None) -> list[Action]:
         return self._protocol.authenticated(answer)
 
-    def _connect(self) -> Steps[UpstreamCredentials]:
-        credentials = yield from self._plugins.connect(self.session, self._listener.target)
+    def _connect(self) -> Steps[Access]:
+        access = yield from self._plugins.connect(self.session, self._listener.target)
         self._upstream = Link(self, UPSTREAM)
         yield dial(self._upstream, self._listener, self._worker.connect_seconds)
-        return credentials
+        return access
 
-    def _connected(self, credentials: UpstreamCredentials) -> list[Action]:
-        return self._protocol.connected(credentials)
+    def _connected(self, access: Access) -> list[Action]:
+        return self._protocol.connected(access.credentials, access.restriction)
 
     def _decided(self, decision: Decision) -> list[Action]:
         statement, verdict = decision
@@ -549,7 +559,7 @@ class Canceller:
     async def run(self) -> None:
         try:
             await dial(self._link, self._listener, self._connect_seconds)
-            self._run(self._request.connected(UpstreamCredentials(user="")))
+            self._run(self._request.connected(UpstreamCredentials(user=""), Restriction()))
             await asyncio.wait_for(self._done, self._connect_seconds)
         except (Fault, TimeoutError) as error:
             log.warning("a cancel request did not reach target %s: %s", self._listener.target.name, error)

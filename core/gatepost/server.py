@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from gatepost import tls
-from gatepost.adapter import Limits, TlsPolicy
-from gatepost.config import Config, ListenTls, UpstreamTls, address
+from gatepost.adapter import Catalogue, Limits, TlsPolicy, TlsTerms
+from gatepost.catalogue import Keeper
+from gatepost.config import Config, ListenTls, address
 from gatepost.errors import ClientFault, Fault, FaultCode, describe
 from gatepost.gateway import LocalGateway, find_adapter
 from gatepost.plugins import Plugins, finish
 from gatepost.relay import Listener, Relay
-from gatepost.values import EndCode, Identity, Session
+from gatepost.values import EndCode, Identity, Session, Target
 
 log = logging.getLogger("gatepost.worker")
 
@@ -31,6 +32,12 @@ SWEEP_SECONDS: Final = 1.0
 # A session's number is its worker's slot and a count, so that any worker knows whom a cancel request is for.
 _COUNT_BITS: Final = 20
 _SLOTS: Final = 1 << 31 - _COUNT_BITS
+
+# What workers tell each other begins with one of these.
+_CANCEL: Final = b"C"
+_REDEFINED: Final = b"R"
+_MAILBOXES: Final = "workers"
+_POST_AGAIN_SECONDS: Final = 0.02
 
 _LISTEN_POLICY: Final = {"off": TlsPolicy.OFF, "optional": TlsPolicy.OPTIONAL, "required": TlsPolicy.REQUIRED}
 
@@ -46,10 +53,7 @@ def listeners(config: Config, gateway: LocalGateway) -> list[Listener]:
         each = config.targets[target.name]
         adapter = find_adapter(each.protocol)
         host, port = address(each.listen, adapter.default_port)
-        mode = tls.UpstreamMode(each.upstream_tls.mode)
-        upstream_policy = {tls.UpstreamMode.DISABLE: TlsPolicy.OFF, tls.UpstreamMode.PREFER: TlsPolicy.OPTIONAL}.get(
-            mode, TlsPolicy.REQUIRED
-        )
+        terms = tls.upstream_terms(each.upstream_tls, adapter.alpn)
         found.append(
             Listener(
                 target=target,
@@ -58,10 +62,10 @@ def listeners(config: Config, gateway: LocalGateway) -> list[Listener]:
                 port=port,
                 limits=Limits(startup_bytes=config.limits.startup_bytes, message_bytes=config.limits.message_bytes),
                 client_tls=_LISTEN_POLICY[each.tls.mode],
-                upstream_tls=upstream_policy,
-                upstream_direct_tls=each.upstream_tls.direct,
+                upstream_tls=terms.policy,
+                upstream_direct_tls=terms.is_direct,
                 client_layer=_client_layer(each.tls, adapter.alpn),
-                upstream_layer=_upstream_layer(each.upstream_tls, mode, target.host, adapter.alpn),
+                upstream_layer=_upstream_layer(terms, target.host),
             )
         )
     return found
@@ -74,12 +78,10 @@ def _client_layer(settings: ListenTls, alpn: tuple[str, ...]) -> Callable[[], tl
     return lambda: tls.Layer(context, server_side=True, own_certificate=certificate)
 
 
-def _upstream_layer(
-    settings: UpstreamTls, mode: tls.UpstreamMode, host: str, alpn: tuple[str, ...]
-) -> Callable[[], tls.Layer] | None:
-    if mode is tls.UpstreamMode.DISABLE:
+def _upstream_layer(terms: TlsTerms, host: str) -> Callable[[], tls.Layer] | None:
+    context = terms.context
+    if context is None:
         return None
-    context = tls.client_context(mode, settings.ca, settings.certificate, settings.key, alpn)
     return lambda: tls.Layer(context, server_side=False, hostname=host)
 
 
@@ -103,6 +105,7 @@ class Server:
         self._ports = ports
         self._slot = slot % _SLOTS
         self._gateway = LocalGateway(config, plugins, slot, self._end_sessions)
+        self._keepers = {target.name: self._keeper(target) for target in self._gateway.targets}
         self._sessions: dict[int, Relay] = {}
         self._unproven: set[Relay] = set()
         self._count = 0
@@ -121,15 +124,21 @@ class Server:
         self._open_mailbox(loop)
         servers = [await self._listen(loop, each) for each in listeners(self._config, self._gateway)]
         ready()
-        sweeper = loop.create_task(self._sweep(loop))
+        tasks = [loop.create_task(keeper.run()) for keeper in self._keepers.values()]
+        tasks.append(loop.create_task(self._sweep(loop)))
         await self._stopping.wait()
         for server in servers:
             server.close()
         await self._drain()
-        sweeper.cancel()
+        for task in tasks:
+            task.cancel()
         self._close_mailbox()
         for fault in await finish(self.plugins.stop(self._gateway)):
             log.error("%s", fault)
+
+    def _keeper(self, target: Target) -> Keeper:
+        refresh = self._config.targets[target.name].catalogue_refresh
+        return Keeper(target.name, lambda: self._gateway.catalogue(target), refresh)
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> asyncio.Server:
         def accept() -> asyncio.Protocol:
@@ -189,27 +198,44 @@ class Server:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def catalogue(self, target: Target) -> Callable[[], Catalogue | None]:
+        """What tells a target's catalogue."""
+        return self._keepers[target.name].current
+
+    def redefined(self, target: Target) -> None:
+        """A target's catalogue is stale, here and in all other workers."""
+        self._keepers[target.name].redefined()
+        for path in Path(_MAILBOXES).glob("*.sock"):
+            if path != self._mailbox_of(self._slot):
+                self._post(path, _REDEFINED + target.name.encode())
+
     def cancel(self, number: int, secret: bytes) -> None:
         """Cancel what a session does, here or in the worker that has it, if `secret` proves that it may be."""
         relay = self._sessions.get(number)
         if relay is not None:
             if relay.owns(secret):
                 relay.cancel()
-        elif number >> _COUNT_BITS != self._slot and self._mailbox is not None:
-            letter = number.to_bytes(4, "big") + secret
-            try:
-                self._mailbox.sendto(
-                    hmac.digest(self.gate_secret, letter, "sha256") + letter,
-                    str(self._mailbox_of(number >> _COUNT_BITS)),
-                )
-            except OSError as error:
-                log.info("a cancel request for another worker was not delivered: %s", error.strerror)
+        elif number >> _COUNT_BITS != self._slot:
+            self._post(self._mailbox_of(number >> _COUNT_BITS), _CANCEL + number.to_bytes(4, "big") + secret)
 
-    # Cancel requests between workers: datagrams on Unix sockets in the state folder.
+    # What workers tell each other: datagrams on Unix sockets in the state folder.
 
     def _mailbox_of(self, slot: int) -> Path:
         # Relative to the state folder, which is a worker's own: a socket's path may have 107 bytes.
-        return Path("workers") / f"{slot}.sock"
+        return Path(_MAILBOXES) / f"{slot}.sock"
+
+    def _post(self, path: Path, letter: bytes) -> None:
+        if self._mailbox is None:
+            return
+        try:
+            self._mailbox.sendto(hmac.digest(self.gate_secret, letter, "sha256") + letter, str(path))
+        except BlockingIOError:
+            # The other one's mailbox is full; it must not miss what makes its catalogue stale.
+            asyncio.get_running_loop().call_later(_POST_AGAIN_SECONDS, self._post, path, letter)
+        except (FileNotFoundError, ConnectionRefusedError):
+            pass  # it is gone
+        except OSError as error:
+            log.warning("what another worker should know was not delivered: %s", error.strerror)
 
     def _open_mailbox(self, loop: asyncio.AbstractEventLoop) -> None:
         path = self._mailbox_of(self._slot)
@@ -223,15 +249,21 @@ class Server:
         assert self._mailbox is not None
         letter = self._mailbox.recv(1024)
         seal, body = letter[:32], letter[32:]
-        if hmac.compare_digest(seal, hmac.digest(self.gate_secret, body, "sha256")) and len(body) > 4:
-            relay = self._sessions.get(int.from_bytes(body[:4], "big"))
-            if relay is not None and relay.owns(body[4:]):
+        if not hmac.compare_digest(seal, hmac.digest(self.gate_secret, body, "sha256")):
+            return
+        kind, rest = body[:1], body[1:]
+        if kind == _CANCEL and len(rest) > 4:
+            relay = self._sessions.get(int.from_bytes(rest[:4], "big"))
+            if relay is not None and relay.owns(rest[4:]):
                 relay.cancel()
+        elif kind == _REDEFINED and (keeper := self._keepers.get(rest.decode())) is not None:
+            keeper.redefined()
 
     def _close_mailbox(self) -> None:
         if self._mailbox is not None:
             asyncio.get_running_loop().remove_reader(self._mailbox)
             self._mailbox.close()
+            self._mailbox = None
             self._mailbox_of(self._slot).unlink(missing_ok=True)
 
     # Time.

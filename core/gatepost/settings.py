@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|[smhd])")
 _ADDRESS = '"host:port", a port being 0 to 65535 and an IPv6 address in brackets'
 
 
 class Seconds(float):
-    """A duration in seconds, more than 0: a number, or a text such as "30s", "15m", "12h" or "90d"."""
+    """A duration in seconds, more than 0: a number, or a text such as "500ms", "30s", "15m", "12h" or "90d"."""
 
     @classmethod
     def from_toml(cls, value: object, folder: Path) -> Seconds:
@@ -31,6 +32,24 @@ class Seconds(float):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ValueError('expected seconds, more than 0, or a text such as "30s", "15m", "12h" or "90d"')
         return cls(value)
+
+
+def moment(text: str, now: float) -> float:
+    """A time in Unix seconds: "7d" before now, or an ISO date or time, in UTC unless it says otherwise.
+
+    Raises ValueError if `text` is neither.
+    """
+    try:
+        return now - Seconds.parse(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            'expected a duration such as "7d" or "12h", or a date or time such as "2026-01-31T08:00"'
+        ) from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 class FilePath(str):

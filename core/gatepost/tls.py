@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import ssl
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gatepost.adapter import TlsInfo
+from gatepost.adapter import TlsInfo, TlsPolicy, TlsTerms
 from gatepost.errors import ClientFault, ConfigFault, Fault, FaultCode, UpstreamFault
+
+if TYPE_CHECKING:
+    from gatepost.config import UpstreamTls
 
 _READ_BYTES: Final = 256 * 1024
 
@@ -25,6 +28,9 @@ class UpstreamMode(StrEnum):
     REQUIRE = "require"
     VERIFY_CA = "verify-ca"
     VERIFY_FULL = "verify-full"
+
+
+_POLICIES: Final = {UpstreamMode.DISABLE: TlsPolicy.OFF, UpstreamMode.PREFER: TlsPolicy.OPTIONAL}
 
 
 class Layer:
@@ -169,6 +175,15 @@ def client_context(mode: UpstreamMode, ca: str, certificate: str, key: str, alpn
     except (OSError, ValueError) as error:
         raise _unusable("upstream_tls", ca or certificate, error) from error
     return context
+
+
+def upstream_terms(settings: UpstreamTls, alpn: tuple[str, ...]) -> TlsTerms:
+    """How a target's database is spoken to. Raises ConfigFault: a file cannot be read or used."""
+    mode = UpstreamMode(settings.mode)
+    if mode is UpstreamMode.DISABLE:
+        return TlsTerms()
+    context = client_context(mode, settings.ca, settings.certificate, settings.key, alpn)
+    return TlsTerms(policy=_POLICIES.get(mode, TlsPolicy.REQUIRED), context=context, is_direct=settings.direct)
 
 
 def _unusable(section: str, file: str, error: Exception) -> ConfigFault:

@@ -189,12 +189,14 @@ class Use(Struct, frozen=True, kw_only=True):
         name: the object's, qualified by its schema where the text or the catalogue tells.
         columns: those that the verb touches, None where they are not known.
         is_bounded: a WHERE, a LIMIT or a join's condition bounds the rows that it touches.
+        via: the view, function or partition that leads to it, "" for what the statement's own text names.
     """
 
     verb: str
     name: str
     columns: tuple[str, ...] | None = None
     is_bounded: bool = True
+    via: str = ""
 
 
 class Origin(Struct, frozen=True):
@@ -205,17 +207,14 @@ class Origin(Struct, frozen=True):
 
 
 class Output(Struct, frozen=True, kw_only=True):
-    """An output column by position: its name, and the columns that its expression names.
-
-    `columns` None means that the text alone does not tell (a star, a subquery, a whole row).
+    """An output column by position.
 
     Attributes:
         origins: the base columns that its values derive from, None where that cannot be proven.
-        is_direct: its values are those of its one origin, unchanged.
+        is_direct: its values are those of its one origin, unchanged; a partition's column is its parents' too.
     """
 
     name: str
-    columns: tuple[str, ...] | None = None
     origins: tuple[Origin, ...] | None = None
     is_direct: bool = False
 
@@ -229,10 +228,12 @@ class Facts(Struct, frozen=True, kw_only=True):
         verbs: what each of them is, in order: "select", "insert", "copy_to", "set", "begin", ….
         objects: tables and the like, with the verb and the columns on them.
         functions: names of the functions called, lower case, schema-qualified where the text does so.
+        calls: those of them that may do more than read, or of which that is not known.
+        apart: what `effect` would be if `calls` did nothing; None where that is not told.
         columns: every column name that occurs anywhere, lower case unless quoted.
         outputs: the output columns of a single query, or () where the text does not tell.
-        predicates: the base columns that decide which rows come, in what order or in which groups; None where that
-            cannot be proven.
+        predicates: the base columns by which it decides which rows come, in what order or in which groups; None where
+            that cannot be proven. By which a view's definition decides, who asks cannot choose.
         is_resolved: names are those of the database's catalogue, views and functions followed; if not, they are those
             of the text.
         depth: how deeply queries are nested in it, 1 for a plain one.
@@ -246,6 +247,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     verbs: tuple[str, ...] = ()
     objects: tuple[Use, ...] = ()
     functions: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    apart: Effect | None = None
     columns: frozenset[str] = frozenset()
     outputs: tuple[Output, ...] = ()
     predicates: tuple[Origin, ...] | None = None
@@ -293,6 +296,26 @@ class Risk(Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
 
 
+class Limit(Struct, frozen=True, kw_only=True):
+    """How many rows a statement may show.
+
+    The row that is too many, and all behind it, stay back; the statement then ends in an ordinary error that says
+    so, and a transaction block that it is in is left aborted. Rows of COPY count too, header and trailer among them;
+    those of a cursor count for all its FETCHes together.
+
+    Attributes:
+        rows: at most so many.
+        rule: the rule that sets the limit, as its owner would look it up.
+        hint: what to do instead.
+        plugin: who set it; filled in by gatepost.
+    """
+
+    rows: int
+    rule: str = ""
+    hint: str = ""
+    plugin: str = ""
+
+
 class Statement(Struct, frozen=True, kw_only=True):
     """What a client asks for.
 
@@ -304,6 +327,7 @@ class Statement(Struct, frozen=True, kw_only=True):
         facts: what the text means.
         original: the text before a plugin rewrote it, else None.
         risk: what a plugin before this one has found, else None.
+        limit: the strictest that a plugin before this one has set, else None.
     """
 
     number: int
@@ -313,6 +337,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     is_preparation: bool = False
     original: str | None = None
     risk: Risk | None = None
+    limit: Limit | None = None
 
     def __repr__(self) -> str:
         return f"Statement(number={self.number}, effect={self.facts.effect.value!r}, {len(self.text)} characters)"
@@ -478,12 +503,19 @@ class RowBatch(Protocol):
     def patch(self, positions: NDArray[Any], values: NDArray[Any] | int, cells: int) -> None:
         """Overwrite single bytes of cells: same length, same framing. `cells` is how many cells that changes."""
 
-    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int, int, int]]:
         """The cells that ascending, disjoint parts of `buffer`, each from its start to its end, have bytes of.
 
-        Each comes as its row, its column, and where in `buffer` it begins and ends; one that several parts touch comes
-        once for each. For a few places in a few rows this is quicker than `offsets`. Raises UpstreamFault where a row
-        is not what its framing says.
+        Each comes as its row, its column, where in `buffer` it begins and ends, and where what it shares with the part
+        does; one that several parts touch comes once for each. For a few places in a few rows this is quicker than
+        `offsets`. Raises UpstreamFault where a row is not what its framing says.
+        """
+
+    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
+        """Cells of columns of text and of integers, as text, that are nothing but so many ASCII digits.
+
+        Each comes as its column's kind, and where in `buffer` it begins and ends. A glance finds them, where the
+        framing proves what is a cell; there may be more.
         """
 
     def overwrite(self, offset: int, data: bytes) -> None:

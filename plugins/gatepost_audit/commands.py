@@ -6,13 +6,13 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gatepost import Effect, Gateway, Seconds
+from gatepost import Effect, Gateway
+from gatepost.settings import moment
 from gatepost_audit import keys, search
 from gatepost_audit.access import record_access
 from gatepost_audit.journal import Damage
@@ -36,18 +36,9 @@ class Moment(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         try:
-            return time.time_ns() - int(Seconds.parse(value) * 1e9)
-        except ValueError:
-            pass
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(
-                'expected a duration such as "7d" or "12h", or a date or time such as "2026-01-31T08:00"', param, ctx
-            )
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1e9)
+            return int(moment(value, time.time()) * 1e9)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 _since = click.option("--since", type=Moment(), help='From then on: "7d" ago, or an ISO date or time (UTC).')
@@ -90,6 +81,7 @@ def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
     @_until
     @click.option("--effect", type=click.Choice([effect.value for effect in Effect]), help="What it can do.")
     @click.option("--verdict", type=click.Choice(["allow", "deny", "rewrite"]), help="What was decided.")
+    @click.option("--risk", type=click.IntRange(1, 100), help="With a score of risk of at least that.")
     @click.option("--text", help="With these characters in its text.")
     @click.option("--follow", is_flag=True, help="Go on with what is new, until interrupted.")
     @_limit

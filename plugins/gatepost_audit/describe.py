@@ -8,7 +8,7 @@ from typing import cast
 
 import msgspec
 
-from gatepost import Deny, Facts, Kind, Outcome, Reason, Rewrite, Scalar, Session, Statement, Verdict
+from gatepost import Deny, Facts, Kind, Origin, Outcome, Reason, Rewrite, Scalar, Session, Statement, Verdict
 from gatepost_audit import records
 
 KNOWN = 4096
@@ -79,6 +79,7 @@ class Describer:
         elif isinstance(verdict, Rewrite):
             name, plugin, reason = "rewrite", verdict.plugin, self.text(verdict.reason)
         original = statement.original
+        risk = statement.risk
         return records.Asked(
             time.time_ns(),
             session.id,
@@ -94,6 +95,8 @@ class Describer:
             reason,
             known.effect,
             known.record,
+            0 if risk is None else risk.score,
+            () if risk is None else tuple(map(self.text, risk.reasons)),
         )
 
     def _learn(self, facts: Facts) -> Known:
@@ -107,12 +110,27 @@ class Describer:
             tuple(map(text, facts.functions)),
             facts.fingerprint,
             text(facts.reason),
+            facts.statements,
+            tuple(use.is_bounded for use in facts.objects),
+            tuple(map(text, sorted(facts.columns))),
+            tuple(map(text, facts.calls)),
+            "" if facts.apart is None else facts.apart.value,
+            tuple((text(name), None if value is None else text(value)) for name, value in facts.settings),
+            self._origins(facts.predicates),
+            facts.depth,
+            facts.is_resolved,
+            tuple((text(each.name), self._origins(each.origins), each.is_direct) for each in facts.outputs),
         )
         raw = cast(records.FactsRecord, msgspec.Raw(records.encode(described)))
         if len(self._facts) >= KNOWN:
             self._facts.clear()
         known = self._facts[facts.fingerprint] = Known(facts, raw)
         return known
+
+    def _origins(self, origins: tuple[Origin, ...] | None) -> tuple[tuple[str, str], ...] | None:
+        if origins is None:
+            return None
+        return tuple((self.text(each.relation), self.text(each.column)) for each in origins)
 
     def binds(self, parameters: tuple[tuple[Scalar, ...] | None, ...]) -> tuple[tuple[str, ...] | None, ...]:
         redact = self._redact

@@ -23,6 +23,7 @@ from gatepost import (
     FilePath,
     Gateway,
     Outcome,
+    PastStatement,
     PluginFault,
     Reason,
     Seconds,
@@ -32,7 +33,7 @@ from gatepost import (
     Verdict,
 )
 from gatepost.values import Target
-from gatepost_audit import commands, indexer, recorder, records, wire
+from gatepost_audit import commands, indexer, past, recorder, records, wire
 from gatepost_audit.client import Link
 from gatepost_audit.describe import Describer
 from gatepost_audit.paths import make_folder
@@ -135,7 +136,12 @@ class Audit:
         cli.add_command(commands.group(gateway, self._config.key, self._config.segment_megabytes << 20))
 
     @gatepost.hookimpl
+    def past_statements(self, since: float, until: float) -> Iterable[PastStatement]:
+        return past.statements(self._gateway, self._config.key, self._config.segment_megabytes << 20, since, until)
+
+    @gatepost.hookimpl
     def on_start(self, gateway: Gateway) -> Awaitable[None] | None:
+        self._gateway = gateway
         if gateway.worker < 0:
             return None
         folder = make_folder(gateway)

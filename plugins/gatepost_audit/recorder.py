@@ -64,7 +64,7 @@ class Connection:
         if self.buffer:
             self.buffer += data
             source = self.buffer
-        at, end = 0, len(source)
+        at, end, view = 0, len(source), memoryview(source)
         unpack, header = wire.FRAME.unpack_from, wire.FRAME.size
         taken = []
         while at + header <= end:
@@ -74,8 +74,9 @@ class Connection:
             stop = at + header + length
             if stop > end:
                 break
-            taken.append((flags, bytes(source[at + header : stop])))
+            taken.append((flags, bytes(view[at + header : stop])))
             at = stop
+        view.release()
         if source is not data:
             del self.buffer[:at]
         elif at < end:
@@ -136,6 +137,7 @@ class Recorder:
         self._listener: socket.socket | None = None
         self._connections: dict[int, Connection] = {}
         self._compressor = ThreadPoolExecutor(1, "compress")
+        self._zstd = zstandard.ZstdCompressor(level=1)  # for that one thread alone
         self._compressed: deque[tuple[Connection, bytes]] = deque()
         self._epoll = select.epoll()
         self._awake, self._wake = socket.socketpair()
@@ -274,7 +276,7 @@ class Recorder:
         return wanted
 
     def _compress(self, connection: Connection, payload: bytes) -> None:
-        self._compressed.append((connection, zstandard.ZstdCompressor(level=1).compress(payload)))
+        self._compressed.append((connection, self._zstd.compress(payload)))
         self._rouse()
 
     def _accept(self) -> None:

@@ -3,7 +3,7 @@
 Times are Unix nanoseconds. Every text has been through `Gateway.redact`. A later version appends fields and kinds, and
 never removes or moves one, so that a record of 365 days ago still decodes. Together they hold, for each event, what PCI
 DSS 10.2.2 asks for: the user (`SessionStart`, by session), the type, the time, success or failure, the origination
-(`SessionStart.client`) and the object affected (`Asked.objects`).
+(`SessionStart.client`) and the object affected (`FactsRecord.objects`).
 """
 
 from __future__ import annotations
@@ -45,20 +45,35 @@ class SessionEnd(Struct, frozen=True, array_like=True, tag=2):
 
 
 class FactsRecord(Struct, frozen=True, array_like=True):
-    """What the text means (`gatepost.values.Facts`), as far as it is kept."""
+    """What the text means (`gatepost.values.Facts`), as far as it is kept.
+
+    `objects` are (verb, name, columns), columns None where they are not known; `bounded` has one element for each, none
+    in records that do not tell. `apart` is "" where it is not told. `predicates` are (relation, column), and `outputs`
+    (name, origins, whether it is direct), where origins are the same.
+    """
 
     verbs: tuple[str, ...]
     objects: tuple[tuple[str, str, tuple[str, ...] | None], ...]
     functions: tuple[str, ...]
     fingerprint: str
     reason: str
+    statements: int = 1
+    bounded: tuple[bool, ...] = ()
+    columns: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    apart: str = ""
+    settings: tuple[tuple[str, str | None], ...] = ()
+    predicates: tuple[tuple[str, str], ...] | None = None
+    depth: int = 1
+    resolved: bool = False
+    outputs: tuple[tuple[str, tuple[tuple[str, str], ...] | None, bool], ...] = ()
 
 
 class Asked(Struct, frozen=True, array_like=True, tag=3):
     """A statement and the verdict on it, made before it could take effect.
 
     `binds` has one element for each parameter: its texts, or None for NULL. `original` is the text before a plugin
-    rewrote it. `objects` are (verb, name, columns), columns None where they are not known.
+    rewrote it. `risk` is the score of its risk, 0 if no plugin weighed it, and `risks` are the reasons.
     """
 
     time: int
@@ -75,6 +90,8 @@ class Asked(Struct, frozen=True, array_like=True, tag=3):
     reason: str
     effect: str
     facts: FactsRecord
+    risk: int = 0
+    risks: tuple[str, ...] = ()
 
 
 class Ended(Struct, frozen=True, array_like=True, tag=4):

@@ -15,7 +15,7 @@ _STATEMENTS: Final = """
 SELECT s.session || '/' || s.number AS id, s.session, s.number, s.sequence, s.time,
     n.identity, n.acting_for, n.roles, n.client, n.target, n.user, n.database, n.application,
     s.text, s.original, s.binds, s.preparation, s.verdict, s.plugin, s.rule, s.reason,
-    s.effect, s.judgement, s.verbs, s.objects, s.functions, s.fingerprint,
+    s.effect, s.judgement, s.verbs, s.objects, s.functions, s.fingerprint, s.risk, s.risks,
     o.ran, o.complete, o.time AS ended, o.duration, o.rows, o.size AS bytes, o.received, o.masked,
     o.tag, o.error, o.message, o.start, o.stop
 FROM statements s LEFT JOIN sessions n ON n.session = s.session
@@ -38,6 +38,7 @@ _STATEMENT_FILTERS: Final = {
     "until": "s.time < :until",
     "effect": "s.effect = :effect",
     "verdict": "s.verdict = :verdict",
+    "risk": "s.risk >= :risk",
     "text": "instr(lower(s.text), lower(:text)) > 0",
     "after": "s.sequence > :after",
 }
@@ -91,7 +92,7 @@ def _plain(row: sqlite3.Row) -> Found:
             value = when(value)
         elif value is None:
             pass
-        elif name in ("roles", "binds", "verbs", "objects", "functions"):
+        elif name in ("roles", "binds", "verbs", "objects", "functions", "risks"):
             value = json.loads(value)
         elif name in ("preparation", "ran", "complete"):
             value = bool(value)

@@ -20,7 +20,7 @@ from gatepost_audit import records
 from gatepost_audit.journal import Damage, Entry, Place, Segment, segments
 
 FILE = "store.sqlite"
-VERSION = 1
+VERSION = 2
 BATCH = 500
 """Entries in a transaction."""
 LOG_BYTES = 1 << 20
@@ -213,11 +213,11 @@ def rows_of(entry: Entry) -> Iterator[tuple[str, Row]]:
         case records.SessionEnd():
             yield "ends", (*flat(record), *standing)
         case records.Asked():
-            yield "statements", (*flat(record)[:-1], *flat(record.facts), *standing)
+            *known, _, risk, risks = flat(record)
+            yield "statements", (*known, *flat(record.facts), risk, risks, *standing)
         case records.Ended():
             stop = record.offset + len(record.output)
-            known = flat(record)[:12]
-            yield "outcomes", (*known, record.ran, record.start, stop, *standing)
+            yield "outcomes", (*flat(record)[:12], record.ran, record.start, stop, *standing)
         case records.Event():
             yield "events", (*flat(record), *standing)
         case records.Dropped():

@@ -10,6 +10,7 @@ import numpy as np
 from gatepost import Kind, RowBatch
 from gatepost_mask.detect import TRACK_MARKS, USUAL
 from gatepost_mask.display import MARK, Display
+from gatepost_mask.few import is_other_number
 from gatepost_mask.ranges import DOUBLED, LONGEST, SHORTEST, ranges
 from gatepost_mask.stretches import Stretches, windows
 
@@ -28,7 +29,8 @@ def mask_texts(
     starts, ends = stretches
     if not len(starts):
         return []
-    values = np.frombuffer(batch.buffer, dtype=np.uint8)
+    data = batch.buffer
+    values = np.frombuffer(data, dtype=np.uint8)
     rows, starts, ends = _by_row(batch, starts, ends)
     left = []
     for column, kind in columns:
@@ -38,7 +40,9 @@ def mask_texts(
         touched = np.flatnonzero(lasts - firsts >= SHORTEST)
         if len(touched):
             parts = _Parts(values, offsets[touched], stops[touched], firsts[touched], lasts[touched])
-            unjudged = _mask_whole(batch, parts, kind, display)
+            unjudged = np.flatnonzero(_mask_whole(batch, parts, kind, display))
+            if kind is Kind.TEXT:
+                unjudged = unjudged[[not is_other_number(data, *parts.at(index)) for index in unjudged.tolist()]]
             left.append((column, np.unique(rows[touched[unjudged]]).tolist()))
     return left
 
@@ -73,6 +77,10 @@ class _Parts(NamedTuple):
     stops: NDArray[Any]
     firsts: NDArray[Any]
     lasts: NDArray[Any]
+
+    def at(self, index: int) -> tuple[int, int, int]:
+        """Where one part begins and ends, and where its cell does."""
+        return int(self.firsts[index]), int(self.lasts[index]), int(self.stops[index])
 
 
 def _by_row(

@@ -33,10 +33,13 @@ class MaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
         roles: what a role sees of a card number. Of an identity's roles the one that is first here
             counts; an identity with none of them sees the last four digits.
         columns: columns that hold card numbers, other cardholder data or sensitive authentication data.
+        may_filter: roles that may filter, join, sort and group by card numbers and sensitive authentication
+            data, which lets them find out values that they are not shown. Those that are `clear` may anyway.
     """
 
     roles: dict[str, Display] = {}
     columns: tuple[TaggedColumn, ...] = ()
+    may_filter: tuple[str, ...] = ()
 
 
 class Mask:
@@ -51,6 +54,7 @@ class Mask:
     def __init__(self, config: MaskConfig) -> None:
         self._roles = config.roles
         self._tags = Tags(config.columns)
+        self._may_filter = frozenset(config.may_filter)
         # The tables are made now, not at the first row.
         ranges()
         suspicious()
@@ -69,6 +73,13 @@ class Mask:
                 reason="The statement reads tagged columns in a way that does not tell which values are theirs.",
                 rule="mask.columns",
                 hint="Use a SELECT of its own, and name the columns that you need.",
+            )
+        if self._tags and self._is_oracle(facts, session):
+            return Deny(
+                reason="The statement filters, joins, sorts or groups by a column whose values this role is not shown.",
+                rule="mask.may_filter",
+                hint="Leave that column out of WHERE, JOIN, ORDER BY, GROUP BY, DISTINCT, CASE and the like, or choose "
+                "rows by another one, such as an id.",
             )
         return None
 
@@ -110,7 +121,16 @@ class Mask:
             return False
         return not self._tags.read(facts) <= (frozenset() if display is not Display.CLEAR else _SHOWN_IN_CLEAR)
 
+    def _is_oracle(self, facts: Facts, session: Session) -> bool:
+        """Whether answers would tell hidden values by which rows come, in what order, or in which groups."""
+        if _GUESSABLE.isdisjoint(self._tags.deciding(facts)):
+            return False
+        roles = session.identity.roles if session.identity else ()
+        return self._may_filter.isdisjoint(roles) and self._display(session) is not Display.CLEAR
 
+
+# Digits, which answers of yes and no find out one by one.
+_GUESSABLE: Final = frozenset({Tag.PAN, Tag.SAD})
 _SHOWN_IN_CLEAR: Final = frozenset(Tag) - {Tag.SAD}
 
 

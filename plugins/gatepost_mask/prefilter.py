@@ -16,6 +16,7 @@ _RUN: Final = b"0" * SHORTEST
 # A list's separators are mapped to commas. Every grouping that cards are printed in has this in it.
 _GROUPS: Final = b"000,000"
 _ESCAPES: Final = (b"\\b", b"\\f", b"\\n", b"\\r", b"\\t", b"\\v")
+_MANY_BYTES: Final = 16384
 _DROPPED: Final = (SOFT + QUOTES).encode()
 _DROPPED_OR_HIGH: Final = _DROPPED + bytes(range(0x80, 0x100))
 
@@ -44,9 +45,17 @@ def maybe_lines(data: bytes) -> bool:
     return maybe(data if b'"' in data else data.replace(b"\t", b"x"))
 
 
-def has_groups(data: bytes) -> bool:
-    """Whether digits are there in groups such as cards are printed in, with a list's separator between them."""
-    return _is_grouped(data.translate(_MAPPED, _DROPPED))
+def maybe_rows(data: bytes) -> bool:
+    """The same of rows. Of many, the closer look is quicker at saying no."""
+    return len(data) >= _MANY_BYTES or maybe(data)
+
+
+def look(data: bytes) -> tuple[bool, bool]:
+    """Whether there may be a card number, bytes that are not ASCII taken for digits; and whether digits are there in
+    groups such as cards are printed in, with a list's separator between them."""
+    plain = data.translate(_MAPPED, _DROPPED)
+    is_grouped = _is_grouped(plain)
+    return is_grouped or _RUN in plain, is_grouped
 
 
 def _has_digits(plain: bytes) -> bool:

@@ -10,11 +10,12 @@ from gatepost_mask import arrays, few, prefilter
 from gatepost_mask.cells import mask_cell
 from gatepost_mask.detect import mask, mask_line
 from gatepost_mask.display import REMOVED, Display
-from gatepost_mask.stretches import stretches, stretches_of_many
+from gatepost_mask.stretches import classify, estimate, stretches, stretches_of_many
 from gatepost_mask.tags import Treatment, treat
 
-# From so many rows, and so many places to look at, arrays are quicker.
+# From so many places to look at, at least one in so many bytes, arrays are quicker.
 _MANY: Final = 128
+_SPARSE: Final = 512
 
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
 _SMALL_INTEGERS: Final = frozenset(("int2", "int4", "oid", "xid", "cid"))
@@ -59,10 +60,10 @@ def plan(columns: Sequence[Column], tagged: Mapping[int, Treatment] = {}) -> Pla
     needles = frozenset(signs.values())
 
     def maybe(data: bytes) -> bool:
-        return prefilter.maybe(data) or any(needle in data for needle in needles)
+        return prefilter.maybe_rows(data) or any(needle in data for needle in needles)
 
     return Plan(
-        maybe=maybe if needles else prefilter.maybe,
+        maybe=maybe if needles else prefilter.maybe_rows,
         columns=frozenset(others).union(tagged),
         texts=texts,
         signs=signs,
@@ -94,7 +95,7 @@ def _mask_lines(batch: RowBatch, display: Display) -> None:
 
 
 def _mask_cells(batch: RowBatch, found: Plan, display: Display) -> None:
-    for position, indexes in _mask_texts(batch, found.texts, display):
+    for position, indexes in _mask_texts(batch, found, display):
         if batch.columns[position].kind is Kind.TEXT:
             indexes = _masked_as_text(batch, position, indexes, display)
         for index in indexes:
@@ -110,14 +111,18 @@ def _mask_cells(batch: RowBatch, found: Plan, display: Display) -> None:
             _mask_one(batch.row(index), position, display)
 
 
-def _mask_texts(batch: RowBatch, columns: Sequence[tuple[int, Kind]], display: Display) -> list[tuple[int, list[int]]]:
+def _mask_texts(batch: RowBatch, found: Plan, display: Display) -> list[tuple[int, list[int]]]:
     """Mask cells that are card numbers; returns by column the rows of those that need a closer look."""
-    if len(batch) < _MANY:
-        return few.mask_texts(batch, stretches(batch.buffer), columns, display)
-    starts, ends = stretches_of_many(batch.buffer)
-    if len(starts) < _MANY:
-        return few.mask_texts(batch, list(zip(starts.tolist(), ends.tolist(), strict=True)), columns, display)
-    return arrays.mask_texts(batch, (starts, ends), columns, display)
+    columns = found.texts
+    if len(batch) < _MANY and not found.tagged:
+        few.mask_alone(batch, display)
+    data = batch.buffer
+    classes = classify(data)
+    if classes is None:
+        return []
+    if (many := estimate(classes)) < _MANY or many * _SPARSE < len(data):
+        return few.mask_texts(batch, stretches(data, classes), columns, display)
+    return arrays.mask_texts(batch, stretches_of_many(data, classes), columns, display)
 
 
 def _masked_as_text(batch: RowBatch, position: int, indexes: Sequence[int], display: Display) -> list[int]:

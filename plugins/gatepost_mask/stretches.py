@@ -7,12 +7,13 @@ so a stretch says nothing but where to look. Bytes that are not ASCII count as d
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 from gatepost_mask.alphabet import HARD, QUOTES, SOFT
-from gatepost_mask.prefilter import has_groups
+from gatepost_mask.prefilter import look
 from gatepost_mask.ranges import SHORTEST
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _INSIDE: Final = b"\1"
 _OUTSIDE: Final = b"\0"
 # What begins a stretch that is long enough.
 _LONG: Final = _INSIDE * SHORTEST
+# Bytes to count stretches in: what repeats itself is searched slowly.
+_SAMPLE: Final = 16384
 # Of stretches up to this length the digits are counted all at once.
 _SHORT: Final = 24
 
@@ -42,26 +45,36 @@ _IS_DIGIT: Final = np.frombuffer(_table(_DIGITS), dtype=bool)
 _NOT_DIGITS: Final = bytes(byte for byte in range(256) if byte not in _DIGITS)
 
 
-def stretches(data: bytes) -> list[tuple[int, int]]:
+def classify(data: bytes) -> bytes | None:
+    """What each byte of a buffer is to a stretch, for the functions below; None if no card number can be there."""
+    maybe, is_grouped = look(data)
+    return data.translate(_GROUPED if is_grouped else _PLAIN) if maybe else None
+
+
+def estimate(classes: bytes) -> int:
+    """About how many stretches there are, from a sample."""
+    found = classes.count(_LONG, 0, _SAMPLE)
+    return found if len(classes) <= _SAMPLE else found * len(classes) // _SAMPLE
+
+
+def stretches(data: bytes, classes: bytes) -> Iterator[tuple[int, int]]:
     """Where the stretches begin and end, ascending."""
-    classes = data.translate(_GROUPED if has_groups(data) else _PLAIN)
-    found = []
-    start = classes.find(_LONG)
+    find = classes.find
+    start = find(_LONG)
     while start >= 0:
-        end = classes.find(_OUTSIDE, start + SHORTEST)
+        end = find(_OUTSIDE, start + SHORTEST)
         if end < 0:
             end = len(data)
-        if _holds_enough(data[start:end]):
-            found.append((start, end))
-        start = classes.find(_LONG, end)
-    return found
+        stretch = data[start:end]
+        if stretch.isdigit() or _holds_enough(stretch):
+            yield start, end
+        start = find(_LONG, end)
 
 
-def stretches_of_many(data: bytes) -> Stretches:
+def stretches_of_many(data: bytes, classes: bytes) -> Stretches:
     """`stretches`, for a large buffer: where they begin, and where they end."""
     if len(data) < SHORTEST:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    classes = data.translate(_GROUPED if has_groups(data) else _PLAIN)
     inside = np.frombuffer(classes, dtype=bool)
     # Whether two, four, eight, twelve bytes from here on are inside.
     run = inside[1:] & inside[:-1]

@@ -1,8 +1,10 @@
 """Columns that the configuration tags: what a result shows of them, and which statements can't be let through.
 
 A result's column is *direct* if it is a tagged column itself, *derived* if an expression over one made it. Where
-neither the statement's text nor the column's origin tells, it counts as derived if the statement touches a tagged
-column.
+nothing tells, it counts as derived if the statement touches a tagged column.
+
+With a catalogue, columns are followed through views and names by the facts, and direct ones are told by the server
+itself (`Column.base`). Without, names are all there is, and which columns of a result are the same (`Column.origin`).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gatepost import Column, Facts, Output, Result, Row
+from gatepost import Column, Effect, Facts, Origin, Output, Result, Row
 from gatepost_mask.cells import hide_digits
 from gatepost_mask.display import REMOVED, Display
 
@@ -34,7 +36,7 @@ class TaggedColumn(Struct, frozen=True, forbid_unknown_fields=True):
     """`[[plugins.mask.columns]]`.
 
     Attributes:
-        match: "column" in any table, or "table.column".
+        match: "column" in any table, "table.column" or "schema.table.column".
         tag: what it holds.
     """
 
@@ -67,6 +69,9 @@ class Tags:
 
     def __init__(self, columns: Sequence[TaggedColumn]) -> None:
         self._columns = tuple(columns)
+        self._by_name: dict[str, list[TaggedColumn]] = {}
+        for tagged in self._columns:
+            self._by_name.setdefault(tagged.column, []).append(tagged)
 
     def __bool__(self) -> bool:
         return bool(self._columns)
@@ -76,48 +81,94 @@ class Tags:
         if not self._columns:
             return {}
         facts = result.statement.facts
-        named = dict(self._named(facts))
-        if not named:
-            return {}
         outputs: Sequence[Output | None] = facts.outputs
         if len(outputs) != len(result.columns):
             outputs = (None,) * len(result.columns)
-        doubt = _Doubt(named, facts, result.columns)
+        # What a change returns may have come from another column a moment ago.
+        trusts = facts.effect in (Effect.READ, Effect.CONTROL)
+        doubt = None if facts.is_resolved else _Doubt(dict(self._named(facts)), facts, result.columns if trusts else ())
+        touched = self.touched(facts)
         found: dict[int, Treatment] = {}
         for position, (column, output) in enumerate(zip(result.columns, outputs, strict=True)):
-            treatment = _treatment(column, output, named, doubt)
+            known = () if column.base is None else (column.base,)
+            if output is not None and output.origins is not None:
+                is_direct = output.is_direct and column.origin is not None
+                treatment = _treatment(self.of((*output.origins, *known), facts), is_direct)
+            elif known and trusts:
+                treatment = _treatment(self.of(known, facts), is_direct=True)
+            elif doubt is None:
+                treatment = _treatment(touched | self.of(known, facts), is_direct=False)
+            else:
+                treatment = _treatment(doubt.tags(column, output), trusts and column.origin is not None)
             if treatment is not None:
                 found[position] = treatment
         return found
 
     def read(self, facts: Facts) -> frozenset[Tag]:
-        """The tags of the columns that a statement may read out: its outputs', or any that it names or a star means."""
+        """The tags of the columns that a statement may read out: its outputs', or any that it touches."""
+        if facts.outputs and all(output.origins is not None for output in facts.outputs):
+            return self.of((origin for output in facts.outputs for origin in output.origins or ()), facts)
+        return self.touched(facts)
+
+    def deciding(self, facts: Facts) -> frozenset[Tag]:
+        """The tags of the columns by which a statement filters, joins, sorts or groups, or may do so."""
+        return self.touched(facts) if facts.predicates is None else self.of(facts.predicates, facts)
+
+    def of(self, origins: Iterable[Origin], facts: Facts) -> frozenset[Tag]:
+        """The tags of columns. Of one whose table is not known, those that it has in a table of the statement."""
+        return frozenset(
+            tagged.tag
+            for origin in origins
+            for tagged in self._by_name.get(origin.column.lower(), ())
+            if _fits(tagged, origin.relation.lower(), facts)
+        )
+
+    def touched(self, facts: Facts) -> frozenset[Tag]:
+        """The tags of all columns that a statement names, or means by a star."""
+        if not facts.is_resolved:
+            return frozenset(self._mentioned(facts).values())
+        return frozenset(
+            tagged.tag
+            for tagged in self._columns
+            for use in facts.objects
+            if _fits(tagged, use.name.lower(), facts) and (use.columns is None or tagged.column in _lower(use.columns))
+        )
+
+    def _mentioned(self, facts: Facts) -> dict[str, Tag]:
         names = _lower(facts.columns)
-        if facts.outputs and all(output.columns is not None for output in facts.outputs):
-            names = _lower(name for output in facts.outputs for name in output.columns or ())
-        named = dict(self._named(facts))
-        return frozenset(named.values() if STAR in names else (named[name] for name in names & named.keys()))
+        return {name: tag for name, tag in self._named(facts) if name in names or STAR in names}
 
     def _named(self, facts: Facts) -> Iterator[tuple[str, Tag]]:
         """The tagged columns that the statement can mean; all of them where it names no table."""
-        tables = _tables(facts)
         for tagged in self._columns:
-            if not tagged.table or tagged.table in tables or not tables:
+            if _fits(tagged, "", facts):
                 yield tagged.column, tagged.tag
 
 
-class _Doubt:
-    """What the columns of unknown make-up count as.
+def _fits(tagged: TaggedColumn, relation: str, facts: Facts) -> bool:
+    """Whether a tagged column can be one of this table, or of any of the statement's where that is not known."""
+    table = tagged.table
+    if not table:
+        return True
+    if relation:
+        return relation == table or relation.endswith("." + table) or table.endswith("." + relation)
+    tables = _tables(facts)
+    return not tables or not tables.isdisjoint((table, table.rpartition(".")[2]))
 
-    A column that comes directly from another one than the tagged columns of the same result holds nothing tagged; the
-    result must show all that the statement touches. A star's columns keep their names, so there it must show only those
-    that the statement names.
+
+class _Doubt:
+    """What the columns of unknown make-up count as, where there is no catalogue.
+
+    A column of a tagged one's name counts as that one. Another that comes directly from another column than the tagged
+    ones of the same result holds nothing tagged; the result must show all that the statement touches. A star's columns
+    keep their names, so there it must show only those that the statement names.
     """
 
     def __init__(self, named: dict[str, Tag], facts: Facts, columns: Sequence[Column]) -> None:
         shown = {column.name.lower(): column.origin for column in columns if column.name.lower() in named}
         mentioned = _lower(facts.columns) & named.keys()
         touched = named.keys() if STAR in facts.columns else mentioned
+        self._named = named
         self._origins = {origin: named[name] for name, origin in shown.items() if origin is not None}
         self._tags = frozenset(named[name] for name in touched)
         self._shows_mentioned = all(shown.get(name) is not None for name in mentioned)
@@ -125,6 +176,9 @@ class _Doubt:
 
     def tags(self, column: Column, output: Output | None) -> frozenset[Tag]:
         """The tags that the column's values may be derived from. `output` None: a star may have made it."""
+        name = column.name.lower()
+        if name in self._named:
+            return frozenset((self._named[name],))
         if column.origin in self._origins:
             return frozenset((self._origins[column.origin],))
         if column.origin is not None and (self._shows_mentioned if output is None else self._shows_touched):
@@ -132,15 +186,7 @@ class _Doubt:
         return self._tags
 
 
-def _treatment(column: Column, output: Output | None, named: dict[str, Tag], doubt: _Doubt) -> Treatment | None:
-    is_direct = column.origin is not None
-    if output is not None and output.columns is not None:
-        tags = frozenset(named[name.lower()] for name in output.columns if name.lower() in named)
-        is_direct = is_direct and len(output.columns) == 1
-    elif column.name.lower() in named:
-        tags = frozenset((named[column.name.lower()],))
-    else:
-        tags = doubt.tags(column, output)
+def _treatment(tags: frozenset[Tag], is_direct: bool) -> Treatment | None:
     if not tags:
         return None
     if Tag.SAD in tags:

@@ -8,6 +8,10 @@
     user = "app_reporting"
     password = "file:/run/secrets/reporting"
 
+    [plugins.secrets.targets.shop.inspector]    # reads the catalogue, and needs no right on any table
+    user = "inspector"
+    password = "env:INSPECTOR_PASSWORD"
+
 The passwords are references and read at each connection, so that they can be rotated without a restart.
 """
 
@@ -52,12 +56,13 @@ class Login(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class TargetLogins(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A target's logins: its own (`user` "" if it has none), and others by role."""
+    """A target's logins: its own (`user` "" if it has none), others by role, and one that reads the catalogue."""
 
     user: str = ""
     password: SecretReference | None = None
     database: str = ""
     roles: dict[str, Login] = {}
+    inspector: Login | None = None
 
 
 class SecretsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +88,11 @@ class Secrets:
                 close = difflib.get_close_matches(name, known, 1)
                 advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
                 raise fault_at(f"there is no such target; {advice}", (*_KEY, name), gateway.config_file)
+        for target in gateway.targets:
+            inspector = self._targets[target.name].inspector if target.name in self._targets else None
+            if inspector is not None and not (inspector.database or target.database):
+                message = "expected the `database` to read, here or of the target"
+                raise fault_at(message, (*_KEY, target.name, "inspector"), gateway.config_file)
         if gateway.worker < 0:
             return  # the command line needs no passwords
         for key, login in self._logins():
@@ -100,8 +110,17 @@ class Secrets:
             return None
         roles = session.identity.roles if session.identity else ()
         login = next((logins.roles[role] for role in roles if role in logins.roles), logins)
-        if not login.user:
+        return self._credentials(login, target) if login.user else None
+
+    @hookimpl
+    def on_inspect(self, target: Target) -> UpstreamCredentials | None:
+        logins = self._targets.get(target.name)
+        if logins is None or logins.inspector is None:
             return None
+        return self._credentials(logins.inspector, target)
+
+    def _credentials(self, login: TargetLogins | Login, target: Target) -> UpstreamCredentials:
+        """A login with its password as it is now. Raises PluginFault."""
         try:
             password = read_secret(login.password) if login.password is not None else None
         except ConfigFault as fault:
@@ -118,3 +137,5 @@ class Secrets:
             yield (*_KEY, name), logins
             for role, login in logins.roles.items():
                 yield (*_KEY, name, "roles", role), login
+            if logins.inspector is not None:
+                yield (*_KEY, name, "inspector"), logins.inspector

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
-from gatepost.adapter import Adapter, Catalogue, Environment, ProtocolSession
+from gatepost.adapter import Adapter, Catalogue, Environment, ProtocolSession, TlsTerms
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.values import Facts, Shown, Target, UpstreamCredentials, Use
 from gatepost_mysql.grants import grants
 from gatepost_mysql.session import MySqlSession
 from gatepost_mysql.shown import shown
 from gatepost_sql import facts
-
-if TYPE_CHECKING:
-    import ssl
 
 
 class MySqlAdapter(Adapter):
@@ -41,7 +37,7 @@ class MySqlAdapter(Adapter):
     def facts(self, text: str, catalogue: Catalogue | None = None) -> Facts:
         return facts(text, "mysql")
 
-    async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: ssl.SSLContext | None) -> Catalogue:
+    async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
         raise UpstreamFault(
             "the catalogue of a MySQL database is not read",
             code=FaultCode.UNSUPPORTED,

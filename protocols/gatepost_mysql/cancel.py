@@ -6,7 +6,6 @@ Source: MySQL 9 manual, "KILL Statement".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from gatepost.adapter import CLIENT, Action, Close, Environment, ProtocolSession, SendUpstream, Side, TlsInfo
 from gatepost.errors import Fault, UpstreamFault
@@ -24,8 +23,6 @@ from gatepost.values import (
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.dialogue import Dialogue
 from gatepost_mysql.login import LoggedIn, Login, Wish
-
-_UNRESTRICTED: Final = Restriction()
 
 
 class CancelUpstream(ProtocolSession):
@@ -51,7 +48,7 @@ class CancelUpstream(ProtocolSession):
     def begin(self) -> list[Action]:
         return []
 
-    def connected(self, credentials: UpstreamCredentials, restriction: Restriction = _UNRESTRICTED) -> list[Action]:
+    def connected(self, credentials: UpstreamCredentials, restriction: Restriction) -> list[Action]:
         wish = Wish(capabilities=Capability(0))
         self._login = Login(self._environment, self._dialogue, wish, self._credentials, self._kill)
         return list(self._login.begin())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from gatepost.batch import CellBatch, Span, numbers
+from gatepost.batch import CellBatch, numbers
 from gatepost.errors import UpstreamFault
 from gatepost.values import Scalar
 from gatepost_mysql import types
@@ -107,48 +107,45 @@ class Batch(CellBatch):
             return len(self.data)
         return start + HEADER_BYTES + int(header(self.data, start)[0] & LONGEST)
 
-    def _spans(self, start: int) -> list[Span]:
+    def _cells(self, start: int) -> tuple[list[int], list[int]]:
         end = self._end(start)
         try:
-            at, spans = (self._binary_spans if self._is_binary else self._text_spans)(start + self._header)
+            at, begins, ends = (self._binary_cells if self._is_binary else self._text_cells)(start + self._header)
         except IndexError:
             raise _untrue() from None
         if at != end or end > len(self.data):
             raise _untrue()
-        return spans
+        return begins, ends
 
-    def _text_spans(self, at: int) -> tuple[int, list[Span]]:
+    def _text_cells(self, at: int) -> tuple[int, list[int], list[int]]:
         data = self.data
-        spans: list[Span] = []
+        begins, ends = [], []
         for _ in self._types:
             first = data[at]
-            if first == _NULL:
-                at += 1
-                spans.append(None)
-            else:
-                at, length = self._count(at, first)
-                spans.append((at, at := at + length))
-        return at, spans
+            at, length = (at + 1, -1) if first == _NULL else self._count(at, first)
+            begins.append(at)
+            ends.append(at + length)
+            at += max(length, 0)
+        return at, begins, ends
 
-    def _binary_spans(self, at: int) -> tuple[int, list[Span]]:
+    def _binary_cells(self, at: int) -> tuple[int, list[int], list[int]]:
         data = self.data
         if data[at]:
             raise _untrue()
         nulls = int.from_bytes(data[at + 1 : at + 1 + self._bitmap_bytes], "little") >> _SKIPPED_BITS
         at += 1 + self._bitmap_bytes
-        spans: list[Span] = []
+        begins, ends = [], []
         for type_ in self._types:
-            if nulls & 1:
-                spans.append(None)
-            else:
-                length = type_.width
-                if length == COUNTED:
-                    at, length = self._count(at, data[at])
-                elif length == TEMPORAL:
-                    at, length = at + 1, data[at]
-                spans.append((at, at := at + length))
+            length = -1 if nulls & 1 else type_.width
+            if length == COUNTED and not nulls & 1:
+                at, length = self._count(at, data[at])
+            elif length == TEMPORAL and not nulls & 1:
+                at, length = at + 1, data[at]
+            begins.append(at)
+            ends.append(at + length)
+            at += max(length, 0)
             nulls >>= 1
-        return at, spans
+        return at, begins, ends
 
     def _count(self, at: int, first: int) -> tuple[int, int]:
         """Where the cell begins whose length is at `at`, and that length."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from gatepost.adapter import (
     CLIENT,
@@ -43,8 +42,6 @@ from gatepost_mysql.dialogue import Dialogue
 from gatepost_mysql.frames import frame
 from gatepost_mysql.login import LoggedIn, Login, Wish
 from gatepost_mysql.serving import ServingPhase
-
-_UNRESTRICTED: Final = Restriction()
 
 
 class MySqlSession(ProtocolSession):
@@ -96,7 +93,7 @@ class MySqlSession(ProtocolSession):
     def authenticated(self, answer: Identity | Verifier | Deny | None) -> list[Action]:
         return self._collect(self._authentication.answered(answer) if self._authentication else ())
 
-    def connected(self, credentials: UpstreamCredentials, restriction: Restriction = _UNRESTRICTED) -> list[Action]:
+    def connected(self, credentials: UpstreamCredentials, restriction: Restriction) -> list[Action]:
         assert self._request is not None
         password = credentials.password.reveal() if credentials.password else ""
         if "\0" in credentials.user + credentials.database + password:

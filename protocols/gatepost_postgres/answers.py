@@ -9,16 +9,19 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, TypeAlias, TypeVar
 
-from gatepost.adapter import Action, Environment, SendClient
+from gatepost.adapter import Action, Environment, Redefined, SendClient, SendUpstream
 from gatepost.cache import Cache
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
-from gatepost_postgres import denial, messages, settings
+from gatepost_postgres import denial, messages
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, header
-from gatepost_postgres.ledger import Ledger
+from gatepost_postgres.ledger import Ledger, Mode
+from gatepost_postgres.limits import stop_at
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Run, State
 from gatepost_postgres.results import UNWATCHED, Plan, Plans
+from gatepost_postgres.settings import Demands
 from gatepost_postgres.texts import Texts
+from gatepost_postgres.understanding import Understanding
 
 T = TypeVar("T")
 
@@ -60,16 +63,22 @@ _ROWS: Final = _by_state(
 class Answers:
     """The server's messages: struck out of the ledger, and changed where plugins say so."""
 
-    def __init__(self, environment: Environment, ledger: Ledger) -> None:
+    def __init__(
+        self, environment: Environment, ledger: Ledger, demands: Demands, understanding: Understanding
+    ) -> None:
         self._ledger = ledger
+        self._understanding = understanding
+        self._demands = demands
         self._owed = ledger.owed
         self._partial = Partial()
         self._passing = 0
         self._hooks = environment.hooks
         self._message_bytes = environment.limits.message_bytes
-        self._plans = Plans(environment.hooks)
+        self._plans = Plans(environment.hooks, understanding)
         self._texts = Texts(environment.hooks)
         self._endings: Cache[bytes, tuple[str, int]] = Cache()
+        # What the server is told because of what it has said.
+        self._replies: list[bytes] = []
 
     @property
     def is_amid_message(self) -> bool:
@@ -82,10 +91,10 @@ class Answers:
             if joined is None:
                 return []
             data = joined
-        elif not self._passing and self._usual(data):
-            actions: list[Action] = [SendClient(data), *self._ledger.ended]
+        elif not self._passing and (usual := self._usual(data)) is not None:
+            actions: list[Action] = [SendClient(usual), *self._ledger.ended]
             self._ledger.ended.clear()
-            return actions
+            return self._redefined(actions) if self._ledger.is_redefined else actions
         end = len(data)
         position = sent = 0
         pieces = []
@@ -132,18 +141,27 @@ class Answers:
         if ledger.ended:
             actions += ledger.ended
             ledger.ended.clear()
-        return actions
+        if self._replies:
+            actions.append(SendUpstream(b"".join(self._replies)))
+            self._replies.clear()
+        return self._redefined(actions) if ledger.is_redefined else actions
 
-    def _usual(self, data: bytes) -> bool:
+    def _redefined(self, actions: list[Action]) -> list[Action]:
+        """What the catalogue describes has changed: all have to know before the client does."""
+        self._ledger.is_redefined = False
+        self._understanding.redefined()
+        return [Redefined(), *actions]
+
+    def _usual(self, data: bytes) -> bytes | None:
         """Strike out the whole answer to a Query of one statement, or to Bind, Describe, Execute and Sync, at once.
 
-        It comes to what the handlers of its messages do. False, and nothing done, unless it is all that is owed and
-        all that came, and leaves as it is.
+        It comes to what the handlers of its messages do. Returns what the client may see of it; None, and nothing is
+        done, unless it is all that is owed and all that came.
         """
         owed, ledger = self._owed, self._ledger
         count = len(owed)
-        if (count != 1 and count != 4) or ledger.mode or ledger.marks:
-            return False
+        if (count != 1 and count != 4) or (ledger.mode and ledger.mode != Mode.HELD) or ledger.marks:
+            return None
         head, portal, at, end = owed[0], None, 0, len(data)
         run = head.run
         if count == 4:
@@ -156,45 +174,47 @@ class Answers:
                 or owed[3] is not SYNC_OWED
                 or not data.startswith(_BOUND)
             ):
-                return False
+                return None
             run, at = portal.run, HEADER_BYTES
         elif head.state != State.QUERY:
-            return False
+            return None
         if run is None or end - at < HEADER_BYTES:
-            return False
-        plan, rows, row_bytes = None, 0, 0
+            return None
+        plan, starts, begin = None, [], at
         kind, length = header(data, at)
         if kind == messages.ROW_DESCRIPTION:
-            stop = at + 1 + length
-            plan = self._plans.known(run.statement, data[at + HEADER_BYTES : stop])
-            if plan is None or plan.message is not None or (plan.is_watched and plan.maybe is None) or length < 4:
-                return False
-            at = stop
+            begin = at + 1 + length
+            plan = self._plans.known(run.statement, data[at + HEADER_BYTES : begin])
+            if plan is None or plan.message is not None or length < 4:
+                return None
+            at = begin
             while end - at >= HEADER_BYTES:
                 kind, length = header(data, at)
                 if kind != messages.DATA_ROW or length < 4:
                     break
+                starts.append(at)
                 at += 1 + length
-                rows += 1
-            row_bytes = at - stop
-            if plan.is_watched and plan.maybe is not None and rows and plan.maybe(data[stop:at]):
-                return False
+            if run.statement.limit is not None and len(starts) > run.left(run.statement.limit):
+                return None
         elif count == 4:
             if not data.startswith(_NO_DATA, at):
-                return False
-            at += len(_NO_DATA)
+                return None
+            begin = at = at + len(_NO_DATA)
         if at >= end or (ending := self._ending(data[at:])) is None:
-            return False
+            return None
         if portal is not None:
             self._bound_portal(head, data, 0, HEADER_BYTES)
             portal.plan = plan
+        change = None
+        if starts and plan is not None:
+            change = self._changed_rows(plan, run, data[begin:at], starts, begin)
         owed.clear()
-        run.rows += rows
-        run.row_bytes += row_bytes
+        run.rows += len(starts)
+        run.row_bytes += at - begin if change is None else len(change)
         run.tag, status = ending
         ledger.end(run)
         ledger.ready(status)
-        return True
+        return data if change is None else b"".join((data[:begin], change, data[at:]))
 
     def _ending(self, tail: bytes) -> tuple[str, int] | None:
         """The tag and the status of a CommandComplete that was seen before, and a ReadyForQuery behind it."""
@@ -224,8 +244,14 @@ class Answers:
         plan, run = head.plan, head.run
         if plan is None or run is None:
             plan, run = self._open_rows(head)
-        kind, end, start, count = data[position], len(data), position, 0
-        if not plan.is_watched:
+        kind, end, start, most = data[position], len(data), position, -1
+        if run.statement.limit is not None:
+            most = run.left(run.statement.limit)
+            if most <= 0:
+                self._replies.append(stop_at(run.statement.limit, head, run, ledger=self._ledger))
+                return (stop, _SWALLOWED) if stop <= end else (position, None)
+        elif not plan.is_watched:
+            count = 0
             while True:
                 count += 1
                 position = stop
@@ -241,22 +267,27 @@ class Answers:
                 self._passing = position - end
                 position = end
             return position, None
+        starts = []
+        last = end - HEADER_BYTES
         while stop <= end:
-            count += 1
+            starts.append(position)
             position = stop
-            if end - position < HEADER_BYTES:
+            if position > last:
                 break
             next_kind, length = header(data, position)
-            if next_kind != kind or length < 4 or length > LONGEST:
+            if next_kind != kind or length < 4:
                 break
             stop = position + 1 + length
         else:
             self._bound(stop - position - 1)
-        if not count:
+        if not starts:
             return position, None
+        if 0 <= most < len(starts):
+            position = starts[most]
+            del starts[most:]
         rows = data if position - start == end else data[start:position]
-        change = self._shown(plan, run, rows) if plan.maybe is None or plan.maybe(rows) else None
-        run.rows += count
+        change = self._changed_rows(plan, run, rows, starts, start)
+        run.rows += len(starts)
         run.row_bytes += len(rows) if change is None else len(change)
         return position, change
 
@@ -268,19 +299,36 @@ class Answers:
         head.plan, head.run, head.state = portal.plan or UNWATCHED, portal.run, State.EXECUTE_ROWS
         return head.plan, head.run
 
-    def _shown(self, plan: Plan, run: Run, rows: bytes) -> Change:
-        starts = []
-        position = 0
-        while position < len(rows):
-            starts.append(position)
-            position += 1 + header(rows, position)[1]
-        batch = plan.batch(plan.description, rows, starts)
+    def _changed_rows(self, plan: Plan, run: Run, rows: bytes, starts: list[int], offset: int) -> Change:
+        """Show rows to the plugins that may want them; `starts` count from `offset` bytes before `rows`."""
+        if not plan.is_watched or (plan.maybe is not None and not plan.maybe(rows)):
+            return None
+        batch = plan.batch(plan.description, rows, [start - offset for start in starts] if offset else starts)
         self._hooks.rows(batch, plan.interest)
         if not batch.changed:
             return None
         run.masked += batch.masked
         run.rows -= batch.dropped
         return batch.output()
+
+    def _swallow(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        return _SWALLOWED
+
+    def _stopped(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        """The answer to an Execute that was over its limit is complete."""
+        self._owed.popleft()
+        assert head.run is not None
+        self._ledger.end(head.run)
+        return _SWALLOWED
+
+    def _stopped_ready(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        self._ready(head, data, position, stop)
+        return _SWALLOWED
+
+    def _refuse_copy(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        """The client does not learn that the server waits for COPY data."""
+        self._replies.append(denial.COPY_FAIL)
+        return _SWALLOWED
 
     # What else a result is made of.
 
@@ -420,6 +468,13 @@ class Answers:
             return change
         if head.state == State.NOTHING:
             raise UpstreamFault("the server sent an error that it does not owe")
+        if head.state == State.QUERY_STOPPED:
+            return _SWALLOWED
+        if head.state == State.STOPPED:
+            assert head.deny is not None
+            self._ledger.skip(denial.INSUFFICIENT_PRIVILEGE, head.deny.reason)
+            # It failed by itself. What it was to fail by is skipped with the rest, unless a Sync stands between.
+            return _SWALLOWED if self._owed else denial.refusal(head.deny)
         if head.state == State.DENIED:
             assert head.deny is not None
             change = denial.refusal(head.deny, head.sqlstate)
@@ -443,7 +498,7 @@ class Answers:
         if head.run is not None:
             self._ledger.end(head.run)
         self._ledger.ready(data[position + HEADER_BYTES])
-        return None
+        return _SWALLOWED if head.is_own else None
 
     # What may come at any time.
 
@@ -455,7 +510,8 @@ class Answers:
 
     def _parameter(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         name, value, change = self._texts.parameter(data[position + HEADER_BYTES : stop])
-        settings.check(name, value)
+        self._demands.check(name, value)
+        self._understanding.reported(name, value)
         return change
 
     # The tables.
@@ -465,6 +521,12 @@ class Answers:
         messages.NOTICE: _notice,
         messages.NOTIFICATION: _notification,
         messages.PARAMETER_STATUS: _parameter,
+    }
+
+    _unshown: ClassVar[Mapping[int, Handler]] = {
+        messages.DATA_ROW: _swallow,
+        messages.COPY_DATA: _swallow,
+        messages.COPY_DONE: _swallow,
     }
 
     _execution: ClassVar[Mapping[int, Handler]] = {
@@ -507,6 +569,16 @@ class Answers:
             State.COPY_IN_ENDED: {},
             State.DENIED: {},
             State.SYNC: {messages.READY: _ready},
+            State.STOPPED: {**_unshown, messages.COMMAND_COMPLETE: _stopped, messages.PORTAL_SUSPENDED: _stopped},
+            State.QUERY_STOPPED: {
+                **_unshown,
+                messages.COMMAND_COMPLETE: _swallow,
+                messages.ROW_DESCRIPTION: _swallow,
+                messages.EMPTY_QUERY: _swallow,
+                messages.COPY_OUT: _swallow,
+                messages.COPY_IN: _refuse_copy,
+                messages.READY: _stopped_ready,
+            },
         },
         {},
     )

@@ -23,6 +23,7 @@ from gatepost.values import (
     EndCode,
     Identity,
     Reason,
+    Restriction,
     Statement,
     UpstreamCredentials,
     Verdict,
@@ -48,7 +49,7 @@ class CancelUpstream(ProtocolSession):
     def begin(self) -> list[Action]:
         return []
 
-    def connected(self, credentials: UpstreamCredentials) -> list[Action]:
+    def connected(self, credentials: UpstreamCredentials, restriction: Restriction) -> list[Action]:
         return list(self._tls.begin())
 
     def receive(self, side: Side, data: bytes) -> list[Action]:

@@ -15,9 +15,16 @@ from gatepost.errors import UpstreamFault
 from gatepost.values import Column, Kind
 from gatepost_postgres import messages
 from gatepost_postgres.types import BINARY_FORMAT, COPY_TUPLES, TEXT_FORMAT, TEXT_OID, TYPES, UNKNOWN
+from gatepost_sql import base
+from gatepost_sql.catalogue import Catalogue
 
 _count = struct.Struct("!h")
 _field = struct.Struct("!IhIhih")
+
+_SHORT: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
+_LONG_INTEGER: Final = 8
+# The two bytes of a row's number of columns would be zeros in part.
+_MANY: Final = 256
 
 
 class Description(Struct, frozen=True, kw_only=True):
@@ -28,12 +35,14 @@ class Description(Struct, frozen=True, kw_only=True):
         columns: what plugins see.
         oids: the type of each column.
         formats: 0 for text, 1 for binary, for each column.
+        digits: the kinds of those columns in which a long number can stand; None if some cells are not characters.
     """
 
     body: bytes
     columns: tuple[Column, ...]
     oids: tuple[int, ...]
     formats: tuple[int, ...]
+    digits: frozenset[Kind] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,8 +65,11 @@ def _is_text(oid: int, fmt: int) -> bool:
     return fmt == TEXT_FORMAT or TYPES.get(oid, UNKNOWN).is_text
 
 
-def describe(body: bytes) -> Description:
-    """The columns of a RowDescription's body. Raises UpstreamFault where it is malformed."""
+def describe(body: bytes, catalogue: Catalogue | None = None) -> Description:
+    """The columns of a RowDescription's body, and of which tables they are if there is a catalogue.
+
+    Raises UpstreamFault where it is malformed.
+    """
     columns: list[Column] = []
     oids: list[int] = []
     formats: list[int] = []
@@ -80,6 +92,7 @@ def describe(body: bytes) -> Description:
                     element=type_.element,
                     type_name=type_.name or str(oid),
                     origin=(table, attribute) if table and attribute else None,
+                    base=base(catalogue, table, attribute) if catalogue is not None and table else None,
                 )
             )
             oids.append(oid)
@@ -88,7 +101,23 @@ def describe(body: bytes) -> Description:
         raise UpstreamFault("the server sent a malformed row description") from None
     if count < 0 or at != len(body):
         raise UpstreamFault("the server sent a malformed row description")
-    return Description(body=body, columns=tuple(columns), oids=tuple(oids), formats=tuple(formats))
+    return Description(
+        body=body,
+        columns=tuple(columns),
+        oids=tuple(oids),
+        formats=tuple(formats),
+        digits=_kinds_of_digits(columns, oids),
+    )
+
+
+def _kinds_of_digits(columns: Sequence[Column], oids: Sequence[int]) -> frozenset[Kind] | None:
+    if len(columns) >= _MANY or not all(column.is_text for column in columns):
+        return None
+    return frozenset(
+        column.kind
+        for column, oid in zip(columns, oids, strict=True)
+        if column.kind not in _SHORT and not 0 < TYPES.get(oid, UNKNOWN).capacity < _LONG_INTEGER
+    )
 
 
 # A line of COPY, as a row of one text column.

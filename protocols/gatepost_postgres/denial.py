@@ -25,6 +25,7 @@ SQLSTATES: Final[Mapping[DenyCode, str]] = {
 }
 
 SYNC: Final = messages.message(messages.SYNC, b"")
+COPY_FAIL: Final = messages.message(messages.COPY_FAIL, messages.cstring("refused by gatepost"))
 FLUSH: Final = messages.message(messages.FLUSH, b"")
 
 # A named statement, for the unnamed one is lost even when its Parse fails.

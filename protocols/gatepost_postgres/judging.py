@@ -17,9 +17,12 @@ from gatepost.errors import ClientFault
 from gatepost.values import Deny, DenyCode, Effect, Facts, Scalar, Statement, Verdict
 from gatepost_postgres import denial, messages, parameters, requests, settings
 from gatepost_postgres.ledger import Ledger, Mode
+from gatepost_postgres.limits import limit_fetch, note_cursors
 from gatepost_postgres.names import Unsettled
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Portal, Prepared, Run, State
-from gatepost_sql import facts
+from gatepost_postgres.settings import Demands
+from gatepost_postgres.understanding import EXECUTE, REVERTING, Understanding
+from gatepost_sql import Context
 
 # What most drivers send behind a Bind in one go.
 RUN_UNNAMED: Final = requests.describe_portal(b"") + requests.Execute(b"", bytes(4)).encode() + denial.SYNC
@@ -28,14 +31,24 @@ _PRIVATE_NAME: Final = b"gatepost"
 _DEALLOCATE: Final = re.compile(
     r'\s*deallocate\s+(?:prepare\s+)?(?!all\b|prepare\b)(?:([a-z_]\w*)|"([^"]+)")\s*;?\s*', re.ASCII | re.IGNORECASE
 )
-# Verbs of statements that remove prepared statements, or make and close cursors, by name.
-_BY_NAME: Final = frozenset(("deallocate", "discard", "declare", "close"))
+# Verbs of statements that remove prepared statements, or make, use and close cursors, by name.
+_BY_NAME: Final = frozenset(("deallocate", "discard", "declare", "fetch", "close"))
+# Effects of statements that change nothing of what later ones mean, and verbs of those that do all the same.
+_PLAIN: Final = frozenset((Effect.READ, Effect.WRITE))
+_NOTED: Final = _BY_NAME | REVERTING | {"prepare", "commit_prepared"}
 
 
 _UNSETTLED: Final = Deny(
     reason="a statement before this one may have changed how it is read",
     rule="gatepost: session state",
     hint="send a Sync first, or prepare the statement earlier",
+)
+
+
+_REDEFINED: Final = Deny(
+    reason="what the statement's names stand for may have changed while it waited",
+    rule="gatepost: catalogue",
+    hint="send it again",
 )
 
 
@@ -63,8 +76,13 @@ class Judging:
         handlers: what a client may send; each takes the body of a message and says what becomes of it.
     """
 
-    def __init__(self, environment: Environment, ledger: Ledger) -> None:
+    def __init__(
+        self, environment: Environment, ledger: Ledger, demands: Demands, understanding: Understanding
+    ) -> None:
+        self._understanding = understanding
+        self._context: Context | None = None
         self._ledger = ledger
+        self._refusal = demands.refusal
         self._limits = environment.limits
         self._wants_rows = environment.hooks.wants_rows
         self._number = 0
@@ -90,18 +108,31 @@ class Judging:
             self._ledger.never_ran(Run(statement))
             return b""
         known = statement.facts
-        if known.settings and (deny := settings.refusal(known)) is not None:
-            never = Run(statement, error=denial.INSUFFICIENT_PRIVILEGE, message=deny.reason)
-            self._ledger.ended.append(Ended(statement, never.outcome()))
-            return self._deny(request, deny)
+        if (known.settings or known.effect is Effect.UNKNOWN) and (deny := self._refusal(known)) is not None:
+            return self._deny(request, self._never(statement, deny))
+        if known.is_resolved and not self._holds(statement):
+            return self._deny(request, self._never(statement, _REDEFINED))
         run = Run(statement)
         if not statement.is_preparation:
-            if not _BY_NAME.isdisjoint(known.verbs):
+            if not _NOTED.isdisjoint(known.verbs):
                 _note_forgetting(run)
-            if known.effect is Effect.UNKNOWN or known.settings:
-                run.may_change = settings.may_change(known)
+                note_cursors(run, self._ledger)
+                self._understanding.note(run)
+            elif known.settings or known.effect not in _PLAIN:
+                self._understanding.note(run)
         self._ledger.start(run)
         return allow(request, run)
+
+    def _holds(self, statement: Statement) -> bool:
+        """Whether a statement's names stand for what they did when it was asked about, which may be a while ago."""
+        understanding = self._understanding
+        return self._context is understanding.context() or understanding.facts(statement.text) == statement.facts
+
+    def _never(self, statement: Statement, deny: Deny) -> Deny:
+        """A statement that was allowed is denied all the same; that is how it ends."""
+        never = Run(statement, error=denial.INSUFFICIENT_PRIVILEGE, message=deny.reason)
+        self._ledger.ended.append(Ended(statement, never.outcome()))
+        return deny
 
     def run_unnamed(self) -> bool:
         """See to all of `RUN_UNNAMED` at once. False if its messages have to be looked at one by one."""
@@ -109,6 +140,10 @@ class Judging:
         portal = ledger.portals.latest(b"")
         if portal is None or portal.run.is_over or ledger.mode or len(ledger.owed) >= self._limits.pipeline:
             return False
+        if portal.run.statement.limit is not None:
+            if ledger.acting == ledger.batch:
+                return False
+            ledger.mode = Mode.HELD
         portal.is_described = True
         ledger.owed.extend((UNNAMED_COLUMNS_OWED, Owed(State.EXECUTE, b"", None, True), SYNC_OWED))
         self._run = portal.run
@@ -147,7 +182,10 @@ class Judging:
                 return Pause.STALL
             if not settings.is_read_alike(decoded):
                 return self._deny(request, _UNSETTLED)
-        known = facts(decoded)
+        context = self._context = self._understanding.context()
+        known = self._understanding.facts(decoded, context)
+        if known.effect is Effect.UNKNOWN and EXECUTE in known.verbs and ledger.owed and ledger.names_are_moving:
+            return Pause.STALL
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
         if known.settings and (refused := settings.refusal(known)) is not None:
             return self._deny(request, refused)
@@ -172,6 +210,8 @@ class Judging:
             return self._deny(request, _limit("too many portals", "close those that are not needed"))
         if prepared is None:
             prepared = _unknown("EXECUTE", request.statement)
+        else:
+            self._understanding.renew(prepared)
         values: tuple[tuple[Scalar, ...] | None, ...] = ()
         if request.values:
             values = parameters.decode(request.formats, request.values, prepared.types)
@@ -182,7 +222,7 @@ class Judging:
             parameters=values,
             original=prepared.original,
         )
-        self._prepared = prepared
+        self._prepared, self._context = prepared, prepared.context
         return self._ask(request, self._allow_bind, statement)
 
     def _execute(self, body: bytes) -> Step:
@@ -206,9 +246,10 @@ class Judging:
             self._ledger.owed.append(Owed(State.COLUMNS, name, unknown, True, is_own=True))
             step = requests.describe_portal(name) + request.encode()
         self._ledger.owed.append(Owed(State.EXECUTE, name, unknown, True))
+        self._ledger.hold(portal.run)
         self._run = portal.run
-        if portal.run.may_change:
-            self._ledger.changing = self._ledger.batch
+        if portal.run.unsettles:
+            self._ledger.sent(portal.run)
         return step
 
     def _describe(self, body: bytes) -> Step:
@@ -236,7 +277,7 @@ class Judging:
     def _sync(self, body: bytes) -> Step:
         # While the server waits for COPY data it ignores a Sync.
         if self._ledger.mode != Mode.COPYING_IN:
-            self._ledger.mode = Mode.NORMAL
+            self._ledger.mode = Mode.HELD if self._ledger.mode == Mode.LIMITED else Mode.NORMAL
             self._ledger.owed.append(SYNC_OWED)
             self._ledger.batch += 1
         return _empty(body)
@@ -289,15 +330,18 @@ class Judging:
     def _allow_query(self, request: requests.Query, run: Run) -> bytes | None:
         self._ledger.owed.append(Owed(State.QUERY, run=run, is_query=True))
         self._ledger.is_draining = False
-        if run.may_change:
-            self._ledger.changing = self._ledger.batch
+        if run.unsettles:
+            self._ledger.sent(run)
+        if run.statement.limit is not None:
+            self._ledger.mode = Mode.HELD
         self._ledger.batch += 1
         self._run = run
         return None if run.statement.original is None else request.encode(run.statement.text)
 
     def _allow_parse(self, request: requests.Parse, run: Run) -> bytes | None:
         statement = run.statement
-        prepared = Prepared(statement.text, statement.facts, statement.original, request.types)
+        context = self._understanding.lasting(statement.facts, self._context)
+        prepared = Prepared(statement.text, statement.facts, statement.original, request.types, context)
         owed = Owed(State.PARSE, request.name, run=run, prepared=prepared)
         self._ledger.prepared.begin(request.name, owed, prepared, self._ledger.batch)
         self._ledger.owed.append(owed)
@@ -312,8 +356,8 @@ class Judging:
             change = request.encode(run.statement.text, _PRIVATE_NAME, prepared.types)
             ledger.owed.append(Owed(State.CLOSE, _PRIVATE_NAME, is_own=True))
             ledger.owed.append(Owed(State.PARSE, _PRIVATE_NAME, is_own=True))
-        if run.may_change:
-            ledger.changing = ledger.batch
+        if run.unsettles:
+            ledger.sent(run)
         portal = Portal(run)
         owed = Owed(State.BIND, request.portal, portal, True)
         ledger.portals.begin(request.portal, owed, portal, ledger.batch)
@@ -324,6 +368,7 @@ class Judging:
     def _allow_execute(self, request: requests.Execute, run: Run) -> bytes | None:
         portal = self._ledger.portals.latest(request.portal)
         if portal is None:
+            limit_fetch(run, self._ledger)
             portal = unknown = Portal(run)
             return self._run_portal(request, portal, unknown)
         portal.run = run

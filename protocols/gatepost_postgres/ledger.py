@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from gatepost.adapter import Action, Ended
+from gatepost.adapter import Action, Ended, Redefined
 from gatepost.errors import ClientFault
+from gatepost.values import Effect, Limit
 from gatepost_postgres.names import Names
-from gatepost_postgres.owed import Owed, Portal, Prepared, Run, State
+from gatepost_postgres.owed import CATALOGUE, PATH, SETTINGS, Owed, Portal, Prepared, Run, State
 
 IDLE: Final = ord("I")
 
@@ -20,12 +21,15 @@ class Mode:
     """What the server does with the client's messages.
 
     SKIPPING: it discards them up to a Sync that was not sent yet. COPYING_IN: it takes COPY data alone, and ignores
-    Flush and Sync.
+    Flush and Sync. LIMITED: it may yet be made to fail for the rows of the last statement; nothing but a Sync is
+    sent behind that until it is answered. HELD: the same, and not even a Sync, which would commit.
     """
 
     NORMAL: Final = 0
     SKIPPING: Final = 1
     COPYING_IN: Final = 2
+    LIMITED: Final = 3
+    HELD: Final = 4
 
 
 class Ledger:
@@ -38,12 +42,17 @@ class Ledger:
         mode: what the server does with what comes next.
         skipped_for: code and message of the error that it discards messages for.
         is_draining: COPY data may still come for a COPY that has failed; the server ignores it.
-        forgetting: how many statements under way remove prepared statements.
+        forgetting: how many statements under way remove or make prepared statements by name.
         marks: how many entries of `owed` are COPY_IN_ENDED.
         status: of the last ReadyForQuery.
         batch: number of the batch that is being sent; a batch is what ends in one ReadyForQuery.
         answered: how many batches the server has answered with ReadyForQuery.
-        changing: the latest batch that holds a statement which may change settings, -1 for none.
+        changing, moving, defining: the latest batch that holds a statement which unsettles the settings, the search
+            path or the catalogue, -1 for none.
+        is_redefined: the catalogue may have changed for all, and nobody was told yet.
+        cursors: the limit on what cursors show, None for none; it is that of the strictest DECLARE.
+        fetched: how many rows they have shown since that.
+        acting: the latest batch that holds a statement which does more than read, -1 for none.
     """
 
     def __init__(self) -> None:
@@ -58,7 +67,12 @@ class Ledger:
         self.marks = 0
         self.status = IDLE
         self.batch = self.answered = 0
-        self.changing = -1
+        self.cursors: Limit | None = None
+        self.fetched = 0
+        self.changing = self.moving = self.defining = self.acting = -1
+        self.is_redefined = False
+        # The open transaction has changed the catalogue, as far as this session sees it.
+        self._has_defined = False
         self._runs: dict[int, Run] = {}
 
     @property
@@ -70,12 +84,33 @@ class Ledger:
         """Messages are unanswered, and no Sync behind them makes the server answer."""
         return bool(self.owed) and not (self.owed[-1].state == State.SYNC or self.owed[-1].is_query)
 
+    @property
+    def is_redefining(self) -> bool:
+        """For this session the catalogue may be another one than for all."""
+        return self._has_defined or self.defining >= self.answered
+
+    @property
+    def names_are_moving(self) -> bool:
+        """What the name of a prepared statement stands for depends on answers that are still to come."""
+        return bool(self.forgetting) or self.prepared.is_moving
+
     # Statements.
 
     def start(self, run: Run) -> None:
         self._runs[run.statement.number] = run
-        if run.forgets is not None:
+        if run.statement.facts.effect is not Effect.READ and not run.statement.is_preparation:
+            self.acting = self.batch
+        if run.forgets is not None or run.prepares is not None:
             self.forgetting += 1
+
+    def sent(self, run: Run) -> None:
+        """A statement that unsettles something is sent in this batch."""
+        if run.unsettles & SETTINGS:
+            self.changing = self.batch
+        if run.unsettles & PATH:
+            self.moving = self.batch
+        if run.unsettles & CATALOGUE:
+            self.defining = self.batch
 
     def end(self, run: Run) -> None:
         """The answer to a statement is complete, or nothing can come of it any more."""
@@ -84,19 +119,36 @@ class Ledger:
         run.is_over = True
         del self._runs[run.statement.number]
         self.ended.append(Ended(run.statement, run.outcome()))
+        has_done = not run.error or run.statement.facts.statements > 1
         if run.forgets is not None:
             self.forgetting -= 1
-            if not run.error or run.statement.facts.statements > 1:
+            if has_done:
                 self._forget_prepared(run.forgets)
+        elif run.prepares is not None:
+            self.forgetting -= 1
+            # A portal that was never executed has prepared nothing.
+            if run.tag and not run.error:
+                name, prepared = run.prepares
+                self.prepared.settled[name] = prepared
+        if run.unsettles & CATALOGUE and has_done:
+            self._has_defined = True
         if run.forgets_portals:
             self.forget_portals()
+        if run.fetched is not None:
+            self.fetched += run.rows
 
     def ready(self, status: int) -> None:
         """The server has answered a batch."""
         self.status = status
         self.answered += 1
-        if status == IDLE and self.portals.settled:
-            self.forget_portals()
+        if self.mode >= Mode.LIMITED and not self.owed:
+            self.mode = Mode.NORMAL
+        if status == IDLE:
+            if self.portals.settled:
+                self.forget_portals()
+            if self._has_defined:
+                self._has_defined = False
+                self.is_redefined = True
 
     def fail_all(self, code: str, message: str) -> None:
         """An error that ends the session: nothing more comes of what is under way."""
@@ -112,6 +164,8 @@ class Ledger:
         """The session is over: what is under way ends incomplete, behind what has ended."""
         runs, self._runs = self._runs, {}
         ended, self.ended = self.ended, []
+        if self.is_redefining or self.is_redefined:
+            ended.insert(0, Redefined())
         return [*ended, *(Ended(run.statement, run.outcome(complete=False)) for run in runs.values())]
 
     # Names.
@@ -135,6 +189,14 @@ class Ledger:
             self.prepared.settled.clear()
 
     # Errors and COPY.
+
+    def hold(self, run: Run) -> None:
+        """The answer to a statement is asked for: if its rows are limited, what is behind it waits.
+
+        Then it can still be undone as after an error, together with all of its batch.
+        """
+        if run.statement.limit is not None:
+            self.mode = Mode.HELD if self.acting == self.batch else Mode.LIMITED
 
     def skip(self, code: str, message: str) -> None:
         """After an error in the extended protocol the server discards all up to the next Sync."""
@@ -176,6 +238,10 @@ class Ledger:
                 # Its batch goes on in the next one.
                 if self.changing == self.answered:
                     self.changing += 1
+                if self.moving == self.answered:
+                    self.moving += 1
+                if self.defining == self.answered:
+                    self.defining += 1
                 self.answered += 1
             else:
                 raise ClientFault("a message was sent where the database waits for COPY data")

@@ -19,9 +19,10 @@ from msgspec import Struct
 from gatepost.adapter import Action, Environment, SendClient, SendUpstream, TlsInfo
 from gatepost.errors import ClientFault, Fault, FaultCode, UpstreamFault
 from gatepost.values import UpstreamCredentials
-from gatepost_postgres import messages, settings
+from gatepost_postgres import messages
 from gatepost_postgres.inbox import Inbox
 from gatepost_postgres.scram import BOUND, SCRAM, SCRAM_PLUS, ClientExchange, server_end_point
+from gatepost_postgres.settings import Demands
 from gatepost_postgres.startup_message import StartupRequest
 from gatepost_postgres.texts import Texts
 from gatepost_postgres.upstream_tls import UpstreamTls
@@ -36,10 +37,15 @@ class LoggedIn(Struct, frozen=True, kw_only=True):
 
     Attributes:
         number, secret: the database's own cancel key; `secret` is b"" if it gave none.
+        user, database: as whom and to what.
+        search_path: as the database has reported it, None if it has not.
     """
 
     number: int
     secret: bytes
+    user: str
+    database: str
+    search_path: str | None = None
 
     def __repr__(self) -> str:
         return "LoggedIn()"
@@ -63,6 +69,7 @@ class Login:
         inbox: the database's bytes.
         request: what the client asked for; its settings are passed on.
         credentials: as whom to log in.
+        demands: what the settings must be.
         then: what goes on once the database is ready.
     """
 
@@ -72,12 +79,14 @@ class Login:
         inbox: Inbox,
         request: StartupRequest,
         credentials: UpstreamCredentials,
+        demands: Demands,
         then: Callable[[LoggedIn], Iterator[Action]],
     ) -> None:
         self._environment = environment
         self._inbox = inbox
         self._request = request
         self._credentials = credentials
+        self._demands = demands
         self._then = then
         self._state = _State.TLS
         self._negotiation = UpstreamTls(environment, inbox, self._start)
@@ -85,6 +94,7 @@ class Login:
         self._exchange: ClientExchange | None = None
         self._texts = Texts(environment.hooks)
         self._key = (0, b"")
+        self._search_path: str | None = None
 
     def begin(self) -> Iterator[Action]:
         return self._negotiation.begin()
@@ -108,11 +118,15 @@ class Login:
         self._state = _State.AUTHENTICATION
         parameters = {
             "user": self._credentials.user,
-            "database": self._credentials.database or self._request.database,
+            "database": self._database,
             **self._request.settings,
-            **settings.REQUIRED,
+            **self._demands.required,
         }
         yield SendUpstream(messages.startup(parameters))
+
+    @property
+    def _database(self) -> str:
+        return self._credentials.database or self._request.database
 
     # Authentication.
 
@@ -188,12 +202,14 @@ class Login:
             # It names the database's user, which is none of the client's business.
             body = messages.cstring("session_authorization") + messages.cstring(self._request.user)
         name, value, encoded = self._texts.parameter(body)
-        demanded = settings.REQUIRED.get(name, value)
+        demanded = self._demands.required.get(name, value)
         if value != demanded:
             raise UpstreamFault(
                 f"the database keeps {name} from being {demanded}",
                 hint="Statements can be judged under that setting alone. Is there a pooler in between?",
             )
+        if name == "search_path":
+            self._search_path = value
         yield SendClient(encoded or messages.message(messages.PARAMETER_STATUS, body))
 
     def _key_data(self, body: bytes) -> Iterator[Action]:
@@ -207,7 +223,15 @@ class Login:
             raise UpstreamFault("the database is not idle after its login")
         self._state = _State.OVER
         number, secret = self._key
-        yield from self._then(LoggedIn(number=number, secret=secret))
+        yield from self._then(
+            LoggedIn(
+                number=number,
+                secret=secret,
+                user=self._credentials.user,
+                database=self._database,
+                search_path=self._search_path,
+            )
+        )
 
     # What the database may send in which state; an AuthenticationXXX with what it asks for.
     _STEPS: ClassVar[Mapping[tuple[_State, int, int | None], Callable[[Login, bytes], Iterator[Action]]]] = {

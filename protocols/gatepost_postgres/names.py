@@ -27,6 +27,11 @@ class Names(Generic[T]):
     def __len__(self) -> int:
         return len(self.settled) + len(self._moving)
 
+    @property
+    def is_moving(self) -> bool:
+        """Messages about a name are under way."""
+        return bool(self._moving)
+
     def begin(self, name: bytes, message: object, thing: T | None, batch: int) -> None:
         """A message is sent that makes `name` mean `thing`, or nothing."""
         self._moving[name] = (message, batch, thing)

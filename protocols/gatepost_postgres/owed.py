@@ -6,8 +6,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from gatepost.values import Deny, Facts, Outcome, Statement
+from gatepost.values import Deny, Facts, Limit, Outcome, Statement
 from gatepost_postgres.results import Plan
+from gatepost_sql import Context
+
+# What a statement may change besides rows, in a way that its text does not tell for sure: flags of `Run.unsettles`.
+SETTINGS: Final = 1
+PATH: Final = 2
+CATALOGUE: Final = 4
 
 
 class Run(Struct, gc=False):
@@ -17,7 +23,10 @@ class Run(Struct, gc=False):
         is_over: its end was told.
         forgets: prepared statements that it removes (DEALLOCATE, DISCARD): one name, or b"" for all; None for none.
         forgets_portals: it opens or closes cursors by name, so portals may not be what they were.
-        may_change: it may change settings in a way that its text does not tell.
+        prepares: a statement that it prepares (PREPARE), and by which name; None for none.
+        unsettles: what is not certain before it is answered, of `SETTINGS`, `PATH` (where names are looked up) and
+            `CATALOGUE`.
+        fetched: rows of cursors that were shown before, where it fetches more of them; they count for its limit.
     """
 
     statement: Statement
@@ -31,7 +40,13 @@ class Run(Struct, gc=False):
     is_over: bool = False
     forgets: bytes | None = None
     forgets_portals: bool = False
-    may_change: bool = False
+    prepares: tuple[bytes, Prepared] | None = None
+    unsettles: int = 0
+    fetched: int | None = None
+
+    def left(self, limit: Limit) -> int:
+        """How many rows it may still show."""
+        return limit.rows - self.rows - (self.fetched or 0)
 
     def outcome(self, *, complete: bool = True) -> Outcome:
         if complete and not self.error and not self.masked and not self.received:
@@ -49,12 +64,20 @@ class Run(Struct, gc=False):
 
 
 class Prepared(Struct):
-    """A prepared statement. `types` are its parameters' as declared, or as the server has described them."""
+    """A prepared statement.
+
+    Attributes:
+        types: its parameters' as declared, or as the server has described them.
+        context: what its facts hold in.
+        preparation: the PREPARE that made it, "" if a Parse did.
+    """
 
     text: str
     facts: Facts
     original: str | None
     types: tuple[int, ...]
+    context: Context | None = None
+    preparation: str = ""
 
 
 class Portal(Struct, gc=False):
@@ -92,8 +115,10 @@ class State:
     COPY_IN_ENDED: Final = 15
     DENIED: Final = 16
     SYNC: Final = 17
+    STOPPED: Final = 18
+    QUERY_STOPPED: Final = 19
 
-    ALL: Final = range(18)
+    ALL: Final = range(20)
 
 
 class Owed(Struct, gc=False):

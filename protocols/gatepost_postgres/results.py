@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -13,6 +13,9 @@ from gatepost.values import Facts, Interest, Notice, NoticeKind, Result, Stateme
 from gatepost_postgres import messages
 from gatepost_postgres.columns import COPY_BINARY, COPY_LINE, Description, describe
 from gatepost_postgres.rows import Batch, CopyBatch
+
+if TYPE_CHECKING:
+    from gatepost_postgres.understanding import Understanding
 
 # What is longer than this is not worth its memory.
 _CACHED_BYTES: Final = 16 * 1024
@@ -45,12 +48,15 @@ UNWATCHED: Final = Plan(COPY_LINE)
 class Plans:
     """The plans of a session."""
 
-    def __init__(self, hooks: Hooks) -> None:
+    def __init__(self, hooks: Hooks, understanding: Understanding) -> None:
         self._hooks = hooks
+        self._understanding = understanding
         self._wants_rows = hooks.wants_rows
         self._wants_notices = hooks.wants_notices
         # By the identity of the facts: texts that differ in literals alone have the same.
         self._rows: Cache[tuple[int, bytes], Plan] = Cache()
+        # What columns are of is the catalogue's to say, so nothing of it outlasts that.
+        understanding.forgets.append(self._rows.clear)
         self._titles: Cache[bytes, tuple[bytes, bytes | None]] = Cache()
 
     def rows(self, statement: Statement, body: bytes) -> Plan:
@@ -82,7 +88,7 @@ class Plans:
         seen, message = self._seen(body) if self._wants_notices else (body, None)
         if not self._wants_rows:
             return Plan(COPY_LINE, message=message, facts=statement.facts)
-        return self._interest(statement, describe(seen), message, is_copy=False)
+        return self._interest(statement, describe(seen, self._understanding.catalogue), message, is_copy=False)
 
     def _interest(
         self, statement: Statement, description: Description, message: bytes | None, *, is_copy: bool

@@ -5,15 +5,18 @@ Source: PostgreSQL 18 documentation, 54.7, DataRow and CopyData.
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from gatepost.batch import CellBatch, CellRow, Span, numbers
+from gatepost.batch import CellBatch, CellRow, numbers
 from gatepost.errors import UpstreamFault
-from gatepost.values import Scalar
+from gatepost.values import Kind, Scalar
 from gatepost_postgres import messages, types
 from gatepost_postgres.columns import COPY_LINE, Description
 
@@ -25,6 +28,9 @@ _NULL: Final = 0xFFFFFFFF
 _length = struct.Struct("!i")
 _unsigned_length = struct.Struct("!I")
 _count = struct.Struct("!h")
+_LARGE: Final = 1 << 24
+_OF_DIGITS: Final = frozenset((Kind.TEXT, Kind.INTEGER))
+_FIRST: Final = _HEADER + _count.size  # where the first cell's length stands in a row
 
 
 class _Described(CellBatch):
@@ -63,6 +69,17 @@ def _malformed_cell(error: types.Malformed, column: int) -> UpstreamFault:
     return UpstreamFault(f"the server sent a malformed value in column {column + 1}: {error}")
 
 
+@cache
+def _digit_cells(shortest: int, longest: int) -> re.Pattern[bytes]:
+    """A length, and as many digits.
+
+    It matches nothing but a whole cell: text holds no NUL, no row has as many as 256 columns, and none is as long as
+    `_LARGE` bytes, so three zeros before a small number begin a length.
+    """
+    cells = (re.escape(_length.pack(length)) + b"[0-9]{%d}" % length for length in range(shortest, longest + 1))
+    return re.compile(b"|".join(cells))
+
+
 class Batch(_Described):
     """DataRows, each beginning at one of `starts` in `buffer`.
 
@@ -72,32 +89,52 @@ class Batch(_Described):
         starts: where each row's message begins, ascending.
     """
 
+    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
+        data, kinds = self.buffer, self._description.digits
+        if kinds is None or len(data) >= _LARGE:
+            return
+        (only,) = kinds if len(kinds) == 1 else (None,)
+        for match in _digit_cells(shortest, longest).finditer(data):
+            start, end = match.span()
+            start += _length.size
+            kind = only or self._kind_at(start)
+            if kind in _OF_DIGITS:
+                yield kind, start, end
+
+    def _kind_at(self, begin: int) -> Kind:
+        """The kind of the column whose cell begins there."""
+        index = bisect_right(self._starts, begin) - 1
+        column = self._cells(int(self._starts[index]))[0].index(begin)
+        return self.columns[column].kind
+
     def frame(self, cells: Sequence[bytes | None]) -> bytes:
         parts = [_count.pack(len(cells))]
         for cell in cells:
             parts.append(b"\xff\xff\xff\xff" if cell is None else _length.pack(len(cell)) + cell)
         return messages.message(messages.DATA_ROW, b"".join(parts))
 
-    def _spans(self, start: int) -> list[Span]:
-        data, columns, number = self.data, self.columns, _unsigned_length.unpack_from
-        spans: list[Span] = []
+    def _cells(self, start: int) -> tuple[list[int], list[int]]:
+        data, number = self.data, _unsigned_length.unpack_from
+        begins, ends = [], []
         try:
-            end = start + 1 + number(data, start + 1)[0]
-            at = start + _HEADER + _count.size
-            if _count.unpack_from(data, start + _HEADER)[0] != len(columns):
+            count, at = _count.unpack_from(data, start + _HEADER)[0], start + _FIRST
+            if count != len(self.columns):
                 raise UpstreamFault("a row has another number of columns than its description")
-            for _ in columns:
-                length = number(data, at)[0]
+            for _ in range(count):
+                (length,) = number(data, at)
                 at += 4
+                begins.append(at)
                 if length == _NULL:
-                    spans.append(None)
+                    ends.append(at - 1)
                 else:
-                    spans.append((at, at := at + length))
+                    at += length
+                    ends.append(at)
+            end = start + 1 + number(data, start + 1)[0]
         except struct.error:
             raise UpstreamFault("a row does not end where its length says") from None
         if at != end or end > len(data):
             raise UpstreamFault("a row does not end where its length says")
-        return spans
+        return begins, ends
 
     def _locate(self, starts: NDArray[Any], data: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         columns, ends = len(self.columns), self._ends(starts, data)
@@ -156,14 +193,14 @@ class CopyBatch(_Described):
     def frame(self, cells: Sequence[bytes | None]) -> bytes:
         return messages.message(messages.COPY_DATA, cells[0] or b"")
 
-    def _spans(self, start: int) -> list[Span]:
+    def _cells(self, start: int) -> tuple[list[int], list[int]]:
         try:
             (length,) = _unsigned_length.unpack_from(self.data, start + 1)
         except struct.error:
             raise UpstreamFault("a row does not end where its length says") from None
         if length < _length.size or start + 1 + length > len(self.data):
             raise UpstreamFault("a row does not end where its length says")
-        return [(start + _HEADER, start + 1 + length)]
+        return [start + _HEADER], [start + 1 + length]
 
     def _locate(self, starts: NDArray[Any], data: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         offsets = starts + _HEADER

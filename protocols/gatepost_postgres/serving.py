@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gatepost.adapter import UPSTREAM, Action, Ask, Ended, Environment, SendUpstream, Side
+from gatepost.adapter import UPSTREAM, Action, Ask, Ended, Environment, Redefined, SendUpstream, Side
 from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault
 from gatepost.partial import Partial
 from gatepost.values import Statement, Verdict
@@ -19,17 +19,23 @@ from gatepost_postgres.answers import Answers
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, header
 from gatepost_postgres.judging import RUN_UNNAMED, Judging, Pause
 from gatepost_postgres.ledger import Ledger, Mode
-from gatepost_sql import facts
+from gatepost_postgres.login import LoggedIn
+from gatepost_postgres.settings import Demands
+from gatepost_postgres.understanding import Understanding
 
 # The server's own bound for messages that hold no more than a name.
 _SMALL_BYTES: Final = 10_000
 _LARGE: Final = frozenset((messages.QUERY, messages.PARSE, messages.BIND, messages.FUNCTION_CALL, messages.COPY_FAIL))
+
+_BEHIND_LIMITED: Final = frozenset((messages.COPY_DONE, messages.COPY_FAIL, messages.FLUSH, messages.TERMINATE))
 
 _DURING: Final = {
     Mode.SKIPPING: frozenset((messages.SYNC, messages.TERMINATE)),
     Mode.COPYING_IN: frozenset(
         (messages.COPY_DONE, messages.COPY_FAIL, messages.FLUSH, messages.SYNC, messages.TERMINATE)
     ),
+    Mode.LIMITED: _BEHIND_LIMITED | {messages.SYNC},
+    Mode.HELD: _BEHIND_LIMITED,
 }
 
 
@@ -40,11 +46,12 @@ class ServingPhase:
         is_over: the client has said that it leaves.
     """
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, demands: Demands, login: LoggedIn) -> None:
         self._limits = environment.limits
         self._ledger = Ledger()
-        self._answers = Answers(environment, self._ledger)
-        self._judging = Judging(environment, self._ledger)
+        self._understanding = Understanding(environment, self._ledger, login)
+        self._answers = Answers(environment, self._ledger, demands, self._understanding)
+        self._judging = Judging(environment, self._ledger, demands, self._understanding)
         # Bytes taken from the client: those before `_sent` have gone on, those before `_position` are judged, and
         # the message that is asked about ends at `_stop`.
         self._data = b""
@@ -78,7 +85,7 @@ class ServingPhase:
                 try:
                     actions += self._resume()
                 except Fault:
-                    self._ledger.ended += [action for action in actions if isinstance(action, Ended)]
+                    self._ledger.ended += [action for action in actions if isinstance(action, Ended | Redefined)]
                     raise
             return actions
         if self.is_over:
@@ -115,7 +122,7 @@ class ServingPhase:
         if "\0" in text:
             raise PluginFault("a plugin rewrote a statement to a text with a NUL in it")
         original = statement.text if statement.original is None else statement.original
-        return replace(statement, text=text, facts=facts(text), original=original)
+        return replace(statement, text=text, facts=self._understanding.facts(text), original=original)
 
     def abort(self) -> list[Action]:
         return self._ledger.abort()
@@ -158,6 +165,11 @@ class ServingPhase:
             elif ledger.mode and kind not in _DURING[ledger.mode]:
                 if ledger.mode == Mode.COPYING_IN:
                     raise ClientFault("a message was sent where the database waits for COPY data")
+                if ledger.mode >= Mode.LIMITED:
+                    if owed:
+                        return self._stall(position)
+                    ledger.mode = Mode.NORMAL
+                    continue
                 change = b""
             elif len(owed) >= pipeline:
                 return self._stall(position)

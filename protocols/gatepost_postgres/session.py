@@ -23,7 +23,17 @@ from gatepost.adapter import (
     TlsInfo,
 )
 from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, UpstreamFault
-from gatepost.values import Deny, EndCode, Identity, Reason, Statement, UpstreamCredentials, Verdict, Verifier
+from gatepost.values import (
+    Deny,
+    EndCode,
+    Identity,
+    Reason,
+    Restriction,
+    Statement,
+    UpstreamCredentials,
+    Verdict,
+    Verifier,
+)
 from gatepost_postgres import messages, sqlstate
 from gatepost_postgres.auth import Authentication
 from gatepost_postgres.cancel import CancelUpstream
@@ -32,6 +42,7 @@ from gatepost_postgres.login import LoggedIn, Login
 from gatepost_postgres.messages import PROTOCOL_3_2
 from gatepost_postgres.passing import PassingPhase
 from gatepost_postgres.serving import ServingPhase
+from gatepost_postgres.settings import Demands
 from gatepost_postgres.startup import Startup
 from gatepost_postgres.startup_message import StartupRequest
 
@@ -52,6 +63,7 @@ class PostgresSession(ProtocolSession):
         self._request: StartupRequest | None = None
         self._authentication: Authentication | None = None
         self._login: Login | None = None
+        self._restriction = Restriction()
         self._key = (0, b"")
         self._issued = b""
         self._serving: ServingPhase | PassingPhase | None = None
@@ -83,12 +95,14 @@ class PostgresSession(ProtocolSession):
     def authenticated(self, answer: Identity | Verifier | Deny | None) -> list[Action]:
         return self._collect(self._authentication.answered(answer) if self._authentication else ())
 
-    def connected(self, credentials: UpstreamCredentials) -> list[Action]:
+    def connected(self, credentials: UpstreamCredentials, restriction: Restriction) -> list[Action]:
         assert self._request is not None
         password = credentials.password.reveal() if credentials.password else ""
         if "\0" in credentials.user + credentials.database + password:
             raise PluginFault("a plugin gave credentials for the database that hold a NUL")
-        self._login = Login(self._environment, self._upstream, self._request, credentials, self._logged_in)
+        self._restriction = restriction
+        demands = Demands(restriction)
+        self._login = Login(self._environment, self._upstream, self._request, credentials, demands, self._logged_in)
         return self._collect(self._login.begin())
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
@@ -156,8 +170,9 @@ class PostgresSession(ProtocolSession):
         self._key = (login.number, login.secret)
         hooks = self._environment.hooks
         serving: ServingPhase | PassingPhase
-        if hooks.wants_statements or hooks.wants_rows or hooks.wants_notices:
-            serving = ServingPhase(self._environment)
+        is_watched = hooks.wants_statements or hooks.wants_rows or hooks.wants_notices
+        if is_watched or self._restriction.read_only:
+            serving = ServingPhase(self._environment, Demands(self._restriction), login)
         else:
             serving = PassingPhase(self._environment)
         yield SendClient(messages.backend_key_data(self._environment.number, self._issued))

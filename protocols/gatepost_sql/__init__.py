@@ -1,7 +1,8 @@
-"""SQL text to `Facts`: what a statement means, as far as its text proves it."""
+"""SQL text to `Facts`: what a statement means, as far as its text and the database's catalogue prove it."""
 
 from __future__ import annotations
 
-from gatepost_sql.cache import facts
+from gatepost_sql.cache import base, facts, preparation
+from gatepost_sql.context import Context
 
-__all__ = ["facts"]
+__all__ = ["Context", "base", "facts", "preparation"]

@@ -2,45 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Final, TypeAlias
+from functools import lru_cache, partial
+from typing import Final
 
-from gatepost.values import Facts
+from gatepost.values import Facts, Origin
 from gatepost_sql import mysql, postgres
-
-Judge: TypeAlias = Callable[[str], Facts]
+from gatepost_sql.catalogue import Catalogue
+from gatepost_sql.context import Context
+from gatepost_sql.names import Names
 
 # Texts up to this many characters are kept by the thousand, longer ones by the dozen, the longest not at all.
 _SHORT: Final = 4096
 _LONG: Final = 65536
 
+# For how many catalogues and search paths texts are kept.
+_MEMORIES: Final = 8
 
-def facts(text: str, dialect: str = "postgres") -> Facts:
+
+class _Memory:
+    """What was found out of texts whose names stand for the same."""
+
+    def __init__(self, names: Names | None) -> None:
+        self.judge = partial(postgres.judge, names=names)
+        self.short = lru_cache(maxsize=4096)(self.judge)
+        self.long = lru_cache(maxsize=64)(self.judge)
+        self.names = names
+
+
+def facts(text: str, dialect: str = "postgres", context: Context | None = None) -> Facts:
     """What `text` means in `dialect`. Pure, and raises for no text: what cannot be understood is UNKNOWN.
 
-    Names are taken as they are written. The text does not prove that an unqualified function is the built-in one of its
-    name, that `t.f` is a column and no call of f(t), that a table is no view and has no triggers, and that a cast or an
-    operator runs no function of a user; the catalogue would.
+    With a catalogue, names are those of the database: views and functions are followed, and what the catalogue does not
+    have is UNKNOWN. What a trigger, a rule, row security or a default does beyond the statement, it does not tell.
+
+    Without, names are taken as they are written. The text does not prove that an unqualified function is the built-in
+    one of its name, that `t.f` is a column and no call of f(t), that a table is no view and has no triggers, and that a
+    cast or an operator runs no function of a user.
 
     Raises:
         ValueError: the dialect is not known.
     """
-    judges = _DIALECTS.get(dialect)
-    if judges is None:
-        raise ValueError(f"no such SQL dialect: {dialect!r}; known are {', '.join(sorted(_DIALECTS))}")
-    short, long, judge = judges
+    if dialect == "mysql":
+        return _mysql(text)
+    if dialect != "postgres":
+        raise ValueError(f"no such SQL dialect: {dialect!r}; known are 'mysql' and 'postgres'")
+    memory = _memory(context)
+    if context is not None and context.prepared and "execute" in text.lower():
+        return memory.judge(text, prepared=context.prepared)
     if len(text) <= _SHORT:
-        return short(text)
-    return long(text) if len(text) <= _LONG else judge(text)
+        return memory.short(text)
+    return memory.long(text) if len(text) <= _LONG else memory.judge(text)
 
 
-def _cached(judge: Judge) -> tuple[Judge, Judge, Judge]:
-    """A dialect's judge: for short texts, for long ones, and for the longest."""
-    return lru_cache(maxsize=4096)(judge), lru_cache(maxsize=64)(judge), judge
+def _mysql(text: str) -> Facts:
+    if len(text) <= _SHORT:
+        return _mysql_short(text)
+    return _mysql_long(text) if len(text) <= _LONG else mysql.judge(text)
 
 
-_DIALECTS: Final[Mapping[str, tuple[Judge, Judge, Judge]]] = {
-    "postgres": _cached(postgres.judge),
-    "mysql": _cached(mysql.judge),
-}
+def preparation(text: str, context: Context | None = None) -> tuple[str, Facts] | None:
+    """The name that PREPARE gives to a statement, and the facts of that statement; None for any other text."""
+    return postgres.preparation(text, _memory(context).names)
+
+
+def base(catalogue: Catalogue, oid: int, number: int) -> Origin | None:
+    """The base column that a result's column is, by the table's oid and the column's number in a row description.
+
+    None if it is not in the catalogue, or a view computes it.
+    """
+    names = _remembered(catalogue, (), "", False).names
+    return names.base(oid, number) if names is not None else None
+
+
+def _memory(context: Context | None) -> _Memory:
+    if context is None or context.catalogue is None:
+        return _plain
+    return _remembered(context.catalogue, context.search_path, context.database, context.has_temporary)
+
+
+_plain: Final = _Memory(None)
+_remembered = lru_cache(maxsize=_MEMORIES)(lambda *context: _Memory(postgres.names_of(*context)))
+_mysql_short = lru_cache(maxsize=4096)(mysql.judge)
+_mysql_long = lru_cache(maxsize=64)(mysql.judge)

@@ -23,6 +23,9 @@ FUNCTIONS: Final[Mapping[str, Effect]] = {
     **{name: Effect(effect) for effect, names in _data["effects"].items() for name in names},
 }
 
+# All names that PostgreSQL's own functions have.
+BUILT_IN: Final[frozenset[str]] = frozenset(FUNCTIONS) | frozenset(_data["others"])
+
 OPERATORS: Final[frozenset[str]] = frozenset(_data["operators"]["names"])
 
 # Functions of one argument of any type. `t.f` calls f(t) with the whole row where t has no column f.

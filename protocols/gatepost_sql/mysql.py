@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
+from msgspec.structs import replace
+
 from gatepost.values import Effect, Facts, Use
 from gatepost_sql.effects import STRENGTH
 from gatepost_sql.errors import NotUnderstood
@@ -69,12 +71,22 @@ def _joined(found: Sequence[Facts], fingerprint: str) -> Facts:
         objects=tuple(dict.fromkeys(use for facts in found for use in facts.objects)),
         functions=tuple(dict.fromkeys(name for facts in found for name in facts.functions)),
         columns=frozenset(name for facts in found for name in facts.columns),
+        calls=tuple(dict.fromkeys(name for facts in found for name in facts.calls)),
+        apart=_apart(found),
         outputs=found[0].outputs if len(found) == 1 else (),
+        predicates=found[0].predicates if len(found) == 1 else None,
         depth=max(facts.depth for facts in found),
         settings=tuple(setting for facts in found for setting in facts.settings),
         fingerprint=fingerprint,
         reason=strongest.reason,
     )
+
+
+def _apart(found: Sequence[Facts]) -> Effect | None:
+    """What the strongest of the statements would be if calls did nothing."""
+    if not any(facts.calls for facts in found):
+        return None
+    return max((facts.apart or facts.effect for facts in found), key=STRENGTH.__getitem__)
 
 
 def _statement(tokens: Sequence[Token]) -> Facts:
@@ -111,22 +123,17 @@ def _of_query(verb: str, tokens: Sequence[Token]) -> Facts:
         objects=tuple(query.objects),
         functions=tuple(query.functions),
         columns=frozenset(query.columns),
+        calls=tuple(query.calls),
+        apart=query.apart if query.calls else None,
         outputs=query.outputs,
+        predicates=query.predicates,
         depth=query.depth,
         reason=query.reason,
     )
 
 
 def _with_objects(facts: Facts, more: Sequence[Use]) -> Facts:
-    return Facts(
-        effect=facts.effect,
-        verbs=facts.verbs,
-        objects=(*facts.objects, *more),
-        functions=facts.functions,
-        columns=facts.columns,
-        depth=facts.depth,
-        reason=facts.reason,
-    )
+    return replace(facts, objects=(*facts.objects, *more))
 
 
 def _main_word(tokens: Sequence[Token]) -> str:
@@ -158,15 +165,8 @@ def _explain(tokens: Sequence[Token]) -> Facts:
         inner = _query(rest)
         effect = inner.effect if runs or inner.effect is Effect.UNKNOWN else Effect.READ
         verbs = (verb, *inner.verbs) if runs else (verb,)
-        return Facts(
-            effect=effect,
-            verbs=verbs,
-            objects=inner.objects,
-            functions=inner.functions,
-            columns=inner.columns,
-            depth=inner.depth,
-            reason=inner.reason if effect is not Effect.READ else "",
-        )
+        reason = inner.reason if effect is not Effect.READ else ""
+        return replace(inner, effect=effect, verbs=verbs, outputs=(), predicates=None, reason=reason)
     name, _ = _table_name(rest)
     if runs or any(token.is_operator("(") for token in rest):
         raise NotUnderstood("what is explained is not known")
@@ -216,17 +216,7 @@ def _set(tokens: Sequence[Token]) -> Facts:
 
 def _one(found: Sequence[Facts]) -> Facts:
     """One statement's facts, from its own and those of queries within it."""
-    joined = _joined(found, "")
-    return Facts(
-        effect=joined.effect,
-        verbs=found[0].verbs,
-        objects=joined.objects,
-        functions=joined.functions,
-        columns=joined.columns,
-        depth=joined.depth,
-        settings=joined.settings,
-        reason=joined.reason,
-    )
+    return replace(_joined(found, ""), statements=1, verbs=found[0].verbs, outputs=(), predicates=None)
 
 
 def _transaction(words: Sequence[str]) -> tuple[tuple[str, str | None], ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from gatepost.values import Output
+from gatepost.values import Origin, Output
 from gatepost_sql.functions import ROW_FUNCTIONS
-from gatepost_sql.tree import Node, is_cte, range_name, strings
+from gatepost_sql.tree import Node, is_cte, occurs, range_name, strings
 
 # What PostgreSQL calls a column that is one of these and has no name (`FigureColname` in its parse_target.c).
 _NAMES: Final = {
@@ -42,13 +42,14 @@ _NAMED_BY_MEMBER: Final = {
         "IS_XMLROOT": "xmlroot",
     },
 }
-_UNNAMED: Final = "?column?"
+UNNAMED: Final = "?column?"
 
 
 def of(statement: Node) -> tuple[Output, ...]:
     """The outputs of a query, or () where the text does not tell how many there are.
 
-    A column's `columns` are None unless every name in it is certain to be a column of a table that the query names.
+    A column's `origins` are None unless every name in it is certain to be a column of a table that the query names.
+    Which of the tables, the text does not tell.
     """
     ((kind, node),) = statement.items()
     if kind == "CopyStmt":
@@ -65,12 +66,27 @@ def of(statement: Node) -> tuple[Output, ...]:
         if ranges is not None:
             options = node["returningClause"].get("options", ())
             ranges |= {"old", "new", *(option["ReturningOption"]["value"] for option in options)}
-        return _targets(node["returningClause"]["exprs"], ranges)
+        return _targets(node["returningClause"]["exprs"], None if _moves(node) else ranges)
     return ()
 
 
+def _moves(change: Node) -> bool:
+    """Whether a change gives columns what comes from others, so that what it returns may too."""
+    conflict = change.get("onConflictClause", {})
+    given = (
+        change.get("selectStmt"),
+        change.get("mergeWhenClauses"),
+        change.get("targetList"),
+        conflict.get("targetList"),
+    )
+    return any(occurs(_READING, part) for part in given if part)
+
+
+_READING: Final = frozenset({"ColumnRef", "RangeVar", "SubLink"})
+
+
 def _listed(names: list[str]) -> tuple[Output, ...]:
-    return tuple(Output(name=name, columns=(name,)) for name in names)
+    return tuple(Output(name=name, origins=(Origin("", name),), is_direct=True) for name in names)
 
 
 def _select(query: Node) -> tuple[Output, ...]:
@@ -94,12 +110,12 @@ def _select(query: Node) -> tuple[Output, ...]:
 
 
 def _merged(branches: tuple[Output, ...]) -> Output:
-    names: dict[str, None] = {}
+    origins: dict[Origin, None] = {}
     for branch in branches:
-        if branch.columns is None:
+        if branch.origins is None:
             return Output(name=branches[0].name)
-        names.update(dict.fromkeys(branch.columns))
-    return Output(name=branches[0].name, columns=tuple(names))
+        origins.update(dict.fromkeys(branch.origins))
+    return Output(name=branches[0].name, origins=tuple(origins))
 
 
 def _cte_names(node: Node) -> frozenset[str]:
@@ -131,13 +147,15 @@ def _targets(targets: Iterable[Node], ranges: frozenset[str] | None) -> tuple[Ou
         value: Node = target["val"]
         if _is_star(value):
             return ()
-        outputs.append(Output(name=target.get("name") or _name(value) or _UNNAMED, columns=_mentioned(value, ranges)))
+        name = target.get("name") or name_of(value) or UNNAMED
+        origins = _mentioned(value, ranges)
+        outputs.append(Output(name=name, origins=origins, is_direct=bool(origins) and "ColumnRef" in value))
     return tuple(outputs)
 
 
 def _values(items: list[Node]) -> tuple[Output, ...]:
     return tuple(
-        Output(name=f"column{position}", columns=_mentioned(item, None)) for position, item in enumerate(items, 1)
+        Output(name=f"column{position}", origins=_mentioned(item, None)) for position, item in enumerate(items, 1)
     )
 
 
@@ -146,7 +164,7 @@ def _is_star(value: Node) -> bool:
     return "A_Star" in fields[-1]
 
 
-def _mentioned(expression: Node, ranges: frozenset[str] | None) -> tuple[str, ...] | None:
+def _mentioned(expression: Node, ranges: frozenset[str] | None) -> tuple[Origin, ...] | None:
     """The columns that an expression names, or None where a name may stand for something else."""
     names: dict[str, None] = {}
     pending: list[Node] = [expression]
@@ -168,10 +186,10 @@ def _mentioned(expression: Node, ranges: frozenset[str] | None) -> tuple[str, ..
                 pending.append(value)
             elif value.__class__ is list:
                 pending += value
-    return tuple(sorted(names))
+    return tuple(Origin("", name) for name in sorted(names))
 
 
-def _name(node: Node) -> str:
+def name_of(node: Node) -> str:
     """The name that PostgreSQL gives to an expression, or ""."""
     weak = ""
     while node:

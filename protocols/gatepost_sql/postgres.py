@@ -7,8 +7,9 @@ with that off is UNKNOWN.
 from __future__ import annotations
 
 import gc
+import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,7 +18,10 @@ from postgast import PgQueryError, fingerprint, normalize
 
 from gatepost.values import Effect, Facts
 from gatepost_sql import bounds, readings, tree
+from gatepost_sql.catalogue import Catalogue
 from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.names import Names
+from gatepost_sql.tree import Node
 from gatepost_sql.walk import Walk
 
 # Of texts that are longer, or have more brackets, the normal form costs more than it saves.
@@ -25,32 +29,63 @@ _FORM_BYTES: Final = 4096
 _FORM_BRACKETS: Final = 100
 _FORMS: Final = 4096
 
+_NOTHING: Final[Mapping[str, Facts]] = {}
+
+_limits = re.compile(rb"\b(?:limit|fetch)\b", re.IGNORECASE).search
+_may_not_limit = re.compile(rb"null|all|\$", re.IGNORECASE).search
+
 # Facts by the text with its constants replaced by parameters, for statements whose constants do not matter.
 _forms: OrderedDict[str, Facts] = OrderedDict()
 
 
-def judge(text: str) -> Facts:
-    """The facts of `text`, from those of a text that differs in literals only where there are any. Never raises."""
+def judge(text: str, names: Names | None = None, prepared: Mapping[str, Facts] = _NOTHING) -> Facts:
+    """The facts of `text`, from those of a text that differs in literals only where there are any. Never raises.
+
+    Args:
+        names: what names stand for; None: nothing but the text tells.
+        prepared: what EXECUTE runs, by name.
+    """
     if len(text) <= bounds.FEW_BYTES:
-        return _judge(text)
+        return _judge(text, names, prepared)
     with _collector_paused():
-        return _judge(text)
+        return _judge(text, names, prepared)
 
 
-def _judge(text: str) -> Facts:
+def preparation(text: str, names: Names | None = None) -> tuple[str, Facts] | None:
+    """The name and the facts of the statement that a text prepares; None if it does not, or does something else too."""
+    try:
+        (statement,) = tree.parse(bounds.encode(text))
+        prepared = statement["PrepareStmt"]
+        return prepared["name"], _found([prepared["query"]], names, "")
+    except (NotUnderstood, RecursionError, AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def names_of(catalogue: Catalogue, search_path: tuple[str, ...] | None, database: str, has_temporary: bool) -> Names:
+    """What names stand for in a session; arguments as in `Context`."""
+    return Names(catalogue, search_path, database, has_temporary, lambda parsed, names: _found(parsed, names, ""))
+
+
+def _found(statements: list[Node], names: Names | None, fingerprint: str) -> Facts:
+    return Walk(statements, names).facts(fingerprint)
+
+
+def _judge(text: str, names: Names | None, prepared: Mapping[str, Facts]) -> Facts:
+    forms = _forms if names is None else names.forms
     try:
         data = bounds.encode(text)
         form = _normal_form(text, data)
-        known = _forms.get(form)
+        known = forms.get(form)
         if known is not None:
-            _forms.move_to_end(form)
+            forms.move_to_end(form)
             return known
         statements = tree.parse(data)
         if not statements:
             return Facts(effect=Effect.READ, statements=0)
-        walk = Walk(statements)
+        walk = Walk(statements, names, prepared)
         facts = walk.facts(fingerprint(text).hex)
-        if "\\" in text and (other := readings.escaping(text)) is not None and not _is_alike(facts, _judge(other)):
+        other = readings.escaping(text) if "\\" in text else None
+        if other is not None and not _is_alike(facts, _judge(other, names, prepared)):
             return _unknown("what it does depends on standard_conforming_strings")
     except NotUnderstood as error:
         return _unknown(str(error))
@@ -59,18 +94,22 @@ def _judge(text: str) -> Facts:
     except (AttributeError, LookupError, TypeError, ValueError):
         return _unknown("its parse tree has a shape that is not known")
     if form and not walk.literals_matter:
-        _forms[form] = facts
-        if len(_forms) > _FORMS:
-            _forms.popitem(last=False)
+        forms[form] = facts
+        if len(forms) > _FORMS:
+            forms.popitem(last=False)
     return facts
 
 
 def _normal_form(text: str, data: bytes) -> str:
     """`text` with parameters for its constants, or "" where that is not worth its price or could hide a difference.
 
+    A LIMIT of NULL or of a parameter is none, and looks the same there.
+
     Raises NotUnderstood for what the grammar does not accept.
     """
     if len(data) > _FORM_BYTES or data.count(b"(") > _FORM_BRACKETS or b"\\" in data:
+        return ""
+    if _limits(data) and _may_not_limit(data):
         return ""
     try:
         form: str = normalize(text)

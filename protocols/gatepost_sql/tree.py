@@ -63,6 +63,21 @@ def is_cte(relation: Node, ctes: frozenset[str]) -> bool:
     return relation["relname"] in ctes and "schemaname" not in relation
 
 
+def occurs(kinds: frozenset[str], part: Node | list[Node]) -> bool:
+    """Whether a node of one of these kinds is in a part of a tree."""
+    pending = list(part) if isinstance(part, list) else [part]
+    while pending:
+        node = pending.pop()
+        if not kinds.isdisjoint(node):
+            return True
+        for value in node.values():
+            if value.__class__ is dict:
+                pending.append(value)
+            elif value.__class__ is list:
+                pending += value
+    return False
+
+
 _CONSTANTS: Final = (("sval", "String", "sval", ""), ("fval", "Float", "fval", ""), ("ival", "Integer", "ival", 0))
 
 

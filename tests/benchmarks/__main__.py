@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import click
-from tests.benchmarks import report, workloads
+from tests.benchmarks import facts, report, workloads
 from tests.benchmarks.relays import DIRECT, Relay, relays
 from tests.benchmarks.report import Case, Figures
 from tests.servers import Database, database
@@ -64,6 +64,8 @@ def main(quick: bool, rounds: int, only: tuple[str, ...], output: Path) -> None:
 def measure(plan: Plan, chosen: list[Relay], upstream: Database, script: Path) -> Figures:
     """All cases through all relays, in rounds, so that what else the machine does meets each of them alike."""
     figures = Figures()
+    for kind, names, seconds in facts.measure():
+        figures.add(Case(report.FACTS, kind), names, seconds)
     for relay in chosen:
         if relay.name != DIRECT:
             # Before anything else: memory that a relay has and does not use would hide what it needs.

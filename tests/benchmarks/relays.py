@@ -1,4 +1,4 @@
-"""What the benchmarks go through: nothing, haproxy, PgBouncer, and gatepost in three configurations."""
+"""What the benchmarks go through: nothing, haproxy, PgBouncer, and gatepost in four configurations."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from gatepost.demo.postgres import NOBODY
 
 TICK = os.sysconf("SC_CLK_TCK")
 LIMITS = "[limits]\nconnections = 5000\nunauthenticated = 5000\n"
+_POLICY = '[plugins.policy.roles.reader]\nallow = [{ do = ["read", "write"], on = "public.*" }]\n'
 GATES = {
     "gatepost, no plugin": "",
     "gatepost, everything": "[plugins.mask]\n[plugins.audit]\n",
     "gatepost, everything, `os`": '[plugins.mask]\n[plugins.audit]\nreads = "os"\nwrites = "os"\n',
+    "gatepost, everything and a policy": f"{_POLICY}[plugins.mask]\n[plugins.audit]\n",
 }
 DIRECT, HAPROXY, PGBOUNCER = "direct", "haproxy", "PgBouncer"
-BARE, FULL, FULL_OS = GATES
+BARE, FULL, FULL_OS, POLICY = GATES
 
 
 class Cpu(NamedTuple):

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.benchmarks.relays import BARE, FULL, FULL_OS, HAPROXY, PGBOUNCER
+from tests.benchmarks.facts import FORM, SEEN, SIMPLE, SIXTY, WITH, WITHOUT
+from tests.benchmarks.relays import BARE, FULL, FULL_OS, HAPROXY, PGBOUNCER, POLICY
 from tests.benchmarks.workloads import PANS, PLAIN, Stream, Transactions
 
 SELECT, ROWS, IDLE, MEMORY = "select-only", "20 rows with a PAN each", "idle", "memory"
+FACTS = "facts"
 
 
 class Case(NamedTuple):
@@ -49,7 +51,7 @@ class Figures:
 
     @property
     def relays(self) -> list[str]:
-        return list(dict.fromkeys(relay for _, relay in self._all))
+        return list(dict.fromkeys(relay for case, relay in self._all if case.workload != FACTS))
 
 
 class Goal(NamedTuple):
@@ -76,6 +78,7 @@ def _goals() -> Iterable[Goal]:
                 f"CPU, everything with `os`, {where}", against(FULL_OS, PGBOUNCER, case, 1), relaxed, at_most=True
             )
             yield Goal(f"throughput, everything, {where}", against(FULL, PGBOUNCER, case), rate)
+            yield Goal(f"throughput with a policy, to that without, {where}", against(POLICY, FULL, case), 0.9)
     for clients, rate in ((8, 0.4), (32, 0.5)):
         yield Goal(
             f"throughput, 20 rows, {clients} clients", against(FULL, PGBOUNCER, Case(ROWS, "simple", clients)), rate
@@ -83,12 +86,19 @@ def _goals() -> Iterable[Goal]:
     yield Goal("stream without PANs, to haproxy", against(FULL, HAPROXY, Case(PLAIN)), 0.7)
     yield Goal("stream with a PAN a row, to haproxy", against(FULL, HAPROXY, Case(PANS)), 0.3)
     yield Goal("MB above idle while streaming 1 GB", lambda figures: _scaled(figures, MEMORY, 1e6), 64, at_most=True)
+    for names in (WITHOUT, WITH):
+        for kind, bound in ((SIMPLE, 100), (SIXTY, 2000), (SEEN, 3)):
+            yield Goal(f"µs for facts, {kind}, {names}", _facts(kind, names), bound, at_most=True)
     yield Goal("KB an idle session", lambda figures: _scaled(figures, IDLE, 1e3), 60, at_most=True)
 
 
 def _scaled(figures: Figures, workload: str, unit: float) -> float | None:
     value = figures.median(Case(workload), FULL)
     return None if value is None else value / unit
+
+
+def _facts(kind: str, names: str) -> Callable[[Figures], float | None]:
+    return lambda figures: _micro(figures.median(Case(FACTS, kind), names))
 
 
 def markdown(figures: Figures, *, quick: bool) -> str:
@@ -108,6 +118,7 @@ def markdown(figures: Figures, *, quick: bool) -> str:
         parts += _transactions(figures, workload)
     parts += _streams(figures)
     parts += _memory(figures)
+    parts += _understanding(figures)
     parts += _reached(figures)
     return "\n".join(parts)
 
@@ -196,6 +207,23 @@ def _memory(figures: Figures) -> list[str]:
                     _number(_scale(figures.median(Case(MEMORY), relay), 1e-6), ".1f"),
                 )
                 for relay in figures.relays
+            ),
+        ),
+    ]
+
+
+def _understanding(figures: Figures) -> list[str]:
+    return [
+        "## Understanding a statement",
+        "",
+        *_table(
+            ("text", f"µs {WITHOUT}", f"µs {WITH}"),
+            (
+                (
+                    kind,
+                    *(_number(_micro(figures.median(Case(FACTS, kind), names)), ",.1f") for names in (WITHOUT, WITH)),
+                )
+                for kind in (SIMPLE, SIXTY, FORM, SEEN)
             ),
         ),
     ]

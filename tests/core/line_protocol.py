@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -23,9 +23,12 @@ from gatepost import (
     Identity,
     Outcome,
     Reason,
+    Restriction,
     Shown,
     Statement,
+    Target,
     UpstreamCredentials,
+    Use,
     Verdict,
     Verifier,
 )
@@ -34,16 +37,19 @@ from gatepost.adapter import (
     Action,
     Ask,
     Authenticate,
+    Catalogue,
     Close,
     Connect,
     Ended,
     Environment,
     ProtocolSession,
+    Redefined,
     SendClient,
     SendUpstream,
     Serving,
     Side,
     TlsInfo,
+    TlsTerms,
 )
 
 
@@ -85,6 +91,8 @@ class LineSession:
         *lines, self.buffers[Side.UPSTREAM] = self.buffers[Side.UPSTREAM].split(b"\n")
         actions: list[Action] = []
         for line in lines:
+            if self.running[0].text.startswith("define"):
+                actions.append(Redefined())
             actions += [SendClient(line + b"\n"), Ended(self.running.popleft(), Outcome(rows=1))]
         return actions
 
@@ -102,7 +110,7 @@ class LineSession:
             return [Connect(answer)]
         return [SendClient(b"REFUSED\n"), Close(Reason(code=EndCode.REFUSED, text="refused"))]
 
-    def connected(self, credentials: UpstreamCredentials) -> list[Action]:
+    def connected(self, credentials: UpstreamCredentials, restriction: Restriction) -> list[Action]:
         self.serving = True
         return [SendClient(b"WELCOME\n"), Serving(), *self._client()]
 
@@ -128,6 +136,11 @@ class LineSession:
         return None
 
 
+class LineCatalogue:
+    read_at = 0.0
+    tables: Mapping[str, tuple[str, ...]] = {}
+
+
 class LineAdapter:
     name = "line"
     default_port = 1
@@ -138,3 +151,12 @@ class LineAdapter:
 
     def shown(self, output: Iterable[bytes]) -> Iterator[Shown]:
         return iter(())
+
+    def facts(self, text: str, catalogue: Catalogue | None = None) -> Facts:
+        return Facts(effect=Effect.READ if text.startswith("read") else Effect.WRITE, is_resolved=catalogue is not None)
+
+    async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
+        return LineCatalogue()
+
+    def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
+        return [f"{role} may {use.verb} {use.name}" for use in uses]

@@ -148,7 +148,7 @@ def test_plugins_are_listed_in_their_order_with_their_hooks() -> None:
     report = json.loads(gatepost("-s", "mine.py", "plugins", "--json", config=CONFIG).stdout)
 
     assert [each["name"] for each in report["enabled"]] == ["agents", "secrets", "mine"]
-    assert report["enabled"][1]["hooks"] == ["on_connect", "on_start"]
+    assert report["enabled"][1]["hooks"] == ["on_connect", "on_inspect", "on_start"]
     assert report["enabled"][2]["hooks"] == ["on_statement"]
     assert {"mask", "audit"} <= set(report["installed"])
     assert "on_statement" in gatepost("-s", "mine.py", "plugins").stdout

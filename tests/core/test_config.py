@@ -287,7 +287,8 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [(1, 1), (0.5, 0.5), ("30s", 30), ("15m", 900), ("1.5h", 5400), ("90d", 7776000)]
+    ("value", "seconds"),
+    [(1, 1), (0.5, 0.5), ("500ms", 0.5), ("30s", 30), ("15m", 900), ("1.5h", 5400), ("90d", 7776000)],
 )
 def test_durations(value: Any, seconds: float) -> None:
     assert Seconds.parse(value) == seconds

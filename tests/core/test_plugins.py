@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gatepost import (
     ALLOW,
@@ -22,20 +23,26 @@ from gatepost import (
     Identity,
     Interest,
     Kind,
+    Limit,
+    PastStatement,
     PluginFault,
+    Restriction,
     Result,
+    Risk,
     Row,
     RowBatch,
     Session,
     Statement,
     Target,
+    UpstreamCredentials,
     hookimpl,
 )
 from gatepost.config import Config, TargetConfig
-from gatepost.plugins import Decision, Plugins, finish, load
+from gatepost.plugins import Access, Decision, Plugins, finish, load
 from gatepost.testing import make_batch
 
 SESSION = Session(id="1", number=1, protocol="line", target="shop", client="", started_at=0)
+UPSTREAM = Target(name="shop", protocol="line", host="", port=1)
 STATEMENT = Statement(number=1, text="read", facts=Facts(effect=Effect.READ))
 RESULT = Result(statement=STATEMENT, columns=(Column(name="a", kind=Kind.TEXT, is_text=True),))
 TARGET = TargetConfig(protocol="postgres", listen="127.0.0.1:0", upstream="127.0.0.1:5432")  # type: ignore[arg-type]
@@ -163,6 +170,89 @@ def test_an_auth_plugin_that_raises_refuses() -> None:
 def test_without_credentials_there_is_no_upstream() -> None:
     with pytest.raises(PluginFault, match="no plugin has credentials"):
         asyncio.run(finish(Plugins([]).connect(SESSION, Target(name="shop", protocol="line", host="", port=1))))
+
+
+def test_every_restriction_holds_whoever_has_the_credentials() -> None:
+    class Connecting:
+        def __init__(self, answer: object) -> None:
+            self.answer = answer
+
+        @hookimpl
+        def on_connect(self) -> object:
+            return self.answer
+
+    login, other = UpstreamCredentials(user="app"), UpstreamCredentials(user="other")
+    answers = [Restriction(), login, None, Restriction(read_only=True), other]
+    plugins = Plugins([(str(number), Connecting(answer)) for number, answer in enumerate(answers)])
+    assert asyncio.run(finish(plugins.connect(SESSION, UPSTREAM))) == Access(login, Restriction(read_only=True))
+    assert asyncio.run(finish(Plugins([("a", Connecting(login))]).connect(SESSION, UPSTREAM))) == Access(login)
+    with pytest.raises(PluginFault, match="odd failed in on_connect"):
+        asyncio.run(finish(Plugins([("odd", Connecting("root"))]).connect(SESSION, UPSTREAM)))
+
+
+def test_the_first_credentials_inspect() -> None:
+    class Inspecting:
+        def __init__(self, answer: object) -> None:
+            self.answer = answer
+
+        @hookimpl
+        def on_inspect(self) -> object:
+            return self.answer
+
+    login = UpstreamCredentials(user="inspector")
+    answers = [None, login, UpstreamCredentials(user="other")]
+    plugins = Plugins([(str(number), Inspecting(answer)) for number, answer in enumerate(answers)])
+    assert plugins.inspection(UPSTREAM) == login
+    assert Plugins([]).inspection(UPSTREAM) is None
+    with pytest.raises(PluginFault, match="odd failed in on_inspect"):
+        Plugins([("odd", Inspecting("root"))]).inspection(UPSTREAM)
+
+
+class Noting:
+    """Answers every statement with the same, and keeps what it saw."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+        self.seen: list[Statement] = []
+
+    @hookimpl
+    def on_statement(self, statement: Statement) -> object:
+        self.seen.append(statement)
+        return self.answer
+
+
+def test_what_a_plugin_has_found_is_seen_behind_it_and_by_the_record() -> None:
+    risk, strict = Risk(score=70, reasons=("unbounded delete",)), Limit(rows=10, rule="few")
+    first, second, last = Noting((risk, Limit(rows=50))), Noting(strict), Noting(Limit(rows=20))
+    decision = decide(Plugins([("first", first), ("second", second), ("last", last)]))
+    assert decision.verdict is ALLOW
+    assert first.seen == [STATEMENT]
+    assert second.seen == [replace(STATEMENT, risk=risk, limit=Limit(rows=50, plugin="first"))]
+    assert decision.statement == replace(STATEMENT, risk=risk, limit=replace(strict, plugin="second"))
+
+
+def test_a_note_of_another_kind_is_a_fault() -> None:
+    decision = decide(Plugins([("odd", Noting((Risk(score=1), "x")))]))
+    assert isinstance(decision.verdict, Deny)
+    assert decision.verdict.code is DenyCode.UNAVAILABLE
+
+
+def test_the_first_record_is_told() -> None:
+    past = PastStatement(at=1.0, session=SESSION, statement=STATEMENT, verdict="allow")
+
+    class Record:
+        @hookimpl
+        def past_statements(self, since: float, until: float) -> list[PastStatement] | None:
+            return [past] if since <= past.at < until else []
+
+    class Forgetful:
+        @hookimpl
+        def past_statements(self) -> None: ...
+
+    plugins = Plugins([("forgetful", Forgetful()), ("record", Record())])
+    assert list(plugins.past_statements(0, 2)) == [past]
+    with pytest.raises(ConfigFault, match="no plugin keeps a record"):
+        Plugins([("forgetful", Forgetful())]).past_statements(0, 2)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ from gatepost import (
     Verdict,
     hookimpl,
 )
-from gatepost.adapter import Limits, TlsPolicy
+from gatepost.adapter import Catalogue, Limits, TlsPolicy
 from gatepost.plugins import Plugins
 from gatepost.relay import Listener, Relay
 
@@ -42,6 +42,7 @@ class Gate:
         self.held_bytes = 1000
         self.connect_seconds = 5.0
         self.relays: list[Relay] = []
+        self.stale: list[str] = []
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def forget(self, relay: Relay) -> None: ...
@@ -52,6 +53,12 @@ class Gate:
         self.tasks.add(asyncio.get_running_loop().create_task(work))
 
     def cancel(self, number: int, secret: bytes) -> None: ...
+
+    def catalogue(self, target: Target) -> Callable[[], Catalogue | None]:
+        return lambda: None
+
+    def redefined(self, target: Target) -> None:
+        self.stale.append(target.name)
 
 
 class Door:
@@ -176,6 +183,14 @@ async def test_a_statement_goes_through_and_is_told_of_in_order() -> None:
             ("end", "write a", True),
             ("end", "read b", True),
         ]
+
+
+async def test_all_learn_of_a_definition_before_its_answer_is_heard() -> None:
+    async with scene() as at:
+        at.client.say("write a")
+        assert [await at.client.hear(), at.gate.stale] == ["did write a", []]
+        at.client.say("define b")
+        assert [await at.client.hear(), at.gate.stale] == ["did define b", ["shop"]]
 
 
 async def test_what_is_sent_behind_a_held_statement_waits_and_keeps_its_order() -> None:

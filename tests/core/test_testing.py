@@ -1,9 +1,11 @@
 """The test kit: rows without a database, sessions without a socket."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.core.line_protocol import LineCatalogue
 
 from gatepost import (
     ALLOW,
@@ -12,9 +14,11 @@ from gatepost import (
     EndCode,
     Interest,
     Kind,
+    Limit,
     Notice,
     NoticeKind,
     Outcome,
+    PastStatement,
     Reason,
     Rewrite,
     Statement,
@@ -126,6 +130,15 @@ def test_a_gateway_of_ones_own(tmp_path: Path) -> None:
     assert (gateway.state, gateway.targets, gateway.worker) == (tmp_path, (target,), 0)
 
 
+def test_a_gateway_that_knows_its_databases_and_its_past(tmp_path: Path) -> None:
+    target, catalogue = Target(name="shop", protocol="line", host="127.0.0.1", port=1), LineCatalogue()
+    past = [PastStatement(at=at, session=make_session(), statement=make_statement(), verdict="allow") for at in (1, 2)]
+    gateway = FakeGateway(tmp_path, catalogues={"shop": catalogue}, past=past)
+    assert asyncio.run(gateway.catalogue(target)) is catalogue
+    assert asyncio.run(FakeGateway(tmp_path).catalogue(target)) is None
+    assert list(gateway.past_statements(1, 2)) == past[:1]
+
+
 def test_hooks_record_and_change() -> None:
     def shorten(notice: Notice) -> None:
         notice.fields["message"] = "…"
@@ -190,7 +203,7 @@ class Lines:
     def authenticated(self, answer: object) -> list[Action]:
         return [Connect(AGENT)] if answer is AGENT else [Close(Reason(code=EndCode.REFUSED))]
 
-    def connected(self, credentials: object) -> list[Action]:
+    def connected(self, credentials: object, restriction: object) -> list[Action]:
         return [Serving(), *self._next(CLIENT)]
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
@@ -254,6 +267,16 @@ def test_a_question_left_open_holds_the_client_and_not_the_database() -> None:
     assert player.sent() == (b"1\n", b"")
     player.resolve(ALLOW)
     assert player.sent() == (b"", b"two\nthree\n")
+
+
+def test_a_limit_comes_with_the_statement() -> None:
+    class Counting(Lines):
+        def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
+            return [SendClient(f"{statement.limit.rows if statement.limit else 0}\n".encode())]
+
+    player = Player(Counting(), judge=lambda statement: Limit(rows=3) if statement.text == "one" else ALLOW)
+    player.client(b"one\n").client(b"two\n")
+    assert player.sent()[0] == b"hello\n3\n0\n"
 
 
 def test_verdicts() -> None:

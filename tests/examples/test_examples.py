@@ -17,6 +17,8 @@ from gatepost.config import LimitsConfig, ListenTls, Settings, TargetConfig, Ups
 from gatepost_agents import AgentsConfig
 from gatepost_audit import AuditConfig
 from gatepost_mask import MaskConfig
+from gatepost_opa import OpaConfig
+from gatepost_policy.config import AllowConfig, RiskConfig, RoleConfig
 from gatepost_secrets import Login
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -27,7 +29,11 @@ TABLES = {
     "upstream_tls.": UpstreamTls,
     "plugins.agents.": AgentsConfig,
     "plugins.secrets.targets.NAME.": Login,
+    "plugins.policy.roles.NAME.": RoleConfig,
+    "plugins.policy.risk.": RiskConfig,
+    "allow.": AllowConfig,
     "plugins.mask.": MaskConfig,
+    "plugins.opa.": OpaConfig,
     "plugins.audit.": AuditConfig,
 }
 
@@ -41,6 +47,8 @@ def test_no_example_is_left_out() -> None:
         "gatepost.toml",
         "hide_addresses.py",
         "no_delete.py",
+        "policy.toml",
+        "policy_cases.toml",
     }
 
 
@@ -55,6 +63,18 @@ def test_the_configuration_passes_the_check(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["-c", str(tmp_path / "gatepost.toml"), "check"])
 
     assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_the_policy_decides_its_cases(postgres: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = f"127.0.0.1:{postgres.server.port}"
+    policy = source("policy.toml").replace("127.0.0.1:5432", server).replace('"app"', f'"{postgres.user}"')
+    (tmp_path / "policy.toml").write_text(policy)
+    monkeypatch.setenv("SHOP_PASSWORD", postgres.password)
+    cases = str(EXAMPLES / "policy_cases.toml")
+
+    result = CliRunner().invoke(main, ["-c", str(tmp_path / "policy.toml"), "policy", "test", cases])
+
+    assert (result.exit_code, result.output) == (0, "11 cases, none failed.\n")
 
 
 def test_no_delete_refuses_what_deletes_or_might(postgres: Database, gate: MakeGate) -> None:
@@ -104,4 +124,4 @@ def test_the_readme_tells_every_key_of_the_configuration_and_no_other() -> None:
     tables = [*TABLES.items(), ("", TargetConfig), ("", LimitsConfig)]
     known = {prefix + field.name for prefix, table in tables for field in msgspec.structs.fields(table)}
     whole_tables = {"limits", "targets", "plugins", "tls", "upstream_tls"}
-    assert told == known - whole_tables | {"plugins.secrets.targets.NAME.roles"}
+    assert told == known - whole_tables | {f"plugins.secrets.targets.NAME.{key}" for key in ("roles", "inspector")}

@@ -84,9 +84,7 @@ def _target_errors(config: Config, name: str) -> Iterator[ConfigFault]:
     except ConfigFault as fault:
         yield fault_at(fault.message, (*key, "tls"), config.file)
     try:
-        if upstream.mode != "disable":
-            mode = tls.UpstreamMode(upstream.mode)
-            tls.client_context(mode, upstream.ca, upstream.certificate, upstream.key, alpn)
+        tls.upstream_terms(upstream, alpn)
     except ConfigFault as fault:
         yield fault_at(fault.message, (*key, "upstream_tls"), config.file)
 

@@ -21,6 +21,7 @@ _ROW_END: Final = b">"
 _CELL_END: Final = b"|"
 _INNER_END: Final = b"\x1e"
 _NULL: Final = b"\x00"
+_OF_DIGITS: Final = frozenset((Kind.TEXT, Kind.INTEGER))
 _CONTAINERS: Final = (Kind.ARRAY, Kind.RECORD)
 
 
@@ -119,11 +120,21 @@ class PlainBatch:
         np.frombuffer(self._buffer, dtype=np.uint8)[positions] = values
         self.masked += cells
 
-    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int, int, int]]:
         for start, end in spans:
             ends = self._offsets + self._lengths
             for row, column in np.argwhere((self._offsets < end) & (ends > start)).tolist():
-                yield row, column, int(self._offsets[row, column]), int(ends[row, column])
+                first, last = int(self._offsets[row, column]), int(ends[row, column])
+                yield row, column, first, last, max(first, start), min(last, end)
+
+    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
+        buffer = self.buffer
+        for row in range(len(self)):
+            for column, about in enumerate(self.columns):
+                start, length = int(self._offsets[row, column]), int(self._lengths[row, column])
+                cell = buffer[start : start + max(length, 0)]
+                if about.is_text and about.kind in _OF_DIGITS and shortest <= length <= longest and cell.isdigit():
+                    yield about.kind, start, start + length
 
     def overwrite(self, offset: int, data: bytes) -> None:
         self._buffer[offset : offset + len(data)] = data

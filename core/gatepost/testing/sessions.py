@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatepost.adapter import (
     CLIENT,
@@ -20,6 +21,7 @@ from gatepost.adapter import (
     Ended,
     Environment,
     ProtocolSession,
+    Redefined,
     SendClient,
     SendUpstream,
     Serving,
@@ -36,9 +38,11 @@ from gatepost.values import (
     EndCode,
     Identity,
     Interest,
+    Limit,
     Notice,
     Outcome,
     Reason,
+    Restriction,
     Result,
     Rewrite,
     Row,
@@ -124,6 +128,7 @@ def _allow(statement: Statement) -> Verdict | None:
 
 
 UPSTREAM_CREDENTIALS: Final = UpstreamCredentials(user="service", password=Secret("upstream-password"))
+_UNRESTRICTED: Final = Restriction()
 TLS: Final = TlsInfo(version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384")
 
 _LAST: Final = (Ask, Authenticate, Connect, StartTls, Close)
@@ -135,9 +140,11 @@ class Player:
 
     Args:
         session: the session; it is begun.
-        judge: the verdict on a statement, or None to leave the question open until `resolve`.
+        judge: the verdict on a statement, a limit on its rows to allow it with, or None to leave the question open
+            until `resolve`.
         authenticate: the answer to `Authenticate`.
         credentials: the answer to `Connect`, or the fault for which there is no connection.
+        restriction: what the session may not do upstream.
         tls: what a TLS handshake comes to.
 
     Attributes:
@@ -147,6 +154,7 @@ class Player:
         ended: each statement that ended, with its outcome.
         serving: the handshakes are over.
         cancelled: the cancel requests that were made.
+        redefined: how often the catalogue was said to be stale.
         closed: why the session closed, or None.
     """
 
@@ -154,9 +162,10 @@ class Player:
         self,
         session: ProtocolSession,
         *,
-        judge: Callable[[Statement], Verdict | None] = _allow,
+        judge: Callable[[Statement], Verdict | Limit | None] = _allow,
         authenticate: Callable[[Authenticate], Identity | Verifier | Deny | None] = _accept,
         credentials: UpstreamCredentials | Fault = UPSTREAM_CREDENTIALS,
+        restriction: Restriction = _UNRESTRICTED,
         tls: TlsInfo = TLS,
     ) -> None:
         self.session = session
@@ -167,10 +176,12 @@ class Player:
         self.ended: list[tuple[Statement, Outcome]] = []
         self.serving = False
         self.cancelled: list[Cancel] = []
+        self.redefined = 0
         self.closed: Reason | None = None
         self._judge = judge
         self._authenticate = authenticate
         self._credentials = credentials
+        self._restriction = restriction
         self._tls = tls
         self._open: Statement | None = None
         self._held = bytearray()
@@ -200,7 +211,7 @@ class Player:
         self._run(lambda: self.session.fault(fault, _END_CODES.get(type(fault), EndCode.PLUGIN_FAULT)))
         return self
 
-    def resolve(self, verdict: Verdict) -> Player:
+    def resolve(self, verdict: Verdict | Limit) -> Player:
         """Answer the question that `judge` left open."""
         statement, self._open = self._open, None
         assert statement is not None, "no question is open"
@@ -247,6 +258,8 @@ class Player:
                 self.ended.append((action.statement, action.outcome))
             case Cancel():
                 self.cancelled.append(action)
+            case Redefined():
+                self.redefined += 1
             case Close():
                 self.closed = action.reason
             case StartTls():
@@ -256,7 +269,7 @@ class Player:
             case Connect():
                 if isinstance(self._credentials, Fault):
                     return partial(self.session.fault, self._credentials, EndCode.UPSTREAM_FAULT)
-                return partial(self.session.connected, self._credentials)
+                return partial(self.session.connected, self._credentials, self._restriction)
             case Ask():
                 self.asked.append(action.statement)
                 verdict = self._judge(action.statement)
@@ -265,7 +278,9 @@ class Player:
                 self._open = action.statement
         return None
 
-    def _resolved(self, statement: Statement, verdict: Verdict) -> list[Action]:
+    def _resolved(self, statement: Statement, verdict: Verdict | Limit) -> list[Action]:
+        if isinstance(verdict, Limit):
+            statement, verdict = replace(statement, limit=verdict), ALLOW
         if isinstance(verdict, Rewrite):
             statement = self.session.restate(statement, verdict.text)
         return self.session.resolve(statement, verdict)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from gatepost.adapter import Adapter
+from gatepost.adapter import Adapter, Catalogue
 from gatepost.errors import Fault
-from gatepost.values import Column, Effect, Facts, Identity, Kind, Result, Session, Statement, Target
+from gatepost.values import (
+    Column,
+    Effect,
+    Facts,
+    Identity,
+    Kind,
+    PastStatement,
+    Result,
+    Session,
+    Statement,
+    Target,
+)
 
 AGENT: Final = Identity(name="agent", roles=("reader",), issuer="test", method="password")
 
@@ -56,6 +67,8 @@ class FakeGateway:
         plugins: whose `on_store` `redact` calls, in order.
         targets, adapters: what the gate has.
         worker: this worker's index.
+        catalogues: what there is to read, by a target's name.
+        past: what was recorded.
     """
 
     def __init__(
@@ -67,6 +80,8 @@ class FakeGateway:
         adapters: Mapping[str, Adapter] = {},
         worker: int = 0,
         config_file: Path | None = None,
+        catalogues: Mapping[str, Catalogue] = {},
+        past: Sequence[PastStatement] = (),
     ) -> None:
         self.state = state
         self.config_file = config_file
@@ -75,6 +90,8 @@ class FakeGateway:
         self.ended: list[tuple[Callable[[Identity], bool], Fault]] = []
         self._adapters = dict(adapters)
         self._plugins = tuple(plugins)
+        self._catalogues = dict(catalogues)
+        self._past = tuple(past)
 
     def redact(self, text: str) -> str:
         for plugin in self._plugins:
@@ -94,3 +111,9 @@ class FakeGateway:
 
     def adapter(self, protocol: str) -> Adapter:
         return self._adapters[protocol]
+
+    async def catalogue(self, target: Target) -> Catalogue | None:
+        return self._catalogues.get(target.name)
+
+    def past_statements(self, since: float, until: float) -> Iterable[PastStatement]:
+        return (each for each in self._past if since <= each.at < until)

@@ -97,7 +97,8 @@ def test_a_tail_torn_at_any_byte_loses_nothing_before_it(tmp_path: Path) -> None
     end = journal.place.offset
     journal.abandon()
     data = segment_path(whole, 1).read_bytes()
-    for cut in range(begin + 1, end):
+    # To cut off zeros changes nothing.
+    for cut in range(begin + 1, begin + len(data[begin:end].rstrip(b"\0"))):
         torn = tmp_path / "torn"
         shutil.copytree(whole, torn)
         segment_path(torn, 1).write_bytes(data[:cut] + bytes(len(data) - cut))

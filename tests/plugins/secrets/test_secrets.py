@@ -97,6 +97,31 @@ def test_a_rotated_password_is_used_from_the_next_connection_on(tmp_path: Path) 
     assert found.password.reveal() == "hunter4"
 
 
+def test_the_catalogue_is_read_with_a_login_of_its_own(tmp_path: Path) -> None:
+    table = (
+        '[plugins.secrets.targets.shop.inspector]\nuser = "looker"\npassword = "file:reporting"\ndatabase = "copy"\n'
+    )
+    plugin = secrets(tmp_path, ROLES + table)
+
+    found = plugin.on_inspect(TARGET)
+
+    assert found is not None
+    assert found.password is not None
+    assert (found.user, found.password.reveal(), found.database) == ("looker", "hunter3", "copy")
+    assert secrets(tmp_path, ROLES).on_inspect(TARGET) is None
+    (tmp_path / "reporting").unlink()
+    with pytest.raises(ConfigFault) as caught:
+        secrets(tmp_path, "[plugins.secrets.targets.shop]\n" + table).on_start(gateway(0))
+    assert caught.value.key == "plugins.secrets.targets.shop.inspector.password"
+
+
+def test_an_inspector_must_know_its_database(tmp_path: Path) -> None:
+    plugin = secrets(tmp_path, '[plugins.secrets.targets.shop.inspector]\nuser = "looker"\n')
+    with pytest.raises(ConfigFault, match="expected the `database`") as caught:
+        plugin.on_start(gateway(-1))
+    assert caught.value.key == "plugins.secrets.targets.shop.inspector"
+
+
 def test_a_password_that_is_gone_ends_the_session_and_the_log_says_why(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,7 +13,6 @@ from tests.protocols.mysql.exchange import player
 from gatepost import EndCode, Restriction, Secret, UpstreamCredentials
 from gatepost.adapter import UPSTREAM, StartTls, TlsPolicy
 from gatepost.testing import Player, every_split, from_upstream
-from gatepost_mysql.session import MySqlSession
 
 PASSWORD = "upstream-password"  # of the player's credentials
 OFFERED = 0xFFFFFFFF
@@ -157,10 +156,7 @@ def test_settings_under_which_nothing_can_be_judged(settings: dict[str, Any], na
 
 
 def test_a_read_only_session() -> None:
-    made = player()
-    session: MySqlSession = made.session  # type: ignore[assignment]
-    connected = session.connected
-    session.connected = lambda credentials: connected(credentials, Restriction(read_only=True))  # type: ignore[method-assign,assignment]
+    made = player(restriction=Restriction(read_only=True))
     made.client(wire.ssl_request()).client(wire.login(number=2)).client(wire.packet(4, b"secret\0"))
     made.upstream(wire.greeting()).upstream(wire.packet(2, wire.ok())).upstream(wire.settings())
     assert made.sent()[1].endswith(b"SET SESSION TRANSACTION READ ONLY")
@@ -221,7 +217,7 @@ def test_a_cancel_is_a_kill_on_a_second_connection() -> None:
     made = finish(connecting().upstream(wire.greeting(number=4711)))
     request = made.session.cancel_upstream()
     assert request is not None
-    request.connected(UpstreamCredentials(user="", password=Secret("")))
+    request.connected(UpstreamCredentials(user="", password=Secret("")), Restriction())
     request.receive(UPSTREAM, wire.greeting(number=4712))
     request.receive(UPSTREAM, wire.packet(2, wire.ok()))
     definitions, rows = wire.SETTINGS

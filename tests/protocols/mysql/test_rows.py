@@ -78,7 +78,7 @@ def test_locate() -> None:
         description("varchar", "varchar", is_binary=False), wire.text_row("one", None), wire.text_row("", "two")
     )
     at = made.buffer.index(b"two")
-    assert list(made.locate([(at, at + 1)])) == [(1, 1, at, at + 3)]
+    assert list(made.locate([(at, at + 1)])) == [(1, 1, at, at + 3, at, at + 1)]
 
 
 def test_changes_are_numbered_on() -> None:

@@ -11,7 +11,7 @@ from tests.wire import message
 
 from gatepost.adapter import Limits, TlsPolicy
 from gatepost.testing import Player, RecordingHooks, make_environment
-from gatepost.values import ALLOW, Deny, EndCode, Interest, Statement, Verdict
+from gatepost.values import ALLOW, Deny, EndCode, Interest, Limit, Statement, Verdict
 from gatepost_postgres import ADAPTER
 
 READY, READY_IN_BLOCK, READY_FAILED = (message("Z", status) for status in (b"I", b"T", b"E"))
@@ -77,7 +77,7 @@ def judge(statement: Statement) -> Verdict:
 
 def serving(
     hooks: RecordingHooks | None = None,
-    judge: Callable[[Statement], Verdict | None] = judge,
+    judge: Callable[[Statement], Verdict | Limit | None] = judge,
     limits: Limits | None = None,
 ) -> Player:
     """A session that waits for its first statement."""

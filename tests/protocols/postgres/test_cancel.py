@@ -11,7 +11,7 @@ from tests.wire import SSL_REQUEST
 from gatepost.adapter import UPSTREAM, Close, ProtocolSession, SendUpstream, StartTls, TlsInfo, TlsPolicy
 from gatepost.errors import UpstreamFault
 from gatepost.testing import UPSTREAM_CREDENTIALS
-from gatepost.values import EndCode
+from gatepost.values import EndCode, Restriction
 
 REQUEST = SendUpstream(struct.pack("!IIi", 16, 80877102, 99) + b"sesa")
 
@@ -34,14 +34,14 @@ def is_over(actions: list) -> bool:
 
 
 def test_the_databases_own_key_is_shown():
-    actions = canceller().connected(UPSTREAM_CREDENTIALS)
+    actions = canceller().connected(UPSTREAM_CREDENTIALS, Restriction())
     assert actions[0] == REQUEST
     assert is_over(actions)
 
 
 def test_the_key_travels_inside_tls():
     session = canceller(upstream_tls=TlsPolicy.REQUIRED)
-    assert session.connected(UPSTREAM_CREDENTIALS) == [SendUpstream(SSL_REQUEST)]
+    assert session.connected(UPSTREAM_CREDENTIALS, Restriction()) == [SendUpstream(SSL_REQUEST)]
     assert session.receive(UPSTREAM, b"S") == [StartTls(UPSTREAM)]
     actions = session.tls_started(UPSTREAM, TlsInfo(version="TLSv1.3", cipher="any"))
     assert actions[0] == REQUEST
@@ -50,20 +50,20 @@ def test_the_key_travels_inside_tls():
 
 def test_the_key_is_not_shown_to_a_server_that_declines_required_tls():
     session = canceller(upstream_tls=TlsPolicy.REQUIRED)
-    session.connected(UPSTREAM_CREDENTIALS)
+    session.connected(UPSTREAM_CREDENTIALS, Restriction())
     with pytest.raises(UpstreamFault, match="offers no TLS"):
         session.receive(UPSTREAM, b"N")
 
 
 def test_optional_tls_may_be_declined():
     session = canceller(upstream_tls=TlsPolicy.OPTIONAL)
-    session.connected(UPSTREAM_CREDENTIALS)
+    session.connected(UPSTREAM_CREDENTIALS, Restriction())
     assert session.receive(UPSTREAM, b"N")[0] == REQUEST
 
 
 def test_a_server_that_closes_first_is_a_fault_of_its_own():
     session = canceller(upstream_tls=TlsPolicy.OPTIONAL)
-    session.connected(UPSTREAM_CREDENTIALS)
+    session.connected(UPSTREAM_CREDENTIALS, Restriction())
     (close,) = session.eof(UPSTREAM)
     assert close.reason.code is EndCode.UPSTREAM_FAULT
 

@@ -116,7 +116,9 @@ def test_malformed_messages_of_a_server_end_the_session(data: bytes) -> None:
 
 def test_a_row_that_nobody_wants_passes_before_it_is_whole() -> None:
     big = row(b"x" * 100_000)
-    session = serving(RecordingHooks(Interest.NOTHING), limits=Limits(message_bytes=1000)).client(query("S")).session
+    session = (
+        serving(RecordingHooks(Interest.NOTHING), limits=Limits(message_bytes=1000)).client(query("SELECT a")).session
+    )
     start = description("a") + big[:10]
     assert session.receive(UPSTREAM, start) == [SendClient(start)]
     assert session.receive(UPSTREAM, big[10:60_000]) == [SendClient(big[10:60_000])]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.protocols.sql.shop import of
 
 from gatepost import Effect
 from gatepost_sql import facts
+from gatepost_sql.effects import STRENGTH
 
 CONTROL, WRITE, DEFINE = Effect.CONTROL, Effect.WRITE, Effect.DEFINE
 ADMINISTER, UNKNOWN = Effect.ADMINISTER, Effect.UNKNOWN
@@ -56,6 +58,12 @@ ADMINISTER, UNKNOWN = Effect.ADMINISTER, Effect.UNKNOWN
 )
 def test_it_is_no_read(text: str, effect: Effect) -> None:
     assert facts(text).effect is effect
+    assert STRENGTH[of(text).effect] >= STRENGTH[effect]
+
+
+def columns_of_cards(text: str) -> set[str]:
+    """What a statement touches of the table, by the catalogue."""
+    return {column for use in of(text).objects if use.name == "public.cards" for column in use.columns or ()}
 
 
 @pytest.mark.parametrize(
@@ -85,6 +93,7 @@ def test_it_is_no_read(text: str, effect: Effect) -> None:
 )
 def test_the_column_is_seen(text: str) -> None:
     assert "pan" in facts(text).columns
+    assert "pan" in columns_of_cards(text)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +116,9 @@ def test_the_column_is_seen(text: str) -> None:
 )
 def test_a_whole_row_counts_as_every_column(text: str) -> None:
     assert "*" in facts(text).columns
+    # A catalogue tells which columns a NATURAL JOIN compares.
+    every = {"pan"} if "NATURAL" in text else {"id", "holder", "pan", "cvv", "meta"}
+    assert columns_of_cards(text) == every
 
 
 @pytest.mark.parametrize(
@@ -137,4 +149,4 @@ def test_the_table_is_seen(text: str, name: str) -> None:
     ],
 )
 def test_an_origin_that_is_not_certain_is_not_told(text: str) -> None:
-    assert all(output.columns is None for output in facts(text).outputs)
+    assert all(output.origins is None for output in facts(text).outputs)

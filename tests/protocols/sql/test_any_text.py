@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 from postgast import PgQueryError, parse
+from tests.protocols.sql.shop import of
 
 from gatepost import Effect
 from gatepost_sql import facts
@@ -34,5 +35,14 @@ def test_any_text_has_facts(text: str) -> None:
     found = facts(text)
     if not is_accepted(text):
         assert found.effect is Effect.UNKNOWN
+    if found.effect is Effect.UNKNOWN:
+        assert found.reason
+
+
+@given(texts)
+def test_any_text_has_facts_by_a_catalogue(text: str) -> None:
+    alone, found = facts(text), of(text)
+    assert found.verbs == alone.verbs or found.effect is Effect.UNKNOWN
+    assert found.effect is not Effect.READ or alone.effect is Effect.READ
     if found.effect is Effect.UNKNOWN:
         assert found.reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatepost import Output, Use
+from gatepost import Effect, Origin, Output, Use
 from gatepost_sql import facts
 
 
@@ -103,7 +103,15 @@ def test_functions_as_the_text_names_them() -> None:
 
 
 def outputs(text: str) -> list[tuple[str, tuple[str, ...] | None]]:
-    return [(output.name, output.columns) for output in facts(text).outputs]
+    return [(output.name, names(output.origins)) for output in facts(text).outputs]
+
+
+def names(origins: tuple[Origin, ...] | None) -> tuple[str, ...] | None:
+    """The columns' names; the text alone does not tell their tables."""
+    if origins is None:
+        return None
+    assert {origin.relation for origin in origins} <= {""}
+    return tuple(origin.column for origin in origins)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +128,8 @@ def outputs(text: str) -> list[tuple[str, tuple[str, ...] | None]]:
         ("values (1, 2)", [("column1", ()), ("column2", ())]),
         ("insert into t values (1) returning a, b + c", [("a", ("a",)), ("?column?", ("b", "c"))]),
         ("update t set a = 1 from u returning u.b", [("b", ("b",))]),
+        ("update t set a = b returning a, c", [("a", None), ("c", None)]),
+        ("insert into t select pan from cards returning a", [("a", None)]),
         ("copy (select pan as x from cards) to stdout", [("x", ("pan",))]),
         ("copy cards (id, pan) to stdout", [("id", ("id",)), ("pan", ("pan",))]),
         ("select row_to_json(c) from cards c", [("row_to_json", None)]),
@@ -177,10 +187,28 @@ def test_settings(text: str, settings: list[tuple[str, str | None]]) -> None:
     assert list(facts(text).settings) == settings
 
 
+@pytest.mark.parametrize(
+    ("text", "calls", "apart"),
+    [
+        ("select now(), count(*) from t", (), Effect.READ),
+        ("select nextval('s'), now()", ("nextval",), Effect.READ),
+        ("insert into t values (app.refund(1))", ("app.refund",), Effect.WRITE),
+        ("select refund(1), 1 operator(app.+) 2", ("refund",), Effect.UNKNOWN),
+        ("call app.abs(1)", ("app.abs",), Effect.READ),
+        ("call abs(1)", ("abs",), Effect.READ),
+        ("explain select nextval('s')", (), Effect.READ),
+        ("do $$ begin end $$", (), Effect.UNKNOWN),
+    ],
+)
+def test_calls_are_told_apart_from_the_rest(text: str, calls: tuple[str, ...], apart: Effect) -> None:
+    found = facts(text)
+    assert (found.calls, found.apart) == (calls, apart)
+
+
 def test_values_are_plain() -> None:
     found = facts("select a from t")
-    assert found.objects == (Use(verb="select", name="t"),)
-    assert found.outputs == (Output(name="a", columns=("a",)),)
+    assert found.objects == (Use(verb="select", name="t", is_bounded=False),)
+    assert found.outputs == (Output(name="a", origins=(Origin("", "a"),), is_direct=True),)
 
 
 def test_the_fingerprint_depends_on_everything_but_literals() -> None:

@@ -1,0 +1,52 @@
+"""What calls, operators and conversions can do, as far as the text alone tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from gatepost.values import Effect, Use
+from gatepost_sql.functions import FUNCTIONS, OPERATORS
+
+
+class Meaning(NamedTuple):
+    """What a call or a conversion can do, why, which functions of users it may be, and what those read."""
+
+    effect: Effect = Effect.READ
+    reason: str = ""
+    functions: tuple[str, ...] = ()
+    reads: tuple[Use, ...] = ()
+
+
+HARMLESS: Final = Meaning()
+
+
+class Words:
+    """Takes names as they are written: what may be built in is, the rest is unknown."""
+
+    def call(self, names: Sequence[str], count: int) -> Meaning:
+        is_built_in = len(names) == 1 or (len(names) == 2 and names[0] == "pg_catalog")
+        effect = FUNCTIONS.get(names[-1], Effect.UNKNOWN) if is_built_in else Effect.UNKNOWN
+        reason = f"function {'.'.join(names)}"
+        return Meaning(effect, reason + " is volatile or not known" if effect is Effect.UNKNOWN else reason)
+
+    def operator(self, names: Sequence[str]) -> Meaning:
+        if names[-1] not in OPERATORS or (len(names) > 1 and names[0] != "pg_catalog"):
+            return Meaning(Effect.UNKNOWN, "an operator is not built in")
+        return HARMLESS
+
+    def conversion(self, names: Sequence[str]) -> Meaning:
+        if len(names) > 1 and names[0] != "pg_catalog":
+            return Meaning(Effect.UNKNOWN, "a conversion to a type that is not built in")
+        return HARMLESS
+
+    def known(self, name: str) -> str:
+        """The name of what is used."""
+        return name
+
+    def created(self, name: str) -> str:
+        """The name of what is created."""
+        return name
+
+
+WORDS: Final = Words()

@@ -1,0 +1,224 @@
+"""What names stand for: tables, functions, operators and types of a catalogue, and prepared statements."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from tests.protocols.sql.shop import SHOP, of
+
+from gatepost import Effect
+from gatepost_sql import Context, facts, preparation
+
+READ, WRITE, DEFINE = Effect.READ, Effect.WRITE, Effect.DEFINE
+CONTROL, UNKNOWN = Effect.CONTROL, Effect.UNKNOWN
+
+NO_PATH = replace(SHOP, search_path=None)
+OTHER_FIRST = replace(SHOP, search_path=("other", "public"))
+TEMPORARY = replace(SHOP, has_temporary=True)
+
+
+def uses(text: str, context: Context = SHOP) -> set[tuple[str, str, str | None, str]]:
+    """Verb, name, columns, and the view or function that it is in."""
+    return {
+        (use.verb, use.name, None if use.columns is None else " ".join(use.columns), use.via)
+        for use in of(text, context).objects
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("select pan from cards where id = 1", {("select", "public.cards", "pan id", "")}),
+        ("select * from cards", {("select", "public.cards", "id holder pan cvv meta", "")}),
+        ("select c::text from a c", {("select", "public.a", "id x", "")}),
+        ("select count(*) from cards", {("select", "public.cards", "", "")}),
+        ("select 1 from other.notes", {("select", "other.notes", "", "")}),
+        ("select relname from pg_class", {("select", "pg_catalog.pg_class", "relname", "")}),
+        ("select most_common_vals from pg_stats", {("select", "pg_catalog.pg_stats", "most_common_vals", "")}),
+        ("insert into a (x) values ('')", {("insert", "public.a", "x", "")}),
+        (
+            "insert into a select id, pan from cards",
+            {("insert", "public.a", "id x", ""), ("select", "public.cards", "id pan", "")},
+        ),
+        (
+            "insert into a values (1) on conflict do nothing returning x",
+            {("insert", "public.a", "id x", ""), ("select", "public.a", "x", "")},
+        ),
+        (
+            "insert into a values (1) on conflict (id) do update set x = ''",
+            {("insert", "public.a", "id x", ""), ("update", "public.a", "x", ""), ("select", "public.a", "id", "")},
+        ),
+        ("update a set x = ''", {("update", "public.a", "x", "")}),
+        (
+            "update a set x = x || '' where id = 1",
+            {("update", "public.a", "x", ""), ("select", "public.a", "id x", "")},
+        ),
+        ("delete from a", {("delete", "public.a", None, "")}),
+        ("delete from a where id = 1", {("delete", "public.a", None, ""), ("select", "public.a", "id", "")}),
+        (
+            "merge into a using notes on n = x when matched then update set x = '' when not matched then do nothing",
+            {("merge", "public.a", "x", ""), ("select", "public.a", "x", ""), ("select", "public.notes", "n", "")},
+        ),
+        ("explain delete from a", {("select", "public.a", None, "")}),
+        ("truncate a", {("truncate", "public.a", None, "")}),
+        ("copy a (x) to stdout", {("copy_to", "public.a", "x", "")}),
+        ("copy a from stdin", {("copy_from", "public.a", "id x", "")}),
+        ("lock a", {("lock", "public.a", None, "")}),
+        ("create table z (a int)", {("create", "public.z", None, "")}),
+        ("create table z as select x from a", {("create", "public.z", None, ""), ("select", "public.a", "x", "")}),
+        ("create temp table z (a int)", {("create", "pg_temp.z", None, "")}),
+        ("drop table cards", {("drop", "public.cards", None, "")}),
+        ("alter table cards add z int", {("alter", "public.cards", None, "")}),
+        ("grant select on cards to x", {("grant", "public.cards", None, "")}),
+        (
+            "select num from numbers",
+            {("select", "public.numbers", "num", ""), ("select", "public.cards", "id pan", "public.numbers")},
+        ),
+        (
+            "update numbers set who = ''",
+            {("update", "public.numbers", "who", ""), ("update", "public.cards", "holder", "public.numbers")},
+        ),
+        (
+            "delete from cards_new where pan = ''",
+            {
+                ("delete", "public.cards_new", None, ""),
+                ("delete", "public.cards", None, "public.cards_new"),
+                ("select", "public.cards_new", "pan", ""),
+                ("select", "public.cards", "pan", "public.cards_new"),
+            },
+        ),
+        ("select pan_of(1)", {("select", "public.cards", "pan id", "public.pan_of")}),
+        ("select elsewhere()", {("select", "other.notes", "m", "public.elsewhere")}),
+    ],
+)
+def test_objects(text: str, expected: set[tuple[str, str, str | None, str]]) -> None:
+    assert uses(text) == expected
+
+
+def test_a_view_lists_the_tables_behind_the_views_behind_it() -> None:
+    assert {use.name for use in of("select deep from nested").objects} == {
+        "public.nested",
+        "public.numbers",
+        "public.cards",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "effect", "reason"),
+    [
+        ("select 1 from missing", UNKNOWN, "missing is not in the catalogue"),
+        ("select 1 from other.cards", UNKNOWN, "other.cards is not in the catalogue"),
+        ("select 1 from elsewhere.public.cards", UNKNOWN, "in another database"),
+        ("insert into missing values (1)", UNKNOWN, "missing is not in the catalogue"),
+        ("truncate missing", UNKNOWN, "missing is not in the catalogue"),
+        ("copy missing to stdout", UNKNOWN, "missing is not in the catalogue"),
+        ("create table missing (a int)", DEFINE, ""),
+        ("drop table missing", DEFINE, ""),
+        ("create view v as select pan from cards; select pan from v", UNKNOWN, "v is not in the catalogue"),
+        ("select now(), upper('a'), count(*) from cards", READ, ""),
+        ("select nextval('s')", WRITE, "function nextval"),
+        ("select pg_notify('a', 'b')", CONTROL, "function pg_notify"),
+        ("select query_to_xml('', true, true, '')", UNKNOWN, "query_to_xml is volatile or not known"),
+        ("select other.query_to_xml('', true, true, '')", READ, ""),
+        ("select missing()", UNKNOWN, "function missing is not in the catalogue"),
+        ("select app.missing()", UNKNOWN, "function app.missing is not in the catalogue"),
+        ("select pg_catalog.lower('A')", READ, ""),
+        ("select lower('A')", UNKNOWN, "function public.lower is volatile"),
+        ("select twice(1), plus(1), plus(1, 2), similarity('a', 'b')", READ, ""),
+        ("select plus(1, 2, 3)", UNKNOWN, "plus is not in the catalogue"),
+        ("select hidden()", UNKNOWN, "hidden is not in the catalogue"),
+        ("select other.hidden()", READ, ""),
+        ("select paid(1)", UNKNOWN, "public.paid is volatile"),
+        ("select owned()", UNKNOWN, "its owner's rights"),
+        ("select scripted()", UNKNOWN, "plpgsql"),
+        ("select crosstab('select pan from cards')", UNKNOWN, "does not tell"),
+        ("select lying()", UNKNOWN, "public.paid is volatile"),
+        ("select around()", UNKNOWN, "function public.around"),
+        ("select totals(id) from a", UNKNOWN, "no plain function"),
+        ("select 1 from cards c order by c.paid", UNKNOWN, "public.paid is volatile"),
+        ("select w from writing", UNKNOWN, "view public.writing: function public.paid is volatile"),
+        ("select b from broken", UNKNOWN, "view public.broken"),
+        ("select l from loop", UNKNOWN, "view public.loop"),
+        ("select s from stored", READ, ""),
+        ("select 'a' =~ 'b'", READ, ""),
+        ("select 1 &&& 2", UNKNOWN, "public.noisy is volatile"),
+        ("select '{}'::jsonb @> '{}'", UNKNOWN, "public.noisy is volatile"),
+        ("select 1 operator(pg_catalog.+) 2", READ, ""),
+        ("select 1 operator(public.+) 2", UNKNOWN, "operator"),
+        ("select 'sad'::mood, '1'::int", READ, ""),
+        ("select 'sad'::public.mood", READ, ""),
+        ("select 'sad'::public.missing", UNKNOWN, "type public.missing"),
+        ("select 'x'::checked", UNKNOWN, "checks its values"),
+        ("select x::coin from a", UNKNOWN, "public.noisy is volatile"),
+        ("update cards set holder = '' where id = 1", WRITE, "update"),
+        ("execute p", UNKNOWN, "not known"),
+        ("call paid(1)", UNKNOWN, ""),
+    ],
+)
+def test_effects(text: str, effect: Effect, reason: str) -> None:
+    found = of(text)
+    assert found.effect is effect
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("context", "text", "table"),
+    [
+        (SHOP, "select 1 from notes", "public.notes"),
+        (OTHER_FIRST, "select 1 from notes", "other.notes"),
+        (OTHER_FIRST, "select 1 from cards", "public.cards"),
+        (SHOP, "select 1 from lonely", None),
+        (NO_PATH, "select 1 from lonely", "other.lonely"),
+        (NO_PATH, "select 1 from notes", None),
+        (NO_PATH, "select 1 from pg_class", "pg_catalog.pg_class"),
+        (TEMPORARY, "select 1 from cards", None),
+        (TEMPORARY, "select 1 from public.cards", "public.cards"),
+        (replace(SHOP, search_path=()), "select 1 from cards", None),
+    ],
+)
+def test_a_name_without_a_schema_is_looked_up_in_the_search_path(
+    context: Context, text: str, table: str | None
+) -> None:
+    found = of(text, context)
+    assert found.is_resolved == (table is not None)
+    if table is None:
+        assert found.effect is UNKNOWN
+    else:
+        assert [use.name for use in found.objects] == [table]
+
+
+def test_functions_of_users_are_named_with_their_schemas() -> None:
+    assert set(of("select twice(1), upper('a'), lower('a')").functions) == {
+        "public.twice",
+        "upper",
+        "lower",
+        "public.lower",
+    }
+
+
+@pytest.mark.parametrize("context", [SHOP, Context()], ids=["with a catalogue", "without"])
+def test_execute_does_what_was_prepared(context: Context) -> None:
+    found = preparation("PREPARE p AS UPDATE cards SET holder = '' WHERE id = $1 RETURNING pan", context)
+    assert found is not None
+    name, prepared = found
+    assert (name, prepared.effect) == ("p", WRITE)
+    executed = facts("EXECUTE p(1)", context=replace(context, prepared={name: prepared}))
+    assert (executed.effect, executed.verbs) == (WRITE, ("execute",))
+    assert (executed.objects, executed.outputs, executed.predicates) == (
+        prepared.objects,
+        prepared.outputs,
+        prepared.predicates,
+    )
+    assert facts("EXECUTE q", context=replace(context, prepared={name: prepared})).effect is UNKNOWN
+    assert facts("EXECUTE p(1)", context=context).effect is UNKNOWN
+    assert facts("EXECUTE p(paid(1))", context=replace(context, prepared={name: prepared})).effect is UNKNOWN
+
+
+@pytest.mark.parametrize("text", ["select 1", "prepare p as select 1; select 1", "prepare p as", "\0"])
+def test_what_prepares_nothing_has_no_preparation(text: str) -> None:
+    assert preparation(text, SHOP) is None
+
+
+def test_without_a_catalogue_the_text_alone_is_judged() -> None:
+    assert facts("select pan from cards", context=Context(search_path=("other",))) is facts("select pan from cards")
+    assert not facts("select pan from cards").is_resolved
