@@ -11,7 +11,8 @@ from typing import ClassVar, Final, TypeAlias
 from gatepost.adapter import Action, Ended, Environment, SendClient, SendUpstream
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
-from gatepost_mysql import frames, messages, settings
+from gatepost.values import Deny
+from gatepost_mysql import codes, frames, messages, settings
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, frame, header, packets_of
 from gatepost_mysql.results import Plan, Plans
@@ -73,6 +74,8 @@ class Answers:
         self._definitions: list[bytes] = []
         self._groups: list[int] = []
         self._is_amid_row = False
+        # The client has been told of an error, and sees no more of the answer.
+        self._is_muted = False
         self._on_ok: Callable[[], None] | None = None
         self._checking: settings.Checking | None = None
         # Commands of gatepost's own that go before the client's next one.
@@ -93,12 +96,12 @@ class Answers:
     @property
     def is_amid_message(self) -> bool:
         """A part of one of the server's messages has left for the client."""
-        return self._is_amid_row
+        return self._is_amid_row and not self._is_muted
 
     @property
     def next_number(self) -> int:
         """Of a packet that the client would take now."""
-        return self._out if self.is_busy else 1
+        return self._out if self.is_busy and not self._is_muted else 1
 
     # What was sent to the server; `length` is that of the command.
 
@@ -168,7 +171,9 @@ class Answers:
                 self._partial.keep(data[position:], stop - position)
                 break
             self._number += 1
-            for message in self._HANDLERS[self._state](self, data[position + HEADER_BYTES : stop]):
+            is_muted = self._is_muted
+            said_now = self._HANDLERS[self._state](self, data[position + HEADER_BYTES : stop])
+            for message in () if is_muted else said_now:
                 pieces.append(frame(message, self._out))
                 self._out += packets_of(len(message))
             position = stop
@@ -203,6 +208,8 @@ class Answers:
 
         Where there are none, None says that more has to come, and b"" that what comes is no row.
         """
+        if self._is_muted:
+            return self._skipped(data, position)
         at, end, number = position, len(data), self._number
         starts: list[int] = []
         while end - at > HEADER_BYTES:
@@ -237,6 +244,14 @@ class Answers:
         run, plan = self._run, self._plan
         assert run is not None
         assert plan is not None
+        is_over = False
+        if run.left is not None and len(starts) > run.left:
+            end = position + starts[run.left]
+            starts = starts[: run.left]
+            if not starts:
+                error = self._stop(run)
+                return self._skipped(data, position)[0], error
+            is_over = True
         rows = data if end - position == len(data) else data[position:end]
         number, self._number = self._number, self._number + len(starts)
         batch = self._judged(Batch(plan.description, rows, starts), rows, plan)
@@ -250,7 +265,7 @@ class Answers:
             self._out += frames.count(rows)
             run.rows += len(starts) - batch.dropped
         run.row_bytes += len(rows)
-        return end, rows
+        return end, rows + self._stop(run) if is_over else rows
 
     def _judged(self, batch: Batch, rows: bytes, plan: Plan) -> Batch | None:
         """Show a batch to the plugins. Returns it if they have changed it."""
@@ -287,6 +302,9 @@ class Answers:
             is_last = length < LONGEST or not plan.is_watched
         packets, self._number = number - self._number, number
         rows = data[position:stop]
+        if run.left == 0 and not self._is_amid_row:
+            self._is_amid_row = not plan.is_watched and (header(rows, 0)[0] & LONGEST) == LONGEST
+            return stop, self._stop(run)
         if plan.is_watched:
             row = frames.payload(rows)
             batch = self._judged(Batch(plan.description, row, (0,), is_joined=True), row, plan)
@@ -300,6 +318,41 @@ class Answers:
             run.rows += not self._is_amid_row
         run.row_bytes += len(rows)
         return stop, rows
+
+    def _stop(self, run: Run) -> bytes:
+        """One row is too many: the client is told so, and sees nothing of what is behind."""
+        limit = run.limit
+        assert limit is not None
+        deny = Deny(
+            reason=f"the statement has more than {limit.rows} rows; no more of them are shown",
+            rule=limit.rule,
+            hint=limit.hint,
+            plugin=limit.plugin,
+        )
+        run.error, run.message = str(codes.OF_DENIAL[deny.code][0]), deny.reason
+        self._is_muted = True
+        return frame(messages.refusal(deny), self._out)
+
+    def _skipped(self, data: bytes, position: int) -> tuple[int, bytes | None]:
+        """Rows that nobody sees: where they end, as `_rows` returns it."""
+        at = position
+        while len(data) - at > HEADER_BYTES:
+            (word,) = header(data, at)
+            length = word & LONGEST
+            if word >> 24 != self._number & 0xFF:
+                raise UpstreamFault("the server's packets are out of order")
+            if length != LONGEST and not self._is_amid_row and data[at + HEADER_BYTES] >= messages.EOF:
+                return at, b""
+            if len(data) - at < HEADER_BYTES + length:
+                break
+            at += HEADER_BYTES + length
+            self._number += 1
+            self._is_amid_row = length == LONGEST
+        if at > position:
+            return at, b""
+        length = header(data, at)[0] & LONGEST
+        self._partial.keep(data[at:], HEADER_BYTES + max(length, 1))
+        return at, None
 
     def _rows_end(self, message: bytes) -> Said:
         if not message:
@@ -433,7 +486,7 @@ class Answers:
 
     def _failed(self, message: bytes) -> Said:
         number, text, encoded = self._texts.error(message)
-        if self._run is not None:
+        if self._run is not None and not self._is_muted:
             self._run.error, self._run.message = number, text
         self._finish()
         return (encoded or message,)
@@ -442,12 +495,14 @@ class Answers:
         """The answer is complete."""
         run = self._run
         if run is not None:
+            if self._executed is not None:
+                self._executed.fetched += run.rows
             self.ended.append(Ended(run.statement, run.outcome()))
             if settings.may_change(run.statement.facts) and not run.statement.is_preparation:
                 self.check_settings()
         self._state = _State.NOTHING
         self._run = self._plan = self._executed = self._on_ok = None
-        self._is_binary = False
+        self._is_binary = self._is_muted = False
 
     # Answers to gatepost's own commands, which the client does not see.
 

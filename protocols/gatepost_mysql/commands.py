@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gatepost.adapter import Action, Cancel, Ended, Environment, SendClient, SendUpstream
 from gatepost.errors import ClientFault, FaultCode
-from gatepost.values import Deny, DenyCode, Effect, Identity, Outcome, Scalar, Statement, Verdict
+from gatepost.values import Deny, DenyCode, Effect, Identity, Limit, Outcome, Scalar, Statement, Verdict
 from gatepost_mysql import codes, messages, parameters, settings
 from gatepost_mysql.answers import Answers
 from gatepost_mysql.frames import Reader, frame, packets_of
@@ -128,7 +128,7 @@ class Commands:
         message = self._message
         if statement.original is not None:
             message = bytes((messages.QUERY,)) + statement.text.encode()
-        self._answers.query(Run(statement), len(message))
+        self._answers.query(Run(statement, limit=statement.limit), len(message))
         return self._send(message)
 
     def _cancel(self, statement: Statement, number: int) -> list[Action]:
@@ -197,7 +197,8 @@ class Commands:
         held = prepared.held
         prepared.types = types
         prepared.forget_long_data()
-        self._answers.query(Run(statement), len(self._message), prepared)
+        prepared.limit, prepared.fetched = statement.limit, 0
+        self._answers.query(Run(statement, limit=statement.limit), len(self._message), prepared)
         return [*(SendUpstream(frame(message, 0)) for message in held), *self._send()]
 
     def _long_data(self, message: bytes) -> Step:
@@ -225,7 +226,8 @@ class Commands:
     def _allow_fetch(self, statement: Statement, prepared: Prepared) -> list[Action]:
         if statement.text != prepared.text:
             return [*self._refuse(_REWRITTEN), Ended(statement, Outcome(error="1142", message=_REWRITTEN.reason))]
-        self._answers.fetch(Run(statement), len(self._message), prepared)
+        limit = _stricter(prepared.limit, statement.limit)
+        self._answers.fetch(Run(statement, limit=limit, before=prepared.fetched), len(self._message), prepared)
         return self._send()
 
     def _close(self, message: bytes) -> Step:
@@ -301,6 +303,12 @@ _REWRITTEN: Final = Deny(
     rule="gatepost: prepared statements",
     hint="Prepare it again, or send it as a text.",
 )
+
+
+def _stricter(one: Limit | None, other: Limit | None) -> Limit | None:
+    if one is None or other is None:
+        return one or other
+    return min(one, other, key=lambda limit: limit.rows)
 
 
 def _own_refusal(statement: Statement, *, read_only: bool) -> Deny | None:

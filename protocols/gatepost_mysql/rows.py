@@ -118,19 +118,14 @@ class Batch(CellBatch):
         return begins, ends
 
     def _text_cells(self, at: int) -> tuple[int, list[int], list[int]]:
-        """Where the cells end together, and where each begins and ends."""
         data = self.data
         begins, ends = [], []
         for _ in self._types:
             first = data[at]
-            if first == _NULL:
-                at += 1
-                begins.append(at)
-                ends.append(at - 1)
-            else:
-                at, length = self._count(at, first)
-                begins.append(at)
-                ends.append(at := at + length)
+            at, length = (at + 1, -1) if first == _NULL else self._count(at, first)
+            begins.append(at)
+            ends.append(at + length)
+            at += max(length, 0)
         return at, begins, ends
 
     def _binary_cells(self, at: int) -> tuple[int, list[int], list[int]]:
@@ -141,17 +136,14 @@ class Batch(CellBatch):
         at += 1 + self._bitmap_bytes
         begins, ends = [], []
         for type_ in self._types:
-            if nulls & 1:
-                begins.append(at)
-                ends.append(at - 1)
-            else:
-                length = type_.width
-                if length == COUNTED:
-                    at, length = self._count(at, data[at])
-                elif length == TEMPORAL:
-                    at, length = at + 1, data[at]
-                begins.append(at)
-                ends.append(at := at + length)
+            length = -1 if nulls & 1 else type_.width
+            if length == COUNTED and not nulls & 1:
+                at, length = self._count(at, data[at])
+            elif length == TEMPORAL and not nulls & 1:
+                at, length = at + 1, data[at]
+            begins.append(at)
+            ends.append(at + length)
+            at += max(length, 0)
             nulls >>= 1
         return at, begins, ends
 
@@ -183,20 +175,23 @@ class Batch(CellBatch):
             if not self._is_binary:
                 offsets[column], lengths[column] = _counts(data, at)
             else:
-                if type_.width == COUNTED:
-                    offsets[column], lengths[column] = _counts(data, at)
-                elif type_.width == TEMPORAL:
-                    offsets[column], lengths[column] = at + 1, numbers(data, "u1", at)
-                else:
-                    offsets[column], lengths[column] = at, type_.width
                 bit = column + _SKIPPED_BITS
-                is_null = numbers(data, "u1", nulls + bit // 8) >> (bit % 8) & 1 != 0
-                offsets[column][is_null] = at[is_null]
-                lengths[column][is_null] = -1
+                there = numbers(data, "u1", nulls + bit // 8) >> (bit % 8) & 1 == 0
+                offsets[column], lengths[column] = at, -1
+                offsets[column][there], lengths[column][there] = _places(data, at[there], type_.width)
             at = offsets[column] + np.maximum(lengths[column], 0)
         if (at != ends).any() or (len(ends) and ends[-1] > len(data)):
             raise _untrue()
         return offsets, lengths
+
+
+def _places(data: NDArray[Any], at: NDArray[Any], width: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Where the binary values begin that are at `at`, and how long they are."""
+    if width == COUNTED:
+        return _counts(data, at)
+    if width == TEMPORAL:
+        return at + 1, numbers(data, "u1", at)
+    return at, np.full(len(at), width, dtype=np.int64)
 
 
 def _counts(data: NDArray[Any], at: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

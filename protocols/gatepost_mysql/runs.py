@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gatepost.values import Facts, Outcome, Statement
+from gatepost.values import Facts, Limit, Outcome, Statement
 from gatepost_mysql.results import Plan
 
 
 class Run(Struct, gc=False):
-    """A statement that was allowed, and what has come of it so far."""
+    """A statement that was allowed, and what has come of it so far.
+
+    Attributes:
+        limit: how many rows it may show.
+        before: how many of them its cursor has shown before.
+    """
 
     statement: Statement
     rows: int = 0
@@ -18,6 +23,13 @@ class Run(Struct, gc=False):
     tag: str = ""
     error: str = ""
     message: str = ""
+    limit: Limit | None = None
+    before: int = 0
+
+    @property
+    def left(self) -> int | None:
+        """How many rows it may still show; None for any number."""
+        return None if self.limit is None else max(self.limit.rows - self.before - self.rows, 0)
 
     def outcome(self, *, complete: bool = True) -> Outcome:
         return Outcome(
@@ -42,6 +54,7 @@ class Prepared(Struct):
         held_bytes: how long those are.
         cursor: what its open cursor gives the rows of.
         plan: what to do with them.
+        limit, fetched: how many rows that cursor may show, and has shown.
     """
 
     text: str
@@ -54,6 +67,8 @@ class Prepared(Struct):
     held_bytes: int = 0
     cursor: Statement | None = None
     plan: Plan | None = None
+    limit: Limit | None = None
+    fetched: int = 0
 
     def forget_long_data(self) -> None:
         self.long_data = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Final
 
@@ -23,24 +22,11 @@ _MEMORIES: Final = 8
 class _Memory:
     """What was found out of texts whose names stand for the same."""
 
-    def __init__(self, judge: Callable[[str], Facts]) -> None:
-        self.short = lru_cache(maxsize=4096)(judge)
-        self.long = lru_cache(maxsize=64)(judge)
-        self._judge = judge
-
-    def facts(self, text: str) -> Facts:
-        if len(text) <= _SHORT:
-            return self.short(text)
-        return self.long(text) if len(text) <= _LONG else self._judge(text)
-
-
-class _PostgresMemory(_Memory):
-    """The same of PostgreSQL's."""
-
     def __init__(self, names: Names | None) -> None:
         self.judge = partial(postgres.judge, names=names)
+        self.short = lru_cache(maxsize=4096)(self.judge)
+        self.long = lru_cache(maxsize=64)(self.judge)
         self.names = names
-        super().__init__(self.judge)
 
 
 def facts(text: str, dialect: str = "postgres", context: Context | None = None) -> Facts:
@@ -57,18 +43,26 @@ def facts(text: str, dialect: str = "postgres", context: Context | None = None) 
         ValueError: the dialect is not known.
     """
     if dialect == "mysql":
-        return _mysql(context).facts(text)
+        return _mysql(text)
     if dialect != "postgres":
         raise ValueError(f"no such SQL dialect: {dialect!r}; known are 'mysql' and 'postgres'")
-    memory = _postgres(context)
+    memory = _memory(context)
     if context is not None and context.prepared and "execute" in text.lower():
         return memory.judge(text, prepared=context.prepared)
-    return memory.facts(text)
+    if len(text) <= _SHORT:
+        return memory.short(text)
+    return memory.long(text) if len(text) <= _LONG else memory.judge(text)
+
+
+def _mysql(text: str) -> Facts:
+    if len(text) <= _SHORT:
+        return _mysql_short(text)
+    return _mysql_long(text) if len(text) <= _LONG else mysql.judge(text)
 
 
 def preparation(text: str, context: Context | None = None) -> tuple[str, Facts] | None:
     """The name that PREPARE gives to a statement, and the facts of that statement; None for any other text."""
-    return postgres.preparation(text, _postgres(context).names)
+    return postgres.preparation(text, _memory(context).names)
 
 
 def base(catalogue: Catalogue, oid: int, number: int) -> Origin | None:
@@ -76,20 +70,17 @@ def base(catalogue: Catalogue, oid: int, number: int) -> Origin | None:
 
     None if it is not in the catalogue, or a view computes it.
     """
-    names = _remembered_postgres(catalogue, (), "", False).names
+    names = _remembered(catalogue, (), "", False).names
     return names.base(oid, number) if names is not None else None
 
 
-def _postgres(context: Context | None) -> _PostgresMemory:
+def _memory(context: Context | None) -> _Memory:
     if context is None or context.catalogue is None:
-        return _plain_postgres
-    return _remembered_postgres(context.catalogue, context.search_path, context.database, context.has_temporary)
+        return _plain
+    return _remembered(context.catalogue, context.search_path, context.database, context.has_temporary)
 
 
-def _mysql(context: Context | None) -> _Memory:
-    return _plain_mysql
-
-
-_plain_postgres: Final = _PostgresMemory(None)
-_remembered_postgres = lru_cache(maxsize=_MEMORIES)(lambda *context: _PostgresMemory(postgres.names_of(*context)))
-_plain_mysql: Final = _Memory(mysql.judge)
+_plain: Final = _Memory(None)
+_remembered = lru_cache(maxsize=_MEMORIES)(lambda *context: _Memory(postgres.names_of(*context)))
+_mysql_short = lru_cache(maxsize=4096)(mysql.judge)
+_mysql_long = lru_cache(maxsize=64)(mysql.judge)

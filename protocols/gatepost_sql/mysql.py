@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gatepost.values import Effect, Facts, Origin, Use
+from gatepost.values import Effect, Facts, Use
 from gatepost_sql.effects import STRENGTH
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_queries import Query
@@ -70,11 +70,11 @@ def _joined(found: Sequence[Facts], fingerprint: str) -> Facts:
         verbs=tuple(verb for facts in found for verb in facts.verbs),
         objects=tuple(dict.fromkeys(use for facts in found for use in facts.objects)),
         functions=tuple(dict.fromkeys(name for facts in found for name in facts.functions)),
-        calls=tuple(dict.fromkeys(name for facts in found for name in facts.calls)),
-        apart=max((facts.effect if facts.apart is None else facts.apart for facts in found), key=STRENGTH.__getitem__),
         columns=frozenset(name for facts in found for name in facts.columns),
+        calls=tuple(dict.fromkeys(name for facts in found for name in facts.calls)),
+        apart=_apart(found),
         outputs=found[0].outputs if len(found) == 1 else (),
-        predicates=_predicates(found),
+        predicates=found[0].predicates if len(found) == 1 else None,
         depth=max(facts.depth for facts in found),
         settings=tuple(setting for facts in found for setting in facts.settings),
         fingerprint=fingerprint,
@@ -82,10 +82,11 @@ def _joined(found: Sequence[Facts], fingerprint: str) -> Facts:
     )
 
 
-def _predicates(found: Sequence[Facts]) -> tuple[Origin, ...] | None:
-    if any(facts.predicates is None for facts in found):
+def _apart(found: Sequence[Facts]) -> Effect | None:
+    """What the strongest of the statements would be if calls did nothing."""
+    if not any(facts.calls for facts in found):
         return None
-    return tuple(dict.fromkeys(origin for facts in found for origin in facts.predicates or ()))
+    return max((facts.apart or facts.effect for facts in found), key=STRENGTH.__getitem__)
 
 
 def _statement(tokens: Sequence[Token]) -> Facts:
@@ -107,7 +108,7 @@ def _query(tokens: Sequence[Token]) -> Facts:
     if verb == "replace":
         facts = _of_query("replace", [Token(Kind.WORD, "INSERT"), *tokens[1:]])
         removed = [Use(verb="delete", name=use.name) for use in facts.objects if use.verb == "insert"]
-        return replace(facts, objects=(*facts.objects, *removed), outputs=())
+        return _with_objects(facts, removed)
     if verb == "with":
         main = _main_word(tokens)
         return _of_query("select" if main in ("select", "table", "values") else main, tokens)
@@ -121,14 +122,18 @@ def _of_query(verb: str, tokens: Sequence[Token]) -> Facts:
         verbs=(verb,),
         objects=tuple(query.objects),
         functions=tuple(query.functions),
-        calls=tuple(query.calls),
-        apart=query.apart,
         columns=frozenset(query.columns),
+        calls=tuple(query.calls),
+        apart=query.apart if query.calls else None,
         outputs=query.outputs,
         predicates=query.predicates,
         depth=query.depth,
         reason=query.reason,
     )
+
+
+def _with_objects(facts: Facts, more: Sequence[Use]) -> Facts:
+    return replace(facts, objects=(*facts.objects, *more))
 
 
 def _main_word(tokens: Sequence[Token]) -> str:
@@ -160,15 +165,8 @@ def _explain(tokens: Sequence[Token]) -> Facts:
         inner = _query(rest)
         effect = inner.effect if runs or inner.effect is Effect.UNKNOWN else Effect.READ
         verbs = (verb, *inner.verbs) if runs else (verb,)
-        return replace(
-            inner,
-            effect=effect,
-            verbs=verbs,
-            calls=inner.calls if runs else (),
-            apart=inner.apart if runs else None,
-            outputs=(),
-            reason=inner.reason if effect is not Effect.READ else "",
-        )
+        reason = inner.reason if effect is not Effect.READ else ""
+        return replace(inner, effect=effect, verbs=verbs, outputs=(), predicates=None, reason=reason)
     name, _ = _table_name(rest)
     if runs or any(token.is_operator("(") for token in rest):
         raise NotUnderstood("what is explained is not known")
@@ -212,13 +210,13 @@ def _set(tokens: Sequence[Token]) -> Facts:
         return Facts(effect=effect, verbs=("set",), reason="set", settings=_transaction(words))
     for item in _items(tokens[1:]):
         settings += _assignment(item, parts)
-    own = Facts(effect=effect, verbs=("set",), predicates=(), reason="set", settings=tuple(settings))
-    return _one([own, *parts])
+    found = [Facts(effect=effect, verbs=("set",), reason="set", settings=tuple(settings)), *parts]
+    return _one(found)
 
 
 def _one(found: Sequence[Facts]) -> Facts:
     """One statement's facts, from its own and those of queries within it."""
-    return replace(_joined(found, ""), statements=1, verbs=found[0].verbs, outputs=())
+    return replace(_joined(found, ""), statements=1, verbs=found[0].verbs, outputs=(), predicates=None)
 
 
 def _transaction(words: Sequence[str]) -> tuple[tuple[str, str | None], ...]:
@@ -343,7 +341,7 @@ def _define(tokens: Sequence[Token]) -> Facts:
     if kind in ("procedure", "function", "trigger") and verb == "create":
         raise NotUnderstood("what a stored program does is not judged")
     objects = [] if kind == "index" else [Use(verb=verb, name=name) for name in _names(rest)]
-    own = Facts(effect=Effect.DEFINE, verbs=(verb,), objects=tuple(objects), predicates=(), reason=verb)
+    own = Facts(effect=Effect.DEFINE, verbs=(verb,), objects=tuple(objects), reason=verb)
     selects = next((index for index, token in enumerate(tokens) if token.word in ("select", "with")), None)
     if selects is None or verb != "create" or kind not in ("table", "view"):
         return own

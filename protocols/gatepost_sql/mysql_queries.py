@@ -16,6 +16,7 @@ from sqlglot.errors import SqlglotError
 from gatepost.values import Effect, Origin, Output, Use
 from gatepost_sql.effects import STRENGTH
 from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.mysql_outputs import joins, outputs, predicates
 from gatepost_sql.mysql_tokens import Kind, Token, plain_text
 from gatepost_sql.mysql_words import FUNCTIONS, KEYWORDS, NO_CALLS, TYPES
 
@@ -75,17 +76,18 @@ class Query:
     Attributes:
         effect: of all its parts.
         reason: which part decided it.
-        apart, objects, functions, calls, columns, outputs, predicates, depth: as in `Facts`.
+        apart, calls, objects, functions, columns, outputs, predicates, depth: as in `Facts`.
     """
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self.effect = self.apart = Effect.READ
         self.reason = ""
+        self.calls: list[str] = []
         self.objects: dict[Use, None] = {}
         self.functions: dict[str, None] = {}
-        self.calls: dict[str, None] = {}
         self.columns: set[str] = set()
         self.outputs: tuple[Output, ...] = ()
+        self.predicates: tuple[Origin, ...] | None = None
         self.depth = 1
         self._call(tokens)
         tree = _parse(tokens)
@@ -93,17 +95,17 @@ class Query:
         self._changed: set[int] = set()
         self._change(tree)
         self._visit(tree, frozenset(), 0, is_bounded=True)
-        self.predicates = predicates(tree)
         if isinstance(tree, exp.Query):
-            self.outputs = _outputs(tree)
+            self.outputs = outputs(tree)
+            self.predicates = predicates(tree)
 
     def _strengthen(self, effect: Effect, reason: str) -> None:
-        self.apart = max(self.apart, effect, key=STRENGTH.__getitem__)
-        self._add(effect, reason)
-
-    def _add(self, effect: Effect, reason: str) -> None:
         if STRENGTH[effect] > STRENGTH[self.effect]:
             self.effect, self.reason = effect, reason
+
+    def _writes(self, reason: str) -> None:
+        self.apart = Effect.WRITE
+        self._strengthen(Effect.WRITE, reason)
 
     # Calls.
 
@@ -111,13 +113,12 @@ class Query:
         for name in _calls(tokens):
             self.functions[name] = None
             effect = FUNCTIONS.get(name)
-            if effect is Effect.READ:
-                continue
-            self.calls[name] = None
             if effect is None:
-                self._add(Effect.UNKNOWN, f"function {name} is volatile or not known")
+                self._strengthen(Effect.UNKNOWN, f"function {name} is volatile or not known")
             else:
-                self._add(effect, f"function {name}")
+                self._strengthen(effect, f"function {name}")
+            if effect is not Effect.READ:
+                self.calls.append(name)
 
     # Reads.
 
@@ -144,7 +145,7 @@ class Query:
         elif isinstance(node, exp.Schema):
             self.columns.update(name.name.lower() for name in node.expressions)
         elif isinstance(node, exp.Lock):
-            self._strengthen(Effect.WRITE, "select locks rows")
+            self._writes("select locks rows")
         elif isinstance(node, exp.Into) and not isinstance(node.this.this, exp.Parameter):
             raise NotUnderstood("the rows go where it is not known")
         for child in node.iter_expressions():
@@ -211,7 +212,7 @@ class Query:
     def _write(self, verb: str, table: Any, columns: tuple[str, ...] | None, *, is_bounded: bool) -> None:
         if not isinstance(table, exp.Table):
             raise NotUnderstood("what is changed is no table")
-        self._strengthen(Effect.WRITE, verb)
+        self._writes(verb)
         self._changed.add(id(table))
         self.objects[Use(verb=verb, name=_name(table), columns=columns, is_bounded=is_bounded)] = None
 
@@ -278,134 +279,14 @@ def _name(table: exp.Table) -> str:
 
 
 def _is_bounded(node: exp.Expr) -> bool:
-    joins = [*(node.args.get("joins") or ()), *_joins(node.args.get("this"))]
-    is_joined = any(join.args.get("on") or join.args.get("using") for join in joins)
+    every = [*(node.args.get("joins") or ()), *joins(node.args.get("this"))]
+    is_joined = any(join.args.get("on") or join.args.get("using") for join in every)
     return bool(node.args.get("where") or node.args.get("limit") or is_joined)
 
 
-def _joins(source: Any) -> Sequence[exp.Join]:
-    return (source.args.get("joins") or ()) if isinstance(source, exp.Expr) else ()
-
-
 def _joined(source: exp.Expr) -> list[exp.Expr]:
-    return [join.this for join in _joins(source)]
+    return [join.this for join in joins(source)]
 
 
 def _assigned(assignments: Sequence[exp.Expr]) -> tuple[str, ...]:
     return tuple(assignment.this.name.lower() for assignment in assignments)
-
-
-def _outputs(query: exp.Query) -> tuple[Output, ...]:
-    """The output columns, or () where the text does not tell."""
-    if isinstance(query, exp.Subquery):
-        return _outputs(query.this)
-    if isinstance(query, exp.SetOperation):
-        left, right = _outputs(query.left), _outputs(query.right)
-        if len(left) != len(right):
-            return ()
-        return tuple(
-            Output(name=one.name, origins=_both(one.origins, other.origins))
-            for one, other in zip(left, right, strict=True)
-        )
-    if not isinstance(query, exp.Select):
-        return ()
-    if any(node.is_star for node in query.expressions):
-        return ()
-    is_plain = query.args.get("with_") is None and all(map(_is_base, _sources(query)))
-    return tuple(
-        Output(
-            name=node.alias_or_name if isinstance(node, exp.Alias | exp.Column) else "",
-            origins=_origins(node) if is_plain else None,
-            is_direct=is_plain and isinstance(node.unalias(), exp.Column),
-        )
-        for node in query.expressions
-    )
-
-
-def _both(one: tuple[Origin, ...] | None, other: tuple[Origin, ...] | None) -> tuple[Origin, ...] | None:
-    return None if one is None or other is None else tuple(dict.fromkeys((*one, *other)))
-
-
-def _sources(query: exp.Select) -> Iterator[exp.Expr]:
-    from_ = query.args.get("from_")
-    if from_ is not None:
-        yield from_.this
-        for join in (*_joins(from_.this), *(query.args.get("joins") or ())):
-            yield join.this
-
-
-def _is_base(source: exp.Expr) -> bool:
-    return isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier) and not _is_with(source)
-
-
-def _is_with(table: exp.Table) -> bool:
-    """Some WITH around the table has a query of its name."""
-    node: exp.Expr | None = table
-    while node is not None:
-        with_ = node.args.get("with_")
-        if with_ is not None and any(part.alias.lower() == table.name.lower() for part in with_.expressions):
-            return True
-        node = node.parent
-    return False
-
-
-def _origins(node: exp.Expr) -> tuple[Origin, ...] | None:
-    if node.find(exp.Query) is not None:
-        return None
-    return tuple(dict.fromkeys(Origin("", column.name.lower()) for column in node.find_all(exp.Column)))
-
-
-# Parts of a query that decide which rows it touches, which of them come, in what order and in which groups.
-_DECIDING: Final = (
-    exp.Case,
-    exp.Distinct,
-    exp.Group,
-    exp.Having,
-    exp.If,
-    exp.Join,
-    exp.Limit,
-    exp.Offset,
-    exp.OnConflict,
-    exp.Order,
-    exp.Where,
-    exp.Window,
-)
-
-
-def predicates(tree: exp.Expr) -> tuple[Origin, ...] | None:
-    """The columns that decide, by name; None if a name may be what a query calls another, or all of a table's."""
-    every = _every_column_decides(tree)
-    found = dict.fromkeys(
-        column.name.lower()
-        for column in tree.find_all(exp.Column)
-        if every or column.find_ancestor(*_DECIDING) is not None
-    )
-    for join in tree.find_all(exp.Join):
-        if join.method:
-            return None  # NATURAL compares all that have the same names
-        found.update((name.name.lower(), None) for name in join.args.get("using") or ())
-    has_star = any(not isinstance(node.parent, exp.Count) for node in tree.find_all(exp.Star))
-    if every and has_star:
-        return None
-    if found.keys() & {alias.lower() for alias in _given_names(tree)}:
-        return None
-    return tuple(Origin("", name) for name in found)
-
-
-def _every_column_decides(tree: exp.Expr) -> bool:
-    """Equal rows are one, or the text does not tell by which outputs a query sorts or groups."""
-    if any(node.args.get("distinct") for node in tree.find_all(exp.Select, exp.SetOperation)):
-        return True
-    if any(isinstance(node, exp.Intersect | exp.Except) for node in tree.find_all(exp.SetOperation)):
-        return True
-    keys = (key.unnest() for part in tree.find_all(exp.Group, exp.Order) for key in part.expressions)
-    return any(isinstance(key.this if isinstance(key, exp.Ordered) else key, exp.Literal) for key in keys)
-
-
-def _given_names(tree: exp.Expr) -> Iterator[str]:
-    """What queries call their columns."""
-    for alias in tree.find_all(exp.Alias):
-        yield alias.alias
-    for table in tree.find_all(exp.TableAlias):
-        for column in table.columns:
-            yield column.name

@@ -79,9 +79,11 @@ class Client:
             user=name,
         )
 
-    async def ask(self, password: Secret | None = None) -> Identity | Verifier | None:
-        """Offer a password, or ask for a SCRAM exchange."""
-        answer = await self._answer(password)
+    async def ask(
+        self, password: Secret | None = None, kind: CredentialKind = CredentialKind.SCRAM_SHA_256
+    ) -> Identity | Verifier | None:
+        """Offer a password, or ask for an exchange, SCRAM's if no other."""
+        answer = await self._answer(password, kind)
         assert answer is None or isinstance(answer, Identity | Verifier)
         return answer
 
@@ -91,8 +93,10 @@ class Client:
         assert isinstance(answer, Deny)
         return answer
 
-    async def _answer(self, password: Secret | None) -> Identity | Verifier | Deny | None:
-        kind = CredentialKind.SCRAM_SHA_256 if password is None else CredentialKind.PASSWORD
+    async def _answer(
+        self, password: Secret | None, kind: CredentialKind = CredentialKind.SCRAM_SHA_256
+    ) -> Identity | Verifier | Deny | None:
+        kind = kind if password is None else CredentialKind.PASSWORD
         credentials = Credentials(kind=kind, user=self.session.user, secret=password)
         return await finish(self._plugins.authenticate(self.session, credentials))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import hmac
 import logging
 import sqlite3
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.plugins.agents.gate import issue, worker
 
-from gatepost import ConfigFault, EndCode, Identity, Secret, Verifier
+from gatepost import ConfigFault, CredentialKind, EndCode, Identity, Secret, Verifier
 from gatepost.config import Config, section
 from gatepost_agents import AgentsConfig, scram
 from gatepost_agents.store import FILE, Store
@@ -51,6 +52,21 @@ def test_the_keys_are_those_of_the_rfc() -> None:
 
     signature = hmac.digest(keys.server_key, exchange.encode(), "sha256")
     assert base64.b64encode(signature) == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+@pytest.mark.parametrize("kind", [CredentialKind.MYSQL_NATIVE, CredentialKind.CACHING_SHA2])
+def test_mysqls_exchanges_are_judged_by_digests(tmp_path: Path, kind: CredentialKind) -> None:
+    async def scenario() -> None:
+        password = issue(tmp_path).reveal().encode()
+        async with worker(tmp_path) as gate:
+            answer = await gate.client("bot").ask(kind=kind)
+
+        assert isinstance(answer, Verifier)
+        assert answer.mysql_native == hashlib.sha1(hashlib.sha1(password).digest()).digest()
+        assert answer.caching_sha2 == hashlib.sha256(hashlib.sha256(password).digest()).digest()
+        assert answer.identity.method == kind.value
+
+    asyncio.run(scenario())
 
 
 def test_a_password_is_judged_too(tmp_path: Path) -> None:

@@ -55,3 +55,25 @@ def test_attempts_leave_the_files_small(tmp_path: Path) -> None:
 
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 500_000
     store.close()
+
+
+def test_a_store_of_before_is_opened_without_what_it_has_not(tmp_path: Path) -> None:
+    issue(tmp_path)
+    older = sqlite3.connect(tmp_path / FILE)
+    for column in ("mysql_native", "caching_sha2"):
+        older.execute(f"ALTER TABLE agents DROP COLUMN {column}")
+    older.commit()
+    older.close()
+
+    store = Store(tmp_path / FILE, durable=True)
+    agent = store.find("bot")
+
+    assert agent is not None
+    assert agent.keys.stored_key
+    assert (agent.keys.mysql_native, agent.keys.caching_sha2) == (b"", b"")
+    keys = scram.derive(scram.generate())
+    store.rotate("bot", keys)
+    rotated = store.find("bot")
+    assert rotated is not None
+    assert rotated.keys == keys
+    store.close()

@@ -8,7 +8,7 @@ import pytest
 from tests import mysql_wire as wire
 from tests.protocols.mysql.exchange import said, serving
 
-from gatepost import ALLOW, Deny, EndCode, Identity, Interest, Kind, Notice, PluginFault, Rewrite, Row
+from gatepost import ALLOW, Deny, EndCode, Identity, Interest, Kind, Limit, Notice, PluginFault, Rewrite, Row, Statement
 from gatepost.adapter import UPSTREAM, Authenticate, Cancel, Limits
 from gatepost.testing import AGENT, Player, RecordingHooks, every_split, from_client, from_upstream
 from gatepost_mysql.commands import kill_proof
@@ -227,6 +227,77 @@ def test_columns_in_the_older_form() -> None:
     made.upstream(answer)
     assert made.sent()[0] == answer
     assert made.session.is_idle
+
+
+TWO = Limit(rows=2, rule="reader.rows", hint="Add LIMIT 2.", plugin="policy")
+
+
+def limited(statement: Statement) -> Limit:
+    return TWO
+
+
+@pytest.mark.parametrize("interest", [Interest.NOTHING, Interest.EVERYTHING])
+def test_no_row_too_many_leaves(interest: Interest) -> None:
+    def make() -> Player:
+        return serving(RecordingHooks(interest), judge=limited)
+
+    rows = [wire.text_row(cell) for cell in "123456"]
+    first = wire.result([wire.definition("a")], rows, status=2 | MORE)
+    second = wire.result([wire.definition("a")], rows, first=10)
+    steps = [
+        from_client(wire.query("SELECT a FROM t; SELECT a FROM t") + wire.command(wire.PING)),
+        from_upstream(first + second),
+        from_upstream(wire.packet(1, wire.ok())),
+    ]
+    for how, made in every_split(make, steps):
+        output = bytes(made.to_client)
+        assert rows[1] in output, how
+        assert rows[2] not in output, how
+        # The error is the end of the answer, and what follows is answered.
+        *_, error, answer = wire.split(output)
+        assert (error[0], error[1][:1], b"more than 2 rows" in error[1]) == (5, b"\xff", True), how
+        assert answer == (1, wire.ok()), how
+        ((_, outcome),) = made.ended
+        assert (outcome.rows, outcome.error, outcome.complete) == (2, "1142", True), how
+
+
+def test_as_many_rows_as_the_limit_are_not_too_many() -> None:
+    made = serving(judge=limited).client(wire.query("SELECT a FROM t"))
+    answer = wire.result([wire.definition("a")], [wire.text_row("1"), wire.text_row("2")])
+    made.upstream(answer)
+    assert made.sent()[0] == answer
+
+
+def test_a_limit_holds_for_all_fetches_of_a_cursor_together() -> None:
+    made = serving(judge=limited)
+    made.client(wire.command(wire.PREPARE, b"SELECT id, pan FROM cards")).upstream(
+        wire.packets(1, prepared(1, 2), *COLUMNS)
+    )
+    made.client(execute(flags=1)).upstream(
+        wire.packets(1, b"\x02", *COLUMNS, wire.ok(head=0xFE, status=2 | CURSOR_EXISTS))
+    )
+    row = binary_row(struct.pack("<i", 7), wire.counted(b"x"))
+    shown = 0
+    for _ in range(4):
+        made.sent()
+        made.client(wire.command(wire.FETCH, struct.pack("<II", 1, 1)))
+        made.upstream(wire.packets(1, row, wire.ok(head=0xFE, status=2 | CURSOR_EXISTS)))
+        shown += row in made.sent()[0]
+    assert shown == 2
+    assert made.ended[-1][1].error == "1142"
+
+
+def test_a_long_row_that_is_too_many() -> None:
+    none = Limit(rows=0)
+    made = serving(judge=lambda statement: none).client(wire.query("SELECT a FROM t") + wire.command(wire.PING))
+    made.upstream(wire.packets(1, b"\x01", wire.definition("a")))
+    made.sent()
+    long = (1 << 24) - 1
+    made.upstream(b"\xff\xff\xff\x03" + b"\xfe" + struct.pack("<Q", long) + bytes(long - 9))
+    made.upstream(wire.packets(4, bytes(9), wire.ok(head=0xFE)))
+    assert [message[:1] for message in said(made.sent()[0])] == [b"\xff"]
+    made.upstream(wire.packet(1, wire.ok()))
+    assert made.sent()[0] == wire.packet(1, wire.ok())
 
 
 def test_names_and_texts_are_shown_and_changed() -> None:

@@ -6,16 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.values import Effect, Facts, Output
+from gatepost.values import Effect, Facts
 from gatepost_sql import facts
 
 
 def of(text: str) -> Facts:
     return facts(text, "mysql")
-
-
-def named(output: Output) -> tuple[str, ...] | None:
-    return None if output.origins is None else tuple(origin.column for origin in output.origins)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +164,11 @@ def test_objects(text: str, uses: list[tuple[str, str, tuple[str, ...] | None]])
     ],
 )
 def test_outputs(text: str, outputs: list[tuple[str, tuple[str, ...] | None]]) -> None:
-    assert [(output.name, named(output)) for output in of(text).outputs] == outputs
+    found = [
+        (output.name, None if output.origins is None else tuple(origin.column for origin in output.origins))
+        for output in of(text).outputs
+    ]
+    assert found == outputs
 
 
 @pytest.mark.parametrize(
@@ -202,6 +202,32 @@ def test_texts_that_differ_in_literals_alone_have_the_same_facts() -> None:
     assert of("SELECT 'a'") is of('SELECT "b"')
     assert of("SELECT a FROM t") is not of("SELECT `a` FROM t")
     assert of("SELECT a FROM t").fingerprint != of("SELECT b FROM t").fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("SELECT pan FROM cards", []),
+        ("SELECT a FROM t JOIN u USING (k) WHERE b = 1 GROUP BY c HAVING max(d) ORDER BY e", ["k", "b", "c", "d", "e"]),
+        ("SELECT pan AS p FROM cards ORDER BY p", ["p", "pan"]),
+        ("SELECT pan FROM cards ORDER BY 1", ["pan"]),
+        ("SELECT DISTINCT pan FROM cards", ["pan"]),
+        ("SELECT ROW_NUMBER() OVER (ORDER BY pan) FROM cards", ["pan"]),
+        ("SELECT a FROM t NATURAL JOIN u", None),
+        ("SELECT a FROM t WHERE b IN (SELECT c FROM u)", None),
+        ("SELECT x FROM (SELECT pan x FROM cards) d WHERE x", None),
+    ],
+)
+def test_predicates(text: str, columns: list[str] | None) -> None:
+    found = of(text).predicates
+    assert (None if found is None else [origin.column for origin in found]) == columns
+
+
+def test_calls_and_what_a_statement_does_apart_from_them() -> None:
+    found = of("INSERT INTO t SELECT f(a), upper(b) FROM u")
+    assert (found.effect, found.calls, found.apart) == (Effect.UNKNOWN, ("f",), Effect.WRITE)
+    assert of("SELECT upper(a) FROM t").apart is None
+    assert of("INSERT INTO t VALUES (SLEEP(1))").effect is Effect.ADMINISTER
 
 
 def test_depth_and_bounds() -> None:
