@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final, TypeAlias
 
-from gatepost.adapter import Action, Ended, Environment, SendClient, SendUpstream
+from gatepost.adapter import Action, Ended, Environment, Redefined, SendClient, SendUpstream
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
-from gatepost.values import Deny
+from gatepost.values import Deny, Facts
 from gatepost_mysql import codes, frames, messages, settings
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, frame, header, packets_of
@@ -19,6 +19,7 @@ from gatepost_mysql.results import Plan, Plans
 from gatepost_mysql.rows import Batch
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.texts import Texts
+from gatepost_mysql.understanding import Understanding
 
 # More columns than any server's tables or results can have.
 _MAX_COLUMNS: Final = 1 << 16
@@ -50,12 +51,21 @@ class Answers:
     """The server's messages, changed where plugins say so.
 
     Attributes:
-        ended: statements that have ended since this was last emptied.
+        ended: statements that have ended since this was last emptied, and what they may have changed.
         prepared: prepared statements, by the server's numbers.
         status: the status flags that the server has told last.
     """
 
-    def __init__(self, environment: Environment, capabilities: Capability, status: int, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        capabilities: Capability,
+        status: int,
+        understanding: Understanding,
+        *,
+        read_only: bool,
+    ) -> None:
+        self._understanding = understanding
         self._hooks = environment.hooks
         self._message_bytes = environment.limits.message_bytes
         self._has_eof = not capabilities & Capability.DEPRECATE_EOF
@@ -190,6 +200,8 @@ class Answers:
         self._state = state
         self._number = self._out = packets_of(length)
         self._run = run
+        if run is not None and not run.statement.is_preparation:
+            self._understanding.note(run.statement)
 
     def _begin_own(self) -> Action:
         command = self._own.pop(0)
@@ -436,7 +448,10 @@ class Answers:
         reader = Reader(message[1:])
         number, columns, parameters = reader.number(4), reader.number(2), reader.number(2)
         statement = run.statement
-        self.prepared[number] = Prepared(statement.text, statement.facts, statement.original, parameters)
+        path = self._understanding.context().search_path
+        self.prepared[number] = Prepared(
+            statement.text, statement.facts, statement.original, parameters, search_path=path
+        )
         self._groups = [count for count in (parameters, columns) if count]
         self._next_definition()
         return (message,)
@@ -498,17 +513,25 @@ class Answers:
             if self._executed is not None:
                 self._executed.fetched += run.rows
             self.ended.append(Ended(run.statement, run.outcome()))
-            if settings.may_change(run.statement.facts) and not run.statement.is_preparation:
-                self.check_settings()
+            if not run.statement.is_preparation:
+                self._changed(run.statement.facts)
         self._state = _State.NOTHING
         self._run = self._plan = self._executed = self._on_ok = None
         self._is_binary = self._is_muted = False
+
+    def _changed(self, facts: Facts) -> None:
+        """A statement has ended, well or not: see what may be another now."""
+        if settings.may_change(facts):
+            self.check_settings()
+        if self._understanding.redefines(facts):
+            self.ended.append(Redefined())
 
     # Answers to gatepost's own commands, which the client does not see.
 
     def _checked(self, message: bytes) -> Said:
         assert self._checking is not None
         if self._checking.take(message):
+            self._understanding.is_in(self._checking.database)
             self._state = _State.NOTHING
         return ()
 

@@ -19,7 +19,7 @@ from gatepost_mysql import codes, messages, parameters, settings
 from gatepost_mysql.answers import Answers
 from gatepost_mysql.frames import Reader, frame, packets_of
 from gatepost_mysql.runs import Prepared, Run
-from gatepost_sql import facts
+from gatepost_mysql.understanding import Understanding
 
 _KILL: Final = re.compile(r"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.ASCII | re.IGNORECASE)
 _MENTIONS_KILL: Final = re.compile(r"(?<![\w$.`@])kill(?![\w$])", re.IGNORECASE)
@@ -40,8 +40,17 @@ def kill_proof(gate_secret: bytes, identity: Identity) -> bytes:
 class Commands:
     """A client's commands, one by one."""
 
-    def __init__(self, environment: Environment, answers: Answers, identity: Identity, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        answers: Answers,
+        identity: Identity,
+        understanding: Understanding,
+        *,
+        read_only: bool,
+    ) -> None:
         self._answers = answers
+        self._understanding = understanding
         self._limits = environment.limits
         self._own_number = environment.number
         self._kill_proof = kill_proof(environment.gate_secret, identity)
@@ -95,7 +104,7 @@ class Commands:
             return self._refuse(
                 Deny(reason="the statement is not valid UTF-8", hint="Send it in utf8mb4.", code=DenyCode.SYNTAX)
             )
-        known = facts(decoded, "mysql")
+        known = self._understanding.facts(decoded)
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
         deny = _own_refusal(statement, read_only=self._read_only)
         if deny is not None:
@@ -121,7 +130,7 @@ class Commands:
         if (kill[1] or "").lower() != "query" or number >= 1 << 31:
             return self._refuse(_NOT_OWNER, _NOT_OWNER_CODE)
         text = kill[0]
-        statement = Statement(number=self._number + 1, text=text, facts=facts(text, "mysql"))
+        statement = Statement(number=self._number + 1, text=text, facts=self._understanding.facts(text))
         return self._question(statement, lambda statement: self._cancel(statement, number), cancels=True)
 
     def _allow_query(self, statement: Statement) -> list[Action]:
@@ -186,7 +195,7 @@ class Commands:
         return Statement(
             number=self._number + 1,
             text=prepared.text,
-            facts=prepared.facts,
+            facts=self._understanding.renew(prepared),
             parameters=values,
             original=prepared.original,
         )
@@ -265,6 +274,7 @@ class Commands:
 
     def _was_reset(self) -> None:
         self._answers.prepared.clear()
+        self._understanding.was_reset()
         self._answers.check_settings()
 
     def _kill(self, message: bytes) -> Step:

@@ -44,10 +44,11 @@ class Wish(Struct, frozen=True, kw_only=True):
 
 
 class LoggedIn(Struct, frozen=True, kw_only=True):
-    """A session of the database: its number there, and its status flags."""
+    """A session of the database: its number there, its status flags, and the current database if there is one."""
 
     number: int
     status: int
+    database: str | None
 
 
 class _State(Enum):
@@ -294,7 +295,9 @@ class Login:
         self._state = _State.OVER
         if len(self._dialogue.inbox):
             raise UpstreamFault("the database has spoken before it was asked")
-        yield from self._then(LoggedIn(number=self._number, status=self._status))
+        assert self._checking is not None
+        database = self._checking.database
+        yield from self._then(LoggedIn(number=self._number, status=self._status, database=database))
 
     # What the database's message is in which state.
     _STEPS: ClassVar[Mapping[_State, Callable[[Login, bytes], Iterator[Action]]]] = {

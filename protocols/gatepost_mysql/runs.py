@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from gatepost.values import Facts, Limit, Outcome, Statement
 from gatepost_mysql.results import Plan
+from gatepost_sql import Context
 
 
 class Run(Struct, gc=False):
@@ -55,6 +56,8 @@ class Prepared(Struct):
         cursor: what its open cursor gives the rows of.
         plan: what to do with them.
         limit, fetched: how many rows that cursor may show, and has shown.
+        search_path: where its names are looked up, now and later.
+        context: in which its facts hold.
     """
 
     text: str
@@ -69,6 +72,8 @@ class Prepared(Struct):
     plan: Plan | None = None
     limit: Limit | None = None
     fetched: int = 0
+    search_path: tuple[str, ...] | None = None
+    context: Context | None = None
 
     def forget_long_data(self) -> None:
         self.long_data = {}

@@ -18,7 +18,7 @@ from gatepost.values import Deny, Effect, Facts
 from gatepost_mysql import charsets, messages
 from gatepost_mysql.frames import Reader
 
-CHECK: Final = b"\x03SELECT @@sql_mode, @@character_set_client, @@character_set_results"
+CHECK: Final = b"\x03SELECT @@sql_mode, @@character_set_client, @@character_set_results, DATABASE()"
 READ_ONLY: Final = b"\x03SET SESSION TRANSACTION READ ONLY"
 
 # Modes in which a text means the same. Others bring ANSI_QUOTES or NO_BACKSLASH_ESCAPES along, or may.
@@ -76,21 +76,26 @@ def refusal(facts: Facts, *, read_only: bool = False) -> Deny | None:
 
 
 def may_change(facts: Facts) -> bool:
-    """A statement may change settings in a way that its text does not tell."""
-    return facts.effect is Effect.UNKNOWN
+    """A statement may change settings, or the current database, in a way that its text does not tell for certain."""
+    return facts.effect is Effect.UNKNOWN or "use" in facts.verbs
 
 
-def check(values: Sequence[bytes | None]) -> None:
-    """Take what the server answers to `CHECK`. Raises UpstreamFault if what was judged could be read otherwise."""
-    if len(values) != 3:
+def check(values: Sequence[bytes | None]) -> str | None:
+    """Take what the server answers to `CHECK`, and return the current database.
+
+    Raises UpstreamFault if what was judged could be read otherwise.
+    """
+    if len(values) != 4:
         raise UpstreamFault("the server's settings cannot be read")
-    mode, client, results = ("" if value is None else value.decode("ascii", "replace") for value in values)
+    mode, client, results = ("" if value is None else value.decode("ascii", "replace") for value in values[:3])
     # In another character set the other values come in it, too.
     for name, value in (("character_set_results", results), ("character_set_client", client)):
         if value not in charsets.NAMES:
             raise _unfit(name, "utf8mb4")
     if not _modes(mode) <= _MODES:
         raise _unfit("sql_mode", "without ANSI_QUOTES, NO_BACKSLASH_ESCAPES and what brings them along")
+    database = values[3]
+    return None if database is None else database.decode("utf-8", "replace")
 
 
 class Checking:
@@ -98,6 +103,9 @@ class Checking:
 
     Args:
         has_eof: an EOF stands between columns and rows.
+
+    Attributes:
+        database: the current one, once the answer is whole; None if there is none.
     """
 
     class _State(Enum):
@@ -108,6 +116,7 @@ class Checking:
         END = auto()
 
     def __init__(self, *, has_eof: bool) -> None:
+        self.database: str | None = None
         self._has_eof = has_eof
         self._state = self._State.COUNT
         self._columns = 0
@@ -134,7 +143,7 @@ class Checking:
                 self._values.append(None if is_null else reader.counted())
                 if is_null:
                     reader.take(1)
-            check(self._values)
+            self.database = check(self._values)
             self._state = states.END
         elif message[0] == messages.EOF:
             return True
