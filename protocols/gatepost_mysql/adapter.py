@@ -10,7 +10,8 @@ from gatepost.values import Facts, Shown, Target, UpstreamCredentials, Use
 from gatepost_mysql.grants import grants
 from gatepost_mysql.session import MySqlSession
 from gatepost_mysql.shown import shown
-from gatepost_sql import facts
+from gatepost_sql import Context, facts
+from gatepost_sql.catalogue import Catalogue as MySqlCatalogue
 
 
 class MySqlAdapter(Adapter):
@@ -35,7 +36,10 @@ class MySqlAdapter(Adapter):
         return shown(output)
 
     def facts(self, text: str, catalogue: Catalogue | None = None) -> Facts:
-        return facts(text, "mysql")
+        if not isinstance(catalogue, MySqlCatalogue):
+            return facts(text, "mysql")
+        path = (catalogue.database,) if catalogue.database else None
+        return facts(text, "mysql", Context(catalogue=catalogue, search_path=path))
 
     async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
         raise UpstreamFault(

@@ -70,7 +70,7 @@ class Answers:
         self._message_bytes = environment.limits.message_bytes
         self._has_eof = not capabilities & Capability.DEPRECATE_EOF
         self._read_only = read_only
-        self._plans = Plans(environment.hooks)
+        self._plans = Plans(environment.hooks, lambda: understanding.catalogue)
         self._texts = Texts(environment.hooks, capabilities)
         self._partial = Partial()
         self._state = _State.NOTHING

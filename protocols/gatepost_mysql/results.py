@@ -11,6 +11,7 @@ from gatepost.adapter import Hooks
 from gatepost.cache import Cache
 from gatepost.values import Facts, Interest, Notice, NoticeKind, Result, Statement
 from gatepost_mysql.columns import Definition, Description, define, describe
+from gatepost_sql.catalogue import Catalogue
 
 # Definitions that are longer than this are not worth their memory.
 _CACHED_BYTES: Final = 16 * 1024
@@ -36,10 +37,15 @@ class Plan(Struct, frozen=True):
 
 
 class Plans:
-    """The plans of a session."""
+    """The plans of a session.
 
-    def __init__(self, hooks: Hooks) -> None:
+    Args:
+        catalogue: what the database holds, None while that is not known.
+    """
+
+    def __init__(self, hooks: Hooks, catalogue: Callable[[], Catalogue | None]) -> None:
         self._hooks = hooks
+        self._catalogue = catalogue
         # By the identity of the facts: texts that differ in literals alone have the same.
         self._rows: Cache[tuple[int, bool, tuple[bytes, ...]], Plan] = Cache()
         self._definitions: Cache[bytes, tuple[Definition, bytes]] = Cache()
@@ -59,7 +65,9 @@ class Plans:
 
     def _plan(self, statement: Statement, definitions: Sequence[bytes], *, is_binary: bool) -> Plan:
         seen = [self._seen(message) for message in definitions]
-        description = describe([definition for definition, _ in seen], is_binary=is_binary)
+        catalogue = self._catalogue() if statement.facts.is_resolved else None
+        described = [definition for definition, _ in seen]
+        description = describe(described, statement.facts, catalogue, is_binary=is_binary)
         interest = Interest.NOTHING
         if self._hooks.wants_rows:
             interest = self._hooks.columns(Result(statement=statement, columns=description.columns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatepost_sql.cache import base, facts, preparation
+from gatepost_sql.cache import base, column, facts, preparation
 from gatepost_sql.context import Context
 
-__all__ = ["Context", "base", "facts", "preparation"]
+__all__ = ["Context", "base", "column", "facts", "preparation"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Final
 
@@ -9,6 +10,7 @@ from gatepost.values import Facts, Origin
 from gatepost_sql import mysql, postgres
 from gatepost_sql.catalogue import Catalogue
 from gatepost_sql.context import Context
+from gatepost_sql.mysql_names import Names as MySqlNames
 from gatepost_sql.names import Names
 
 # Texts up to this many characters are kept by the thousand, longer ones by the dozen, the longest not at all.
@@ -22,11 +24,28 @@ _MEMORIES: Final = 8
 class _Memory:
     """What was found out of texts whose names stand for the same."""
 
+    def __init__(self, judge: Callable[[str], Facts]) -> None:
+        self._judge = judge
+        self._short = lru_cache(maxsize=4096)(judge)
+        self._long = lru_cache(maxsize=64)(judge)
+
+    def facts(self, text: str) -> Facts:
+        if len(text) <= _SHORT:
+            return self._short(text)
+        return self._long(text) if len(text) <= _LONG else self._judge(text)
+
+
+class _PostgresMemory(_Memory):
     def __init__(self, names: Names | None) -> None:
         self.judge = partial(postgres.judge, names=names)
-        self.short = lru_cache(maxsize=4096)(self.judge)
-        self.long = lru_cache(maxsize=64)(self.judge)
         self.names = names
+        super().__init__(self.judge)
+
+
+class _MySqlMemory(_Memory):
+    def __init__(self, names: MySqlNames) -> None:
+        self.names = names
+        super().__init__(partial(mysql.judge, names=names))
 
 
 def facts(text: str, dialect: str = "postgres", context: Context | None = None) -> Facts:
@@ -43,21 +62,13 @@ def facts(text: str, dialect: str = "postgres", context: Context | None = None) 
         ValueError: the dialect is not known.
     """
     if dialect == "mysql":
-        return _mysql(text)
+        return _mysql_memory(context).facts(text)
     if dialect != "postgres":
         raise ValueError(f"no such SQL dialect: {dialect!r}; known are 'mysql' and 'postgres'")
     memory = _memory(context)
     if context is not None and context.prepared and "execute" in text.lower():
         return memory.judge(text, prepared=context.prepared)
-    if len(text) <= _SHORT:
-        return memory.short(text)
-    return memory.long(text) if len(text) <= _LONG else memory.judge(text)
-
-
-def _mysql(text: str) -> Facts:
-    if len(text) <= _SHORT:
-        return _mysql_short(text)
-    return _mysql_long(text) if len(text) <= _LONG else mysql.judge(text)
+    return memory.facts(text)
 
 
 def preparation(text: str, context: Context | None = None) -> tuple[str, Facts] | None:
@@ -74,13 +85,24 @@ def base(catalogue: Catalogue, oid: int, number: int) -> Origin | None:
     return names.base(oid, number) if names is not None else None
 
 
-def _memory(context: Context | None) -> _Memory:
+def column(catalogue: Catalogue, database: str, table: str, name: str) -> Origin | None:
+    """The same by the names in a column definition of MySQL's."""
+    return _remembered_mysql(catalogue, None, False).names.base(database, table, name)
+
+
+def _memory(context: Context | None) -> _PostgresMemory:
     if context is None or context.catalogue is None:
         return _plain
     return _remembered(context.catalogue, context.search_path, context.database, context.has_temporary)
 
 
-_plain: Final = _Memory(None)
-_remembered = lru_cache(maxsize=_MEMORIES)(lambda *context: _Memory(postgres.names_of(*context)))
-_mysql_short = lru_cache(maxsize=4096)(mysql.judge)
-_mysql_long = lru_cache(maxsize=64)(mysql.judge)
+def _mysql_memory(context: Context | None) -> _MySqlMemory:
+    if context is None or (context.catalogue is None and context.search_path is None):
+        return _plain_mysql
+    return _remembered_mysql(context.catalogue, context.search_path, context.has_temporary)
+
+
+_plain: Final = _PostgresMemory(None)
+_remembered = lru_cache(maxsize=_MEMORIES)(lambda *context: _PostgresMemory(postgres.names_of(*context)))
+_plain_mysql: Final = _MySqlMemory(mysql.names_of(None, None, False))
+_remembered_mysql = lru_cache(maxsize=_MEMORIES)(lambda *context: _MySqlMemory(mysql.names_of(*context)))

@@ -39,11 +39,15 @@ class RelationKind(StrEnum):
 
 
 class Attribute(Struct, frozen=True):
-    """A column: `pg_attribute.attnum`, its name, and its type's with the schema ("pg_catalog.text")."""
+    """A column: `pg_attribute.attnum`, its name, and its type's with the schema ("pg_catalog.text").
+
+    `is_hidden`: a star does not mean it.
+    """
 
     number: int
     name: str
     type: str = ""
+    is_hidden: bool = False
 
 
 class Relation(Struct, frozen=True, kw_only=True):
@@ -161,6 +165,7 @@ class Catalogue:
     Args:
         read_at: when it was read, in Unix seconds.
         database: whose catalogue it is, "" if that is not known.
+        folds_names: names of schemas and tables are the same in any case of letters, and here in small ones.
     """
 
     def __init__(
@@ -173,8 +178,10 @@ class Catalogue:
         types: Iterable[Type] = (),
         *,
         database: str = "",
+        folds_names: bool = False,
     ) -> None:
         self.database = database
+        self.folds_names = folds_names
         self._read_at = read_at
         self._relations = {relation.oid: relation for relation in relations}
         self._functions = {function.oid: function for function in functions}

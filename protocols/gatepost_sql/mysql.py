@@ -9,7 +9,6 @@ Source: MySQL 9 manual, "SQL Statements"; MariaDB Knowledge Base, "SQL Statement
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
@@ -17,32 +16,42 @@ from typing import Final
 from msgspec.structs import replace
 
 from gatepost.values import Effect, Facts, Use
+from gatepost_sql.catalogue import Catalogue
 from gatepost_sql.effects import STRENGTH
 from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_queries import Query
+from gatepost_sql.mysql_shown import describe, show
 from gatepost_sql.mysql_tokens import Kind, Token, form, scan, statements
 from gatepost_sql.mysql_words import ADMINISTERED, BEFORE_KIND
 
 _FORMS: Final = 4096
 _FORM_CHARACTERS: Final = 4096
 
-# Facts by the text without its literals, for statements whose literals do not matter.
-_forms: OrderedDict[str, Facts] = OrderedDict()
+# A verb besides the statement's own: a user's variable keeps what it reads, for later statements.
+_KEPT: Final = "declare"
 
 
-def judge(text: str) -> Facts:
-    """The facts of `text`, from those of a text that differs in literals only where there are any. Never raises."""
+def judge(text: str, names: Names) -> Facts:
+    """The facts of `text`, from those of a text that differs in literals only where there are any. Never raises.
+
+    Args:
+        names: what names stand for.
+    """
+    forms = names.forms
     try:
         tokens = scan(text)
         key = form(tokens)
-        known = _forms.get(key)
+        known = forms.get(key)
         if known is not None:
-            _forms.move_to_end(key)
+            forms.move_to_end(key)
             return known
         parts = list(statements(tokens))
         if not parts:
             return Facts(effect=Effect.READ, statements=0)
-        found = [_statement(part) for part in parts]
+        found = [_statement(part, names) for part in parts]
+        if len(found) > 1 and any("use" in facts.verbs for facts in found):
+            raise NotUnderstood("a USE changes what the names behind it mean")
     except NotUnderstood as error:
         return _unknown(str(error))
     except RecursionError:
@@ -51,10 +60,15 @@ def judge(text: str) -> Facts:
         return _unknown("its parse tree has a shape that is not known")
     facts = _joined(found, blake2b(key.encode("utf-8", "replace"), digest_size=8).hexdigest())
     if len(key) <= _FORM_CHARACTERS and all(part[0].word in _QUERIES for part in parts):
-        _forms[key] = facts
-        if len(_forms) > _FORMS:
-            _forms.popitem(last=False)
+        forms[key] = facts
+        if len(forms) > _FORMS:
+            forms.popitem(last=False)
     return facts
+
+
+def names_of(catalogue: Catalogue | None, search_path: tuple[str, ...] | None, has_temporary: bool) -> Names:
+    """What names stand for in a session; arguments as in `Context`, the current database as the only search path."""
+    return Names(catalogue, search_path[0] if search_path else "", has_temporary, judge)
 
 
 def _unknown(reason: str) -> Facts:
@@ -75,6 +89,7 @@ def _joined(found: Sequence[Facts], fingerprint: str) -> Facts:
         apart=_apart(found),
         outputs=found[0].outputs if len(found) == 1 else (),
         predicates=found[0].predicates if len(found) == 1 else None,
+        is_resolved=all(facts.is_resolved for facts in found),
         depth=max(facts.depth for facts in found),
         settings=tuple(setting for facts in found for setting in facts.settings),
         fingerprint=fingerprint,
@@ -89,37 +104,38 @@ def _apart(found: Sequence[Facts]) -> Effect | None:
     return max((facts.apart or facts.effect for facts in found), key=STRENGTH.__getitem__)
 
 
-def _statement(tokens: Sequence[Token]) -> Facts:
+def _statement(tokens: Sequence[Token], names: Names) -> Facts:
     first = next((token for token in tokens if not token.is_operator("(")), tokens[0])
     reader = _READERS.get(first.word)
     if reader is not None:
-        return reader(tokens)
+        facts = reader(tokens, names)
+        return facts if reader in _FOLLOWING else replace(facts, is_resolved=names.has_catalogue)
     effect = _BY_FIRST_WORD.get(first.word)
     if effect is None or (effect is Effect.WRITE and any(token.is_operator("(") for token in tokens)):
         raise NotUnderstood("the statement is of no kind that is known")
-    return Facts(effect=effect, verbs=(first.word,), reason=first.word)
+    return Facts(effect=effect, verbs=(first.word,), is_resolved=names.has_catalogue, reason=first.word)
 
 
 # Queries, and changes of rows.
 
 
-def _query(tokens: Sequence[Token]) -> Facts:
+def _query(tokens: Sequence[Token], names: Names) -> Facts:
     verb = next(token.word for token in tokens if token.word)
     if verb == "replace":
-        facts = _of_query("replace", [Token(Kind.WORD, "INSERT"), *tokens[1:]])
+        facts = _of_query("replace", [Token(Kind.WORD, "INSERT"), *tokens[1:]], names)
         removed = [Use(verb="delete", name=use.name) for use in facts.objects if use.verb == "insert"]
         return _with_objects(facts, removed)
     if verb == "with":
         main = _main_word(tokens)
-        return _of_query("select" if main in ("select", "table", "values") else main, tokens)
-    return _of_query("select" if verb in ("table", "values") else verb, tokens)
+        return _of_query("select" if main in ("select", "table", "values") else main, tokens, names)
+    return _of_query("select" if verb in ("table", "values") else verb, tokens, names)
 
 
-def _of_query(verb: str, tokens: Sequence[Token]) -> Facts:
-    query = Query(tokens)
+def _of_query(verb: str, tokens: Sequence[Token], names: Names) -> Facts:
+    query = Query(tokens, names)
     return Facts(
         effect=query.effect,
-        verbs=(verb,),
+        verbs=(verb, _KEPT) if query.keeps and query.objects else (verb,),
         objects=tuple(query.objects),
         functions=tuple(query.functions),
         columns=frozenset(query.columns),
@@ -127,6 +143,7 @@ def _of_query(verb: str, tokens: Sequence[Token]) -> Facts:
         apart=query.apart if query.calls else None,
         outputs=query.outputs,
         predicates=query.predicates,
+        is_resolved=query.is_resolved,
         depth=query.depth,
         reason=query.reason,
     )
@@ -152,7 +169,7 @@ _EXPLAINED: Final = frozenset(("select", "insert", "replace", "update", "delete"
 _EXPLAIN_OPTIONS: Final = frozenset(("extended", "partitions", "format", "traditional", "json", "tree", "analyze"))
 
 
-def _explain(tokens: Sequence[Token]) -> Facts:
+def _explain(tokens: Sequence[Token], names: Names) -> Facts:
     """EXPLAIN and DESCRIBE. With ANALYZE, the statement runs."""
     verb = "describe" if tokens[0].word in ("describe", "desc") else "explain"
     rest = list(tokens[1:])
@@ -162,27 +179,25 @@ def _explain(tokens: Sequence[Token]) -> Facts:
         rest.pop(0)
     first = next((token for token in rest if not token.is_operator("(")), None)
     if first is not None and first.word in _EXPLAINED:
-        inner = _query(rest)
+        inner = _query(rest, names)
         effect = inner.effect if runs or inner.effect is Effect.UNKNOWN else Effect.READ
         verbs = (verb, *inner.verbs) if runs else (verb,)
         reason = inner.reason if effect is not Effect.READ else ""
         return replace(inner, effect=effect, verbs=verbs, outputs=(), predicates=None, reason=reason)
-    name, _ = _table_name(rest)
+    _table_name(rest, names)
     if runs or any(token.is_operator("(") for token in rest):
         raise NotUnderstood("what is explained is not known")
-    return Facts(effect=Effect.READ, verbs=("describe",), objects=(Use(verb="describe", name=name),))
+    return replace(describe(), is_resolved=names.has_catalogue)
 
 
-def _analyze(tokens: Sequence[Token]) -> Facts:
+def _analyze(tokens: Sequence[Token], names: Names) -> Facts:
     if len(tokens) > 1 and tokens[1].word in ("table", "local", "no_write_to_binlog"):
         return Facts(effect=Effect.WRITE, verbs=("analyze",), reason="analyze")
-    return _explain(tokens)
+    return _explain(tokens, names)
 
 
-def _show(tokens: Sequence[Token]) -> Facts:
-    if any(token.is_operator("(") for token in tokens):
-        raise NotUnderstood("SHOW with an expression is not judged")
-    return Facts(effect=Effect.READ, verbs=("show",))
+def _show(tokens: Sequence[Token], names: Names) -> Facts:
+    return show(tokens)
 
 
 # Settings.
@@ -193,7 +208,7 @@ _NAMES: Final = ("character_set_client", "character_set_connection", "character_
 _ACCESS: Final = {("read", "write"): "0", ("read", "only"): "1"}
 
 
-def _set(tokens: Sequence[Token]) -> Facts:
+def _set(tokens: Sequence[Token], names: Names) -> Facts:
     settings: list[tuple[str, str | None]] = []
     parts: list[Facts] = []
     words = [token.word for token in tokens]
@@ -208,10 +223,12 @@ def _set(tokens: Sequence[Token]) -> Facts:
         raise NotUnderstood("SET STATEMENT changes what the statement behind it means")
     if "transaction" in words[1:3]:
         return Facts(effect=effect, verbs=("set",), reason="set", settings=_transaction(words))
+    keeps = any(token.kind is Kind.VARIABLE and not token.text.startswith("@@") for token in tokens)
     for item in _items(tokens[1:]):
-        settings += _assignment(item, parts)
-    found = [Facts(effect=effect, verbs=("set",), reason="set", settings=tuple(settings)), *parts]
-    return _one(found)
+        settings += _assignment(item, parts, names)
+    verbs = ("set", _KEPT) if keeps and any(part.objects for part in parts) else ("set",)
+    own = Facts(effect=effect, verbs=verbs, is_resolved=names.has_catalogue, reason="set", settings=tuple(settings))
+    return _one([own, *parts])
 
 
 def _one(found: Sequence[Facts]) -> Facts:
@@ -240,7 +257,7 @@ def _items(tokens: Sequence[Token]) -> list[list[Token]]:
     return items
 
 
-def _assignment(item: Sequence[Token], parts: list[Facts]) -> list[tuple[str, str | None]]:
+def _assignment(item: Sequence[Token], parts: list[Facts], names: Names) -> list[tuple[str, str | None]]:
     """The settings that one part of a SET changes; the queries in its value are added to `parts`."""
     words = [token.word for token in item]
     if words[:1] == ["names"]:
@@ -257,7 +274,7 @@ def _assignment(item: Sequence[Token], parts: list[Facts]) -> list[tuple[str, st
     if not value or len(target) != 1:
         raise NotUnderstood("what is set is not known")
     if len(value) > 1:
-        parts.append(_of_query("set", [Token(Kind.WORD, "SELECT"), *value]))
+        parts.append(_of_query("set", [Token(Kind.WORD, "SELECT"), *value], names))
     name = target[0]
     if name.kind is Kind.VARIABLE:
         if not name.text.startswith("@@"):
@@ -276,13 +293,13 @@ def _constant(value: Sequence[Token]) -> str | None:
 _STARTED: Final = frozenset(("with", "consistent", "snapshot", "read", "only", "write", ","))
 
 
-def _use(tokens: Sequence[Token]) -> Facts:
+def _use(tokens: Sequence[Token], names: Names) -> Facts:
     if len(tokens) != 2 or tokens[1].kind not in (Kind.WORD, Kind.QUOTED):
         raise NotUnderstood("which database is used is not known")
     return Facts(effect=Effect.CONTROL, verbs=("use",), reason="use", objects=(Use(verb="use", name=tokens[1].text),))
 
 
-def _start(tokens: Sequence[Token]) -> Facts:
+def _start(tokens: Sequence[Token], names: Names) -> Facts:
     words = [token.word for token in tokens]
     if words[1:2] != ["transaction"]:
         return Facts(effect=Effect.ADMINISTER, verbs=("start",), reason="start")
@@ -305,13 +322,34 @@ _SHAPES: Final = re.compile(
 )
 
 
-def _control(tokens: Sequence[Token]) -> Facts:
+def _control(tokens: Sequence[Token], names: Names) -> Facts:
     """Statements that are known as a whole: MariaDB's BEGIN NOT ATOMIC begins like one."""
     shape = _SHAPES.fullmatch(form(tokens))
     if shape is None:
         raise NotUnderstood("the statement is of no kind that is known")
     verb = str(shape.lastgroup)
+    if verb == "lock":
+        locked = [Use(verb="lock", name=_table_name(item, names)[0]) for item in _items(tokens[2:])]
+        return Facts(effect=Effect.CONTROL, verbs=("lock",), objects=tuple(locked), reason=verb)
     return Facts(effect=Effect.CONTROL, verbs=(verb,), reason=verb)
+
+
+def _call(tokens: Sequence[Token], names: Names) -> Facts:
+    """CALL: a procedure does what its owner has written, which is not told here."""
+    name, rest = _table_name(tokens[1:], names)
+    if rest and not rest[0].is_operator("("):
+        raise NotUnderstood("what is called is not known")
+    own = Facts(
+        effect=Effect.UNKNOWN,
+        verbs=("call",),
+        functions=(name,),
+        calls=(name,),
+        apart=Effect.READ,
+        is_resolved=names.has_catalogue,
+        reason=f"procedure {name} is not followed",
+    )
+    arguments = rest[1:-1]
+    return _one([own, _of_query("call", [Token(Kind.WORD, "SELECT"), *arguments], names)] if arguments else [own])
 
 
 # Definitions.
@@ -320,7 +358,7 @@ _DEFINED: Final = frozenset(("table", "view", "index", "sequence", "procedure", 
 _BEFORE_NAME: Final = frozenset(("if", "not", "exists"))
 
 
-def _define(tokens: Sequence[Token]) -> Facts:
+def _define(tokens: Sequence[Token], names: Names) -> Facts:
     """CREATE, ALTER, DROP, RENAME and TRUNCATE. What a CREATE selects is read."""
     verb = tokens[0].word
     at = 1
@@ -340,8 +378,10 @@ def _define(tokens: Sequence[Token]) -> Facts:
         rest.pop(0)
     if kind in ("procedure", "function", "trigger") and verb == "create":
         raise NotUnderstood("what a stored program does is not judged")
-    objects = [] if kind == "index" else [Use(verb=verb, name=name) for name in _names(rest)]
-    own = Facts(effect=Effect.DEFINE, verbs=(verb,), objects=tuple(objects), reason=verb)
+    objects = [] if kind == "index" else [Use(verb=verb, name=name) for name in _table_names(rest, names)]
+    own = Facts(
+        effect=Effect.DEFINE, verbs=(verb,), objects=tuple(objects), is_resolved=names.has_catalogue, reason=verb
+    )
     selects = next((index for index, token in enumerate(tokens) if token.word in ("select", "with")), None)
     if selects is None or verb != "create" or kind not in ("table", "view"):
         return own
@@ -351,33 +391,33 @@ def _define(tokens: Sequence[Token]) -> Facts:
         if not inner or not inner[-1].is_operator(")"):
             raise NotUnderstood("what is created is not known")
         inner.pop()
-    return _one([own, _query(inner)])
+    return _one([own, _query(inner, names)])
 
 
-def _names(tokens: Sequence[Token]) -> list[str]:
+def _table_names(tokens: Sequence[Token], names: Names) -> list[str]:
     """The names that commas part at the begin."""
-    name, rest = _table_name(tokens)
-    names = [name]
+    name, rest = _table_name(tokens, names)
+    found = [name]
     while rest and rest[0].is_operator(","):
         if len(rest) < 2 or rest[1].kind not in (Kind.WORD, Kind.QUOTED):
             break
-        name, rest = _table_name(rest[1:])
-        names.append(name)
-    return names
+        name, rest = _table_name(rest[1:], names)
+        found.append(name)
+    return found
 
 
-def _table_name(tokens: Sequence[Token]) -> tuple[str, Sequence[Token]]:
+def _table_name(tokens: Sequence[Token], names: Names) -> tuple[str, Sequence[Token]]:
     """A name with or without its database's, and what follows."""
     if not tokens or tokens[0].kind not in (Kind.WORD, Kind.QUOTED):
         raise NotUnderstood("a name was expected")
     if len(tokens) > 2 and tokens[1].is_operator("."):
-        return f"{tokens[0].text}.{tokens[2].text}", tokens[3:]
-    return tokens[0].text, tokens[1:]
+        return names.qualified(tokens[0].text, tokens[2].text), tokens[3:]
+    return names.qualified("", tokens[0].text), tokens[1:]
 
 
 _QUERIES: Final = frozenset(("select", "insert", "replace", "update", "delete", "with", "table", "values"))
 
-_READERS: Final[Mapping[str, Callable[[Sequence[Token]], Facts]]] = {
+_READERS: Final[Mapping[str, Callable[[Sequence[Token], Names], Facts]]] = {
     **dict.fromkeys(_QUERIES, _query),
     **dict.fromkeys(("explain", "describe", "desc"), _explain),
     **dict.fromkeys(("create", "alter", "drop", "rename", "truncate"), _define),
@@ -389,7 +429,11 @@ _READERS: Final[Mapping[str, Callable[[Sequence[Token]], Facts]]] = {
     ),
     "use": _use,
     "start": _start,
+    "call": _call,
 }
+
+# They look at the queries in them.
+_FOLLOWING: Final = frozenset((_query, _explain, _analyze, _set, _call, _define))
 
 # Statements whose first word says what they can do; the rest of them adds nothing to it.
 _BY_FIRST_WORD: Final[Mapping[str, Effect]] = {
@@ -416,6 +460,6 @@ _BY_FIRST_WORD: Final[Mapping[str, Effect]] = {
     ),
     # What they run, or read by name, is not in the text.
     **dict.fromkeys(
-        ("call", "do", "execute", "prepare", "handler", "signal", "resignal", "get", "xa", "clone"), Effect.UNKNOWN
+        ("do", "execute", "prepare", "handler", "signal", "resignal", "get", "xa", "clone"), Effect.UNKNOWN
     ),
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlglot import exp
 
 from gatepost.values import Origin, Output
+from gatepost_sql.mysql_bounds import joins
 
 # What of a SELECT decides which rows come, in what order or in which groups.
 _DECIDING: Final = ("where", "group", "having", "order", "limit", "windows", "qualify")
@@ -72,10 +73,6 @@ def _by_position(part: exp.Expr, query: exp.Select) -> Iterator[str]:
     if any(isinstance(node.this if isinstance(node, exp.Ordered) else node, exp.Literal) for node in part.expressions):
         for column in (column for node in query.expressions for column in node.find_all(exp.Column)):
             yield column.name.lower()
-
-
-def joins(source: Any) -> Sequence[exp.Join]:
-    return (source.args.get("joins") or ()) if isinstance(source, exp.Expr) else ()
 
 
 def _both(one: tuple[Origin, ...] | None, other: tuple[Origin, ...] | None) -> tuple[Origin, ...] | None:

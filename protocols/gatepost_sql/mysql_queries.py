@@ -16,7 +16,10 @@ from sqlglot.errors import SqlglotError
 from gatepost.values import Effect, Origin, Output, Use
 from gatepost_sql.effects import STRENGTH
 from gatepost_sql.errors import NotUnderstood
-from gatepost_sql.mysql_outputs import joins, outputs, predicates
+from gatepost_sql.mysql_bounds import is_bounded, joins
+from gatepost_sql.mysql_lineage import Lineage
+from gatepost_sql.mysql_names import Names
+from gatepost_sql.mysql_outputs import outputs, predicates
 from gatepost_sql.mysql_tokens import Kind, Token, plain_text
 from gatepost_sql.mysql_words import FUNCTIONS, KEYWORDS, NO_CALLS, TYPES
 
@@ -76,10 +79,12 @@ class Query:
     Attributes:
         effect: of all its parts.
         reason: which part decided it.
-        apart, calls, objects, functions, columns, outputs, predicates, depth: as in `Facts`.
+        apart, calls, objects, functions, columns, outputs, predicates, is_resolved, depth: as in `Facts`.
+        keeps: a variable keeps what it reads, for later statements.
     """
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    def __init__(self, tokens: Sequence[Token], names: Names) -> None:
+        self._names = names
         self.effect = self.apart = Effect.READ
         self.reason = ""
         self.calls: list[str] = []
@@ -88,16 +93,29 @@ class Query:
         self.columns: set[str] = set()
         self.outputs: tuple[Output, ...] = ()
         self.predicates: tuple[Origin, ...] | None = None
+        self.is_resolved = False
+        self.keeps = any(token.is_operator(":=") for token in tokens)
         self.depth = 1
         self._call(tokens)
         tree = _parse(tokens)
         _check(tree, tokens)
         self._changed: set[int] = set()
         self._change(tree)
-        self._visit(tree, frozenset(), 0, is_bounded=True)
-        if isinstance(tree, exp.Query):
+        self._visit(tree, frozenset(), 0, bounded=True)
+        if names.has_catalogue:
+            self._follow(tree)
+        elif isinstance(tree, exp.Query):
             self.outputs = outputs(tree)
             self.predicates = predicates(tree)
+
+    def _follow(self, tree: exp.Expr) -> None:
+        lineage = Lineage(self._names)
+        self.outputs = lineage.follow(tree)
+        self.objects = dict.fromkeys(lineage.uses)
+        self.predicates = lineage.predicates
+        self.is_resolved = lineage.is_resolved
+        self.apart = max(self.apart, lineage.effect, key=STRENGTH.__getitem__)
+        self._strengthen(lineage.effect, lineage.reason)
 
     def _strengthen(self, effect: Effect, reason: str) -> None:
         if STRENGTH[effect] > STRENGTH[self.effect]:
@@ -122,7 +140,7 @@ class Query:
 
     # Reads.
 
-    def _visit(self, node: exp.Expr, tables: frozenset[str], depth: int, *, is_bounded: bool) -> None:
+    def _visit(self, node: exp.Expr, tables: frozenset[str], depth: int, *, bounded: bool) -> None:
         """Note what a part of the tree reads. `tables` are the names that mean no table of the database there."""
         if not isinstance(node, _PLAIN):
             raise NotUnderstood("the statement has a part that is not known")
@@ -130,10 +148,10 @@ class Query:
             depth += not isinstance(node.parent, exp.SetOperation)
             self.depth = max(self.depth, depth)
         if isinstance(node, exp.Select | exp.Update | exp.Delete):
-            is_bounded = _is_bounded(node)
+            bounded = is_bounded(node)
         tables = self._with(node, tables, depth)
         if isinstance(node, exp.Table):
-            self._table(node, tables, is_bounded=is_bounded)
+            self._table(node, tables, bounded=bounded)
         elif isinstance(node, exp.Column):
             self.columns.add("*" if isinstance(node.this, exp.Star) else node.name.lower())
         elif isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count | exp.Column):
@@ -148,27 +166,34 @@ class Query:
             self._writes("select locks rows")
         elif isinstance(node, exp.Into) and not isinstance(node.this.this, exp.Parameter):
             raise NotUnderstood("the rows go where it is not known")
+        elif isinstance(node, exp.Into):
+            self.keeps = True
         for child in node.iter_expressions():
             if not isinstance(child, exp.With):
-                self._visit(child, tables, depth, is_bounded=is_bounded)
+                self._visit(child, tables, depth, bounded=bounded)
 
     def _with(self, node: exp.Expr, tables: frozenset[str], depth: int) -> frozenset[str]:
         with_ = node.args.get("with_")
         if with_ is None:
             return tables
         for part in with_.expressions:
-            inner = tables | {part.alias.lower()} if with_.args.get("recursive") else tables
-            self._visit(part.this, inner, depth, is_bounded=True)
-            tables |= {part.alias.lower()}
+            inner = tables | {part.alias} if with_.args.get("recursive") else tables
+            self._visit(part.this, inner, depth, bounded=True)
+            tables |= {part.alias}
         return tables
 
-    def _table(self, node: exp.Table, tables: frozenset[str], *, is_bounded: bool) -> None:
+    def _table(self, node: exp.Table, tables: frozenset[str], *, bounded: bool) -> None:
         if not isinstance(node.this, exp.Identifier):
             return  # JSON_TABLE, or a variable that INTO names
         if node.args.get("catalog"):
             raise NotUnderstood("a table's name has too many parts")
-        if (node.db or node.name.lower() not in tables | {"dual"}) and id(node) not in self._changed:
-            self.objects[Use(verb="select", name=_name(node), is_bounded=is_bounded)] = None
+        if not node.db and node.name not in tables and node.name.lower() in map(str.lower, tables):
+            raise NotUnderstood("a table's name differs from a query's in the case of letters alone")
+        if (node.db or not (node.name in tables or node.name.lower() == "dual")) and id(node) not in self._changed:
+            self.objects[Use(verb="select", name=self._name(node), is_bounded=bounded)] = None
+
+    def _name(self, table: exp.Table) -> str:
+        return self._names.qualified(table.db, table.name)
 
     # Changes.
 
@@ -196,7 +221,7 @@ class Query:
             if not isinstance(table, exp.Table):
                 continue
             if len(sources) == 1 or "" in qualifiers or table.alias_or_name.lower() in qualifiers:
-                self._write("update", table, _assigned(assignments), is_bounded=_is_bounded(tree))
+                self._write("update", table, _assigned(assignments), is_bounded=is_bounded(tree))
 
     def _delete(self, tree: exp.Delete) -> None:
         tables = tree.args.get("tables") or ()
@@ -207,14 +232,14 @@ class Query:
             if isinstance(table, exp.Table) and (
                 not named or {table.alias_or_name.lower(), table.name.lower()} & named
             ):
-                self._write("delete", table, None, is_bounded=_is_bounded(tree))
+                self._write("delete", table, None, is_bounded=is_bounded(tree))
 
     def _write(self, verb: str, table: Any, columns: tuple[str, ...] | None, *, is_bounded: bool) -> None:
         if not isinstance(table, exp.Table):
             raise NotUnderstood("what is changed is no table")
         self._writes(verb)
         self._changed.add(id(table))
-        self.objects[Use(verb=verb, name=_name(table), columns=columns, is_bounded=is_bounded)] = None
+        self.objects[Use(verb=verb, name=self._name(table), columns=columns, is_bounded=is_bounded)] = None
 
 
 def _parse(tokens: Sequence[Token]) -> exp.Expr:
@@ -272,16 +297,6 @@ def _defines(tokens: Sequence[Token], opening: int) -> bool:
             follows = tokens[index + 1 : index + 3]
             return len(follows) == 2 and follows[0].word == "as" and follows[1].is_operator("(")
     return False
-
-
-def _name(table: exp.Table) -> str:
-    return f"{table.db}.{table.name}" if table.db else table.name
-
-
-def _is_bounded(node: exp.Expr) -> bool:
-    every = [*(node.args.get("joins") or ()), *joins(node.args.get("this"))]
-    is_joined = any(join.args.get("on") or join.args.get("using") for join in every)
-    return bool(node.args.get("where") or node.args.get("limit") or is_joined)
 
 
 def _joined(source: exp.Expr) -> list[exp.Expr]:
