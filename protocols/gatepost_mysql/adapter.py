@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gatepost.adapter import Adapter, Catalogue, Environment, ProtocolSession, TlsTerms
-from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.values import Facts, Shown, Target, UpstreamCredentials, Use
 from gatepost_mysql.grants import grants
+from gatepost_mysql.inspector import inspect
 from gatepost_mysql.session import MySqlSession
 from gatepost_mysql.shown import shown
 from gatepost_sql import Context, facts
@@ -42,11 +42,7 @@ class MySqlAdapter(Adapter):
         return facts(text, "mysql", Context(catalogue=catalogue, search_path=path))
 
     async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
-        raise UpstreamFault(
-            "the catalogue of a MySQL database is not read",
-            code=FaultCode.UNSUPPORTED,
-            hint="Statements are judged by their texts alone.",
-        )
+        return await inspect(target, credentials, tls)
 
     def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
         return grants(role, uses)

@@ -129,8 +129,10 @@ class Query:
 
     def _call(self, tokens: Sequence[Token]) -> None:
         for name in _calls(tokens):
-            self.functions[name] = None
             effect = FUNCTIONS.get(name)
+            if effect is None and "." not in name:
+                name = self._names.qualified("", name)
+            self.functions[name] = None
             if effect is None:
                 self._strengthen(Effect.UNKNOWN, f"function {name} is volatile or not known")
             else:

@@ -1,0 +1,190 @@
+"""Reads what a server holds, with a login of its own: the one module of this package that does I/O.
+
+information_schema shows a login what it has a right on. REFERENCES shows tables and columns, and no row of them.
+SELECT and SHOW VIEW together show a view's definition. What is not shown is not in the catalogue.
+
+Source: MySQL 9 manual and MariaDB Knowledge Base, "INFORMATION_SCHEMA Tables".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import aiomysql
+from pymysql.constants import CLIENT
+
+from gatepost.adapter import TlsPolicy, TlsTerms
+from gatepost.errors import FaultCode, UpstreamFault
+from gatepost.values import Target, UpstreamCredentials
+from gatepost_sql.catalogue import Attribute, Catalogue, Function, Relation, RelationKind, Volatility
+
+# Bounds for what one server may hold; beyond them it stays unknown.
+MAX_ROWS: Final = 1_000_000
+MAX_CHARACTERS: Final = 256 * 1024 * 1024
+# A definition that is longer is not worth reading: what it defines is unknown then.
+_DEFINITION: Final = 256 * 1024
+
+_FOLDS: Final = "SELECT @@lower_case_table_names"
+
+_COLUMNS: Final = """
+SELECT table_schema, table_name, ordinal_position, column_name, data_type, extra
+FROM information_schema.columns ORDER BY table_schema, table_name, ordinal_position
+"""
+
+_TABLES: Final = "SELECT table_schema, table_name, table_type FROM information_schema.tables"
+
+_VIEWS: Final = "SELECT table_schema, table_name, view_definition FROM information_schema.views"
+
+_ROUTINES: Final = """
+SELECT routine_schema, routine_name, routine_type, is_deterministic, sql_data_access, security_type, definer
+FROM information_schema.routines
+"""
+
+_KINDS: Final = {"VIEW": RelationKind.VIEW, "SEQUENCE": RelationKind.SEQUENCE}
+# Their names, and those of their columns, are the same in any case of letters.
+_SYSTEM: Final = frozenset({"information_schema", "performance_schema"})
+
+
+async def inspect(target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
+    """Read the catalogue of a target's server: of all databases that the login is shown.
+
+    Raises:
+        UpstreamFault: the server cannot be reached, refuses, or holds too much.
+    """
+    try:
+        connection = await _connect(target, credentials, tls)
+        try:
+            return await _Reading(connection).catalogue(credentials.database or target.database)
+        finally:
+            with contextlib.suppress(aiomysql.MySQLError, OSError):
+                await connection.ensure_closed()
+    except aiomysql.MySQLError as error:
+        # Never shown as it is: it may name the login.
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        text = f"the database refused gatepost's inspection (error {number})"
+        raise UpstreamFault(text, code=FaultCode.UPSTREAM_REFUSED) from None
+    except (OSError, EOFError) as error:
+        text = f"the database cannot be inspected: {type(error).__name__}"
+        raise UpstreamFault(text, code=FaultCode.UPSTREAM_DOWN) from None
+    except (RuntimeError, TypeError, ValueError, LookupError):
+        raise UpstreamFault("the database's catalogue holds what no known version of MySQL does") from None
+
+
+class _Connection(aiomysql.Connection):  # type: ignore[misc]  # it has no types
+    """A connection that says nothing of a login before TLS, where TLS is demanded."""
+
+    demands_tls = False
+
+    async def _request_authentication(self) -> None:
+        if self.demands_tls and not self.server_capabilities & CLIENT.SSL:
+            raise UpstreamFault(
+                "the database offers no TLS, and the configuration demands it", code=FaultCode.TLS_REQUIRED
+            )
+        await super()._request_authentication()
+
+    async def open(self) -> None:
+        await self._connect()
+
+
+async def _connect(target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> _Connection:
+    # No option file is read, and all that one could say otherwise is said here.
+    connection = _Connection(
+        host=target.host,
+        port=target.port,
+        user=credentials.user,
+        password=credentials.password.reveal() if credentials.password else "",
+        charset="utf8mb4",
+        ssl=tls.context,
+        autocommit=True,
+        init_command="SET SESSION TRANSACTION READ ONLY",
+    )
+    connection.demands_tls = tls.policy is TlsPolicy.REQUIRED
+    await connection.open()
+    return connection
+
+
+class _Reading:
+    """One reading, within its bounds."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._rows_left = MAX_ROWS
+        self._characters_left = MAX_CHARACTERS
+
+    async def catalogue(self, database: str) -> Catalogue:
+        read_at = time.time()
+        folds = [row async for row in self._rows(_FOLDS)] != [(0,)]
+        attributes: dict[tuple[str, str], list[Attribute]] = {}
+        async for schema, name, number, column, type_, extra in self._rows(_COLUMNS):
+            place = _place(schema, name, folds=folds)
+            column = column.lower() if place[0] in _SYSTEM else column
+            attributes.setdefault(place, []).append(Attribute(number, column, type_, "INVISIBLE" in extra.upper()))
+        definitions = {
+            _place(schema, name, folds=folds): _definition(text) async for schema, name, text in self._rows(_VIEWS)
+        }
+        relations: list[Relation] = []
+        async for schema, name, kind in self._rows(_TABLES):
+            place = _place(schema, name, folds=folds)
+            relations.append(
+                Relation(
+                    oid=len(relations) + 1,
+                    schema=place[0],
+                    name=place[1],
+                    kind=_KINDS.get(kind, RelationKind.TABLE),
+                    attributes=tuple(attributes.get(place, ())),
+                    definition=definitions.get(place, ""),
+                )
+            )
+        functions = [_function(number, *row) async for number, row in _numbered(self._rows(_ROUTINES))]
+        return Catalogue(read_at, relations, functions, database=database, folds_names=folds)
+
+    async def _rows(self, query: str) -> AsyncIterator[tuple[Any, ...]]:
+        async with self._connection.cursor(aiomysql.SSCursor) as cursor:
+            await cursor.execute(query)
+            while (row := await cursor.fetchone()) is not None:
+                self._rows_left -= 1
+                self._characters_left -= sum(len(value) for value in row if isinstance(value, str | bytes))
+                if self._rows_left < 0 or self._characters_left < 0:
+                    raise UpstreamFault("the database's catalogue is too large", code=FaultCode.TOO_LARGE)
+                yield tuple(value.decode() if isinstance(value, bytes) else value for value in row)
+
+
+async def _numbered(rows: AsyncIterator[tuple[Any, ...]]) -> AsyncIterator[tuple[int, tuple[Any, ...]]]:
+    number = 0
+    async for row in rows:
+        number += 1
+        yield number, row
+
+
+def _place(schema: str, name: str, *, folds: bool) -> tuple[str, str]:
+    if folds or schema.lower() in _SYSTEM:
+        return schema.lower(), name.lower()
+    return schema, name
+
+
+def _function(
+    number: int, schema: str, name: str, kind: str, deterministic: str, access: str, security: str, definer: str
+) -> Function:
+    """A stored program. What it says of its access to data, the server does not hold it to."""
+    reads_nothing = access in ("NO SQL", "CONTAINS SQL")
+    if deterministic == "YES" and reads_nothing:
+        volatility = Volatility.IMMUTABLE
+    else:
+        volatility = Volatility.VOLATILE if access == "MODIFIES SQL DATA" else Volatility.STABLE
+    return Function(
+        oid=number,
+        schema=schema,
+        name=name,
+        kind="p" if kind == "PROCEDURE" else "f",
+        volatility=volatility,
+        language="mysql",
+        is_definer=security == "DEFINER",
+        owner=definer,
+    )
+
+
+def _definition(text: str | None) -> str:
+    return text if text is not None and len(text) <= _DEFINITION else ""
