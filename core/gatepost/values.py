@@ -549,14 +549,18 @@ class Notice:
         fields: its texts by name: "message", "detail", "hint", "where", "schema", "table", "column", "constraint",
             "query", … of an ERROR or NOTICE; "channel" and "payload"; "name" and "value"; "tag"; "name".
         code: the server's error code, or "".
+        is_about_text: it is an error in the statement's own text, and what it quotes is from there.
     """
 
-    __slots__ = ("code", "fields", "kind")
+    __slots__ = ("code", "fields", "is_about_text", "kind")
 
-    def __init__(self, kind: NoticeKind, fields: dict[str, str], code: str = "") -> None:
+    def __init__(
+        self, kind: NoticeKind, fields: dict[str, str], code: str = "", *, is_about_text: bool = False
+    ) -> None:
         self.kind = kind
         self.fields = fields
         self.code = code
+        self.is_about_text = is_about_text
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

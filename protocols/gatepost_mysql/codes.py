@@ -1,4 +1,4 @@
-"""Error numbers and SQLSTATEs of gatepost's own errors.
+"""Error numbers and SQLSTATEs: of gatepost's own errors, and what some of a server's are about.
 
 Source: MySQL 9 "Server Error Message Reference"; the numbers below 1900 are MariaDB's as well.
 """
@@ -41,3 +41,6 @@ OF_DENIAL: Final[Mapping[DenyCode, tuple[int, str]]] = {
     DenyCode.UNAVAILABLE: (1105, "HY000"),
     DenyCode.SYNTAX: (1064, "42000"),
 }
+
+# Errors in a statement's own text, found before any value is read: unknown and ambiguous names, and its syntax.
+ABOUT_TEXT: Final = frozenset((1046, 1049, 1051, 1052, 1054, 1064, 1066, 1109, 1146, 1193, 1247, 1305))
