@@ -84,14 +84,19 @@ class Commands:
         self._allow = None
         if isinstance(verdict, Deny):
             return self._refuse(verdict)
-        deny = None
-        if statement.original is not None and not self._cancels:
-            deny = _own_refusal(statement, read_only=self._read_only)
+        deny = None if self._cancels else self._objection(statement)
         if deny is not None:
             number, _ = codes.OF_DENIAL[deny.code]
             never = Outcome(error=str(number), message=deny.reason)
             return [*self._refuse(deny), Ended(statement, never)]
         return allow(statement)
+
+    def _objection(self, statement: Statement) -> Deny | None:
+        """The denial of what the plugins would let run, and the session can't."""
+        deny = _own_refusal(statement) if statement.original is not None else None
+        if deny is None and self._read_only:
+            deny = settings.refusal_to_write(statement.facts)
+        return deny
 
     def _refuse(self, deny: Deny, code: tuple[int, str] | None = None) -> list[Action]:
         """An ERR in the answer's place. The server has never heard of the command."""
@@ -106,7 +111,7 @@ class Commands:
             )
         known = self._understanding.facts(decoded)
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
-        deny = _own_refusal(statement, read_only=self._read_only)
+        deny = _own_refusal(statement)
         if deny is not None:
             return self._refuse(deny)
         return self._question(statement, allow)
@@ -321,7 +326,7 @@ def _stricter(one: Limit | None, other: Limit | None) -> Limit | None:
     return min(one, other, key=lambda limit: limit.rows)
 
 
-def _own_refusal(statement: Statement, *, read_only: bool) -> Deny | None:
+def _own_refusal(statement: Statement) -> Deny | None:
     """The denial of what the session itself cannot let through."""
     known = statement.facts
     if not _BY_NAME.isdisjoint(known.verbs):
@@ -333,7 +338,7 @@ def _own_refusal(statement: Statement, *, read_only: bool) -> Deny | None:
     # A KILL that the session does not carry out itself may end any session, for all are the same user's.
     if "kill" in known.verbs or (known.effect is Effect.UNKNOWN and _MENTIONS_KILL.search(statement.text)):
         return _NOT_OWNER
-    return settings.refusal(known, read_only=read_only)
+    return settings.refusal(known)
 
 
 def _unsupported(what: str, hint: str) -> Deny:

@@ -55,8 +55,8 @@ _ACCESS: Final = frozenset(("transaction_read_only", "tx_read_only"))
 _READING: Final = frozenset((Effect.READ, Effect.CONTROL))
 
 
-def refusal(facts: Facts, *, read_only: bool = False) -> Deny | None:
-    """The denial of a statement that would change how later ones are read, or what they may do; else None."""
+def refusal(facts: Facts) -> Deny | None:
+    """The denial of a statement that would change how later ones are read; else None."""
     for name, value in facts.settings:
         if name == "sql_mode" and (value is None or not _modes(value) <= _MODES):
             return _unchanged(name, "Set it to a constant without ANSI_QUOTES and NO_BACKSLASH_ESCAPES, or leave it.")
@@ -64,8 +64,11 @@ def refusal(facts: Facts, *, read_only: bool = False) -> Deny | None:
             return _unchanged(name, "Use SET NAMES utf8mb4, or leave it.")
         if name == "*":
             return _unchanged("a setting", "Name the setting, and give it a constant.")
-    if not read_only:
-        return None
+    return None
+
+
+def refusal_to_write(facts: Facts) -> Deny | None:
+    """The denial of what would leave read-only transactions, or change something in spite of them; else None."""
     if facts.effect not in _READING or any(name in _ACCESS for name, _ in facts.settings):
         return Deny(
             reason="this session may only read",

@@ -21,6 +21,9 @@ from gatepost_sql.ranges import NOTHING, Level, Origins, Read, Rows, Source, uni
 
 _UNKNOWN_ROWS: Final = Rows((), is_open=True, others=None)
 
+# What names in them are, no column is.
+_WITHOUT_COLUMNS: Final = (exp.DataType, exp.JSONPath, exp.JSONSchema, exp.Parameter, exp.SessionParameter, exp.Table)
+
 # How often the columns of a recursive query are followed again until nothing new comes.
 _ROUNDS: Final = 16
 
@@ -422,7 +425,7 @@ class Lineage:
                 found.append(self._rows(node, level, level.ctes).origins)
             elif isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count):
                 found += [source.touch_all() for source in level.visible]
-            elif isinstance(node, exp.DataType | exp.JSONPath | exp.JSONSchema | exp.Table):
+            elif isinstance(node, _WITHOUT_COLUMNS):
                 continue
             else:
                 pending += _parts(node, self._deciding(node, level))
