@@ -168,11 +168,16 @@ def result(definitions: Sequence[bytes], rows: Sequence[bytes], *, first: int = 
 
 
 SETTINGS = (
-    [definition("@@sql_mode"), definition("@@character_set_client"), definition("@@character_set_results")],
-    [text_row("STRICT_TRANS_TABLES", "utf8mb4", "utf8mb4")],
+    [definition(name) for name in ("@@sql_mode", "@@character_set_client", "@@character_set_results", "DATABASE()")],
+    [text_row("STRICT_TRANS_TABLES", "utf8mb4", "utf8mb4", "shop")],
 )
 
 
-def settings(mode: str = "STRICT_TRANS_TABLES", client: str = "utf8mb4", results: str | None = "utf8mb4") -> bytes:
+def settings(
+    mode: str = "STRICT_TRANS_TABLES",
+    client: str = "utf8mb4",
+    results: str | None = "utf8mb4",
+    database: str | None = "shop",
+) -> bytes:
     """The answer to gatepost's own question at the login."""
-    return result(SETTINGS[0], [text_row(mode, client, results)])
+    return result(SETTINGS[0], [text_row(mode, client, results, database)])

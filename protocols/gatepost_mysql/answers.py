@@ -14,6 +14,7 @@ from gatepost.partial import Partial
 from gatepost_mysql import messages, settings
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, frame, header
+from gatepost_mysql.names import Names
 from gatepost_mysql.results import Plans
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.stream import Stream
@@ -54,9 +55,12 @@ class Answers:
         status: the status flags that the server has told last.
     """
 
-    def __init__(self, environment: Environment, capabilities: Capability, status: int, *, read_only: bool) -> None:
+    def __init__(
+        self, environment: Environment, capabilities: Capability, status: int, names: Names, *, read_only: bool
+    ) -> None:
         self._has_eof = not capabilities & Capability.DEPRECATE_EOF
         self._read_only = read_only
+        self._names = names
         self._plans = Plans(environment.hooks)
         self._texts = Texts(environment.hooks, capabilities)
         self._partial = Partial()
@@ -327,6 +331,8 @@ class Answers:
             if self._executed is not None:
                 self._executed.fetched += run.rows
             self.ended.append(Ended(run.statement, run.outcome()))
+            if not run.error and not run.statement.is_preparation:
+                self._names.note(run.statement.facts)
             if settings.may_change(run.statement.facts) and not run.statement.is_preparation:
                 self.check_settings()
         self._state = _State.NOTHING
@@ -339,6 +345,7 @@ class Answers:
     def _checked(self, message: bytes) -> Said:
         assert self._checking is not None
         if self._checking.take(message):
+            self._names.database = self._checking.database
             self._state = _State.NOTHING
         return ()
 

@@ -18,8 +18,8 @@ from gatepost.values import Deny, DenyCode, Effect, Identity, Limit, Outcome, Sc
 from gatepost_mysql import codes, messages, parameters, settings
 from gatepost_mysql.answers import Answers
 from gatepost_mysql.frames import Reader, frame, packets_of
+from gatepost_mysql.names import Names
 from gatepost_mysql.runs import Prepared, Run
-from gatepost_sql import facts
 
 _KILL: Final = re.compile(r"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.ASCII | re.IGNORECASE)
 _MENTIONS_KILL: Final = re.compile(r"(?<![\w$.`@])kill(?![\w$])", re.IGNORECASE)
@@ -40,8 +40,11 @@ def kill_proof(gate_secret: bytes, identity: Identity) -> bytes:
 class Commands:
     """A client's commands, one by one."""
 
-    def __init__(self, environment: Environment, answers: Answers, identity: Identity, *, read_only: bool) -> None:
+    def __init__(
+        self, environment: Environment, answers: Answers, names: Names, identity: Identity, *, read_only: bool
+    ) -> None:
         self._answers = answers
+        self._names = names
         self._limits = environment.limits
         self._own_number = environment.number
         self._kill_proof = kill_proof(environment.gate_secret, identity)
@@ -95,7 +98,7 @@ class Commands:
             return self._refuse(
                 Deny(reason="the statement is not valid UTF-8", hint="Send it in utf8mb4.", code=DenyCode.SYNTAX)
             )
-        known = facts(decoded, "mysql")
+        known = self._names.facts(decoded)
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
         deny = _own_refusal(statement, read_only=self._read_only)
         if deny is not None:
@@ -121,7 +124,7 @@ class Commands:
         if (kill[1] or "").lower() != "query" or number >= 1 << 31:
             return self._refuse(_NOT_OWNER, _NOT_OWNER_CODE)
         text = kill[0]
-        statement = Statement(number=self._number + 1, text=text, facts=facts(text, "mysql"))
+        statement = Statement(number=self._number + 1, text=text, facts=self._names.facts(text))
         return self._question(statement, lambda statement: self._cancel(statement, number), cancels=True)
 
     def _allow_query(self, statement: Statement) -> list[Action]:
@@ -319,6 +322,12 @@ def _own_refusal(statement: Statement, *, read_only: bool) -> Deny | None:
             reason="PREPARE and EXECUTE in SQL run a text that was not judged",
             rule="gatepost: prepared texts",
             hint="Send the statement itself, or have your driver prepare it.",
+        )
+    if "use" in known.verbs and known.statements > 1:
+        return Deny(
+            reason="names behind a USE in the same text are of another database than they were judged for",
+            rule="gatepost: session state",
+            hint="Send USE by itself, or put the database's name before the tables'.",
         )
     # A KILL that the session does not carry out itself may end any session, for all are the same user's.
     if "kill" in known.verbs or (known.effect is Effect.UNKNOWN and _MENTIONS_KILL.search(statement.text)):

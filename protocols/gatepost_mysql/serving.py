@@ -18,7 +18,8 @@ from gatepost_mysql.answers import Answers
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.commands import Commands
 from gatepost_mysql.frames import Inbox
-from gatepost_sql import facts
+from gatepost_mysql.login import LoggedIn
+from gatepost_mysql.names import Names
 
 _QUIT: Final = bytes((messages.QUIT,))
 
@@ -31,12 +32,19 @@ class ServingPhase:
     """
 
     def __init__(
-        self, environment: Environment, capabilities: Capability, status: int, identity: Identity, *, read_only: bool
+        self,
+        environment: Environment,
+        capabilities: Capability,
+        login: LoggedIn,
+        identity: Identity,
+        *,
+        read_only: bool,
     ) -> None:
         self._message_bytes = environment.limits.message_bytes
         self._inbox = Inbox(self._message_bytes, ClientFault)
-        self._answers = Answers(environment, capabilities, status, read_only=read_only)
-        self._commands = Commands(environment, self._answers, identity, read_only=read_only)
+        self._names = Names(login.database)
+        self._answers = Answers(environment, capabilities, login.status, self._names, read_only=read_only)
+        self._commands = Commands(environment, self._answers, self._names, identity, read_only=read_only)
         self.is_over = False
 
     @property
@@ -73,7 +81,7 @@ class ServingPhase:
         if "\0" in text:
             raise PluginFault("a plugin rewrote a statement to a text with a NUL in it")
         original = statement.text if statement.original is None else statement.original
-        return replace(statement, text=text, facts=facts(text, "mysql"), original=original)
+        return replace(statement, text=text, facts=self._names.facts(text), original=original)
 
     def abort(self) -> list[Action]:
         return self._answers.abort()

@@ -183,7 +183,7 @@ class MySqlSession(ProtocolSession):
         serving = ServingPhase(
             self._environment,
             self._request.capabilities,
-            login.status,
+            login,
             self._identity,
             read_only=self._read_only,
         )

@@ -18,7 +18,7 @@ from gatepost.values import Deny, Effect, Facts
 from gatepost_mysql import charsets, messages
 from gatepost_mysql.frames import Reader
 
-CHECK: Final = b"\x03SELECT @@sql_mode, @@character_set_client, @@character_set_results"
+CHECK: Final = b"\x03SELECT @@sql_mode, @@character_set_client, @@character_set_results, DATABASE()"
 READ_ONLY: Final = b"\x03SET SESSION TRANSACTION READ ONLY"
 
 # Modes in which a text means the same. Others bring ANSI_QUOTES or NO_BACKSLASH_ESCAPES along, or may.
@@ -82,9 +82,9 @@ def may_change(facts: Facts) -> bool:
 
 def check(values: Sequence[bytes | None]) -> None:
     """Take what the server answers to `CHECK`. Raises UpstreamFault if what was judged could be read otherwise."""
-    if len(values) != 3:
+    if len(values) != 4:
         raise UpstreamFault("the server's settings cannot be read")
-    mode, client, results = ("" if value is None else value.decode("ascii", "replace") for value in values)
+    mode, client, results = ("" if value is None else value.decode("ascii", "replace") for value in values[:3])
     # In another character set the other values come in it, too.
     for name, value in (("character_set_results", results), ("character_set_client", client)):
         if value not in charsets.NAMES:
@@ -98,6 +98,9 @@ class Checking:
 
     Args:
         has_eof: an EOF stands between columns and rows.
+
+    Attributes:
+        database: the current one, or "".
     """
 
     class _State(Enum):
@@ -112,6 +115,7 @@ class Checking:
         self._state = self._State.COUNT
         self._columns = 0
         self._values: list[bytes | None] = []
+        self.database = ""
 
     def take(self, message: bytes) -> bool:
         """One more message; true with the last. Raises UpstreamFault unless the settings are as they must be."""
@@ -135,6 +139,7 @@ class Checking:
                 if is_null:
                     reader.take(1)
             check(self._values)
+            self.database = (self._values[3] or b"").decode("utf-8", "replace")
             self._state = states.END
         elif message[0] == messages.EOF:
             return True

@@ -11,7 +11,6 @@ from tests.servers import Gate, gates
 
 PLUGINS = """\
 [plugins.policy.roles.reader]
-search_path = ["shop"]
 require_catalogue = false
 allow = [
   { do = "read", on = "shop.customers", rows = 3 },
@@ -78,6 +77,14 @@ def test_what_no_rule_allows_is_denied(cursor: pymysql.cursors.Cursor, statement
     assert denied.value.args[0] == 1142
     cursor.execute("SELECT 1")
     assert cursor.fetchall() == ((1,),)
+
+
+def test_names_are_judged_as_those_of_the_current_database(policed: Gate) -> None:
+    with connect(policed, database="information_schema") as connection, connection.cursor() as cursor:
+        with pytest.raises(pymysql.Error, match="information_schema.customers"):
+            cursor.execute("SELECT 1 FROM customers")
+        cursor.execute("SELECT id FROM shop.customers WHERE id = 2")
+        assert cursor.fetchall() == ((2,),)
 
 
 def test_no_row_too_many_leaves(cursor: pymysql.cursors.Cursor) -> None:

@@ -61,7 +61,7 @@ class Server:
     def _texts(self, text: str) -> list[bytes]:
         if text.startswith("SELECT @@sql_mode"):
             definitions, rows = wire.SETTINGS
-            return [b"\x03", *definitions, *self._between(), *rows, self._end(self._status)]
+            return [b"\x04", *definitions, *self._between(), *rows, self._end(self._status)]
         self.ran.append(text)
         parts = [part.strip() for part in text.split(";") if part.strip()]
         answers: list[bytes] = []

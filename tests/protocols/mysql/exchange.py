@@ -38,7 +38,7 @@ def serving(
 
 def settings_with_eof() -> bytes:
     definitions, rows = wire.SETTINGS
-    return wire.packets(1, b"\x03", *definitions, wire.eof(), *rows, wire.eof())
+    return wire.packets(1, b"\x04", *definitions, wire.eof(), *rows, wire.eof())
 
 
 def allow(statement: Statement) -> Verdict:

@@ -221,7 +221,7 @@ def test_a_cancel_is_a_kill_on_a_second_connection() -> None:
     request.receive(UPSTREAM, wire.greeting(number=4712))
     request.receive(UPSTREAM, wire.packet(2, wire.ok()))
     definitions, rows = wire.SETTINGS
-    actions = request.receive(UPSTREAM, wire.packets(1, b"\x03", *definitions, wire.eof(), *rows, wire.eof()))
+    actions = request.receive(UPSTREAM, wire.packets(1, b"\x04", *definitions, wire.eof(), *rows, wire.eof()))
     assert [action.data for action in actions if hasattr(action, "data")] == [wire.query("KILL QUERY 4711")]
     (close,) = request.receive(UPSTREAM, wire.packet(1, wire.ok()))
     assert close.reason.code is EndCode.CANCEL_REQUEST  # type: ignore[union-attr]

@@ -356,6 +356,34 @@ def test_after_a_statement_that_nobody_understands_the_settings_are_read_again()
     assert made.closed.code is EndCode.UPSTREAM_FAULT
 
 
+def test_names_are_of_the_current_database() -> None:
+    def names(made: Player) -> list[str]:
+        return [use.name for use in made.asked[-1].facts.objects]
+
+    made = serving()
+    made.client(wire.query("SELECT 1 FROM cards, other.cards")).upstream(wire.packet(1, wire.ok()))
+    assert names(made) == ["shop.cards", "other.cards"]
+    facts = made.asked[-1].facts
+    made.client(wire.query("SELECT 2 FROM cards, other.cards")).upstream(wire.packet(1, wire.ok()))
+    assert made.asked[-1].facts is facts
+    made.client(wire.query("USE nowhere")).upstream(wire.packet(1, wire.err()))
+    made.client(wire.command(wire.INIT_DB, b"mysql")).upstream(wire.packet(1, wire.ok()))
+    made.client(wire.query("SELECT 1 FROM user")).upstream(wire.packet(1, wire.ok()))
+    assert names(made) == ["mysql.user"]
+    # What nobody understands may have changed it.
+    made.client(wire.query("USE shop; nonsense")).upstream(wire.packet(1, wire.ok()))
+    made.upstream(wire.settings(database="shop"))
+    made.client(wire.query("SELECT 1 FROM cards")).upstream(wire.packet(1, wire.ok()))
+    assert names(made) == ["shop.cards"]
+
+
+def test_a_batch_that_changes_the_database_is_denied() -> None:
+    made = serving().client(wire.query("USE mysql; SELECT 1 FROM user"))
+    client, upstream = made.sent()
+    assert not upstream
+    assert b"Send USE by itself" in client
+
+
 def test_a_reset_connection_forgets_what_was_prepared() -> None:
     made = prepare(serving(), "SELECT 1", columns=[], parameters=0)
     made.client(wire.command(0x1F)).upstream(wire.packet(1, wire.ok())).upstream(wire.settings())
