@@ -20,6 +20,7 @@ from gatepost_mysql.answers import Answers
 from gatepost_mysql.frames import Reader, frame, packets_of
 from gatepost_mysql.names import Names
 from gatepost_mysql.runs import Prepared, Run
+from gatepost_sql.mysql_session import DATABASE
 
 _KILL: Final = re.compile(r"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.ASCII | re.IGNORECASE)
 _MENTIONS_KILL: Final = re.compile(r"(?<![\w$.`@])kill(?![\w$])", re.IGNORECASE)
@@ -52,7 +53,6 @@ class Commands:
         self._number = 0
         self._message = b""
         self._allow: Allow | None = None
-        self._cancels = False
 
     @property
     def is_asking(self) -> bool:
@@ -79,7 +79,7 @@ class Commands:
         if isinstance(verdict, Deny):
             return self._refuse(verdict)
         deny = None
-        if statement.original is not None and not self._cancels:
+        if statement.original is not None:
             deny = _own_refusal(statement, read_only=self._read_only)
         if deny is not None:
             number, _ = codes.OF_DENIAL[deny.code]
@@ -105,10 +105,9 @@ class Commands:
             return self._refuse(deny)
         return self._question(statement, allow)
 
-    def _question(self, statement: Statement, allow: Allow, *, cancels: bool = False) -> Statement:
+    def _question(self, statement: Statement, allow: Allow) -> Statement:
         self._number = statement.number
         self._allow = allow
-        self._cancels = cancels
         return statement
 
     def _send(self, message: bytes | None = None) -> list[Action]:
@@ -117,15 +116,16 @@ class Commands:
     # Texts.
 
     def _query(self, message: bytes) -> Step:
+        """A text. That of a cancel request is, as in other protocols, no statement."""
         kill = _KILL.fullmatch(message[1:].decode("utf-8", "replace"))
         if kill is None:
             return self._ask(message[1:], self._allow_query)
         number = int(kill[2])
         if (kill[1] or "").lower() != "query" or number >= 1 << 31:
             return self._refuse(_NOT_OWNER, _NOT_OWNER_CODE)
-        text = kill[0]
-        statement = Statement(number=self._number + 1, text=text, facts=self._names.facts(text))
-        return self._question(statement, lambda statement: self._cancel(statement, number), cancels=True)
+        # As with the server, nobody learns whether it did anything.
+        said = SendClient(frame(messages.ok(self._answers.status), packets_of(len(message))))
+        return [Cancel(number, self._kill_proof), said]
 
     def _allow_query(self, statement: Statement) -> list[Action]:
         message = self._message
@@ -133,13 +133,6 @@ class Commands:
             message = bytes((messages.QUERY,)) + statement.text.encode()
         self._answers.query(Run(statement, limit=statement.limit), len(message))
         return self._send(message)
-
-    def _cancel(self, statement: Statement, number: int) -> list[Action]:
-        """Cancel what another session of this identity does; nobody learns whether it did anything."""
-        if statement.original is not None:
-            return [*self._refuse(_NOT_OWNER), Ended(statement, Outcome(error="1142", message=_NOT_OWNER.reason))]
-        said = SendClient(frame(messages.ok(self._answers.status), packets_of(len(self._message))))
-        return [Cancel(number, self._kill_proof), said, Ended(statement, Outcome(tag="0 rows affected"))]
 
     def _init_db(self, message: bytes) -> Step:
         quoted = message[1:].replace(b"`", b"``")
@@ -323,7 +316,7 @@ def _own_refusal(statement: Statement, *, read_only: bool) -> Deny | None:
             rule="gatepost: prepared texts",
             hint="Send the statement itself, or have your driver prepare it.",
         )
-    if "use" in known.verbs and known.statements > 1:
+    if known.statements > 1 and any(name == DATABASE for name, _ in known.settings):
         return Deny(
             reason="names behind a USE in the same text are of another database than they were judged for",
             rule="gatepost: session state",

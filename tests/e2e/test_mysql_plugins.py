@@ -81,7 +81,7 @@ def test_what_no_rule_allows_is_denied(cursor: pymysql.cursors.Cursor, statement
 
 def test_names_are_judged_as_those_of_the_current_database(policed: Gate) -> None:
     with connect(policed, database="information_schema") as connection, connection.cursor() as cursor:
-        with pytest.raises(pymysql.Error, match="information_schema.customers"):
+        with pytest.raises(pymysql.Error, match=r"information_schema\.customers"):
             cursor.execute("SELECT 1 FROM customers")
         cursor.execute("SELECT id FROM shop.customers WHERE id = 2")
         assert cursor.fetchall() == ((2,),)
