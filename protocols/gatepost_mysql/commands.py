@@ -22,7 +22,7 @@ from gatepost_mysql.names import Names
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_sql.mysql_session import DATABASE
 
-_KILL: Final = re.compile(r"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.ASCII | re.IGNORECASE)
+_KILL: Final = re.compile(rb"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.IGNORECASE)
 _MENTIONS_KILL: Final = re.compile(r"(?<![\w$.`@])kill(?![\w$])", re.IGNORECASE)
 # Statements that run texts which nobody has judged.
 _BY_NAME: Final = frozenset(("prepare", "execute"))
@@ -117,11 +117,11 @@ class Commands:
 
     def _query(self, message: bytes) -> Step:
         """A text. That of a cancel request is, as in other protocols, no statement."""
-        kill = _KILL.fullmatch(message[1:].decode("utf-8", "replace"))
+        kill = _KILL.fullmatch(message, 1)
         if kill is None:
             return self._ask(message[1:], self._allow_query)
         number = int(kill[2])
-        if (kill[1] or "").lower() != "query" or number >= 1 << 31:
+        if (kill[1] or b"").lower() != b"query" or number >= 1 << 31:
             return self._refuse(_NOT_OWNER, _NOT_OWNER_CODE)
         # As with the server, nobody learns whether it did anything.
         said = SendClient(frame(messages.ok(self._answers.status), packets_of(len(message))))
