@@ -224,7 +224,14 @@ class Expressions:
                 read.add_all()
             for column in use.columns or ():
                 read.add(column)
-        return (None if meaning.reads or meaning.effect is Effect.UNKNOWN else found), arguments
+        is_known = not meaning.reads and meaning.effect is not Effect.UNKNOWN
+        if meaning.makes_rows:
+            # How many come is seen in the columns beside it.
+            given = self.decide(arguments, level)
+            if not is_known:
+                self.decided(None)
+            return (union((found, given)) if is_known else None), ()
+        return (found if is_known else None), arguments
 
     def _case_part(self, node: Node, level: Level) -> Part:
         whens = [when["CaseWhen"] for when in node["args"]]
