@@ -85,6 +85,13 @@ def _target(gateway: Gateway, name: str) -> Target:
 def _show(decision: Decision) -> None:
     click.secho("allowed" if decision.allow else "denied", fg="green" if decision.allow else "red")
     risk = decision.risk and f"{decision.risk.score}: {', '.join(decision.risk.reasons)}"
-    for name, text in (("reason", decision.reason), ("rule", decision.rule), ("hint", decision.hint), ("risk", risk)):
+    lines = {
+        "reason": decision.reason,
+        "rule": decision.rule,
+        "hint": decision.hint,
+        "risk": risk,
+        "rows": decision.rows,
+    }
+    for name, text in lines.items():
         if text:
             click.echo(f"{name}: {text}")

@@ -15,11 +15,9 @@ from msgspec import Meta, Struct
 
 from gatepost import (
     ConfigFault,
-    Deny,
     FilePath,
     Gateway,
     PluginFault,
-    Risk,
     Seconds,
     SecretReference,
     Session,
@@ -29,6 +27,7 @@ from gatepost import (
 )
 from gatepost.toml import fault_at
 from gatepost_opa import bundle, decision
+from gatepost_opa.decision import Verdict
 from gatepost_opa.document import Describer
 from gatepost_opa.local import LocalPolicy
 from gatepost_opa.server import ServerPolicy, ServerUrl, context
@@ -129,9 +128,7 @@ class Opa:
             self._policy = None
 
     @hookimpl
-    def on_statement(
-        self, session: Session, statement: Statement
-    ) -> Deny | Risk | Awaitable[Deny | Risk | None] | None:
+    def on_statement(self, session: Session, statement: Statement) -> Verdict | Awaitable[Verdict]:
         answer = self.ask(self.document(session, statement))
         if inspect.isawaitable(answer):
             return self._later(answer)
@@ -161,14 +158,14 @@ class Opa:
         """The decision that the policy's answer is. Raises: PluginFault."""
         return decision.read(answer, self._config.decision)
 
-    async def _later(self, answer: Awaitable[object]) -> Deny | Risk | None:
+    async def _later(self, answer: Awaitable[object]) -> Verdict:
         try:
             return self._verdict(await answer)
         except PluginFault as fault:
             logger.error("a statement is denied: %s", fault.message)
             raise
 
-    def _verdict(self, answer: object) -> Deny | Risk | None:
+    def _verdict(self, answer: object) -> Verdict:
         return decision.verdict(self.read(answer), self._config.decision)
 
     def _local(self, gateway: Gateway) -> LocalPolicy:

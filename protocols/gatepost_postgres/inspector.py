@@ -68,7 +68,8 @@ SELECT p.oid, n.nspname::text AS schema, p.proname::text AS name, p.prokind::tex
        p.pronargs::int4 AS arguments, p.pronargdefaults::int4 AS defaults, p.provariadic <> 0 AS is_variadic,
        p.provolatile::text AS volatility, l.lanname::text AS language, p.prosecdef AS is_definer,
        pg_catalog.pg_get_userbyid(p.proowner)::text AS owner,
-       CASE WHEN l.lanname = 'sql' THEN {body} END AS body, p.proconfig AS settings
+       CASE WHEN l.lanname = 'sql' THEN {body} END AS body, p.proconfig AS settings,
+       p.proretset AS returns_set
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang
 WHERE p.oid >= $1::oid

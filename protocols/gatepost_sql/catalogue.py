@@ -93,6 +93,7 @@ class Function(Struct, frozen=True, kw_only=True):
         owner: the owner's name.
         body: of an SQL function `prosrc`, or `pg_get_function_sqlbody(oid)` where that is not NULL; "" for others.
         settings: `proconfig`, which hold while it runs.
+        returns_set: `proretset`.
     """
 
     oid: int
@@ -108,6 +109,7 @@ class Function(Struct, frozen=True, kw_only=True):
     owner: str = ""
     body: str = ""
     settings: tuple[str, ...] = ()
+    returns_set: bool = True
 
     @property
     def qualified(self) -> str:

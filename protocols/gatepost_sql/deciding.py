@@ -37,6 +37,32 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "CaseWhen": ("expr",),
 }
 
+# Functions of PostgreSQL's own whose arguments decide how many rows there are.
+SET_RETURNING: Final = frozenset(
+    {
+        "generate_series",
+        "generate_subscripts",
+        "unnest",
+        "string_to_table",
+        "regexp_split_to_table",
+        "regexp_matches",
+        "json_array_elements",
+        "json_array_elements_text",
+        "json_each",
+        "json_each_text",
+        "json_object_keys",
+        "jsonb_array_elements",
+        "jsonb_array_elements_text",
+        "jsonb_each",
+        "jsonb_each_text",
+        "jsonb_object_keys",
+        "jsonb_path_query",
+        "jsonb_path_query_tz",
+        "json_populate_recordset",
+        "jsonb_populate_recordset",
+    }
+)
+
 
 def every_output_decides(query: Node) -> bool:
     """Equal rows are one (DISTINCT, UNION), or the text does not tell by which outputs a query sorts or groups."""

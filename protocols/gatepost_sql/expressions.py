@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, Final, TypeAlias
 
 from gatepost.values import Effect, Origin
+from gatepost_sql.deciding import SET_RETURNING
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.functions import ROW_FUNCTIONS
 from gatepost_sql.names import Names
@@ -120,7 +121,7 @@ class Expressions:
             if found is not None:
                 return found
             source = level.source(name)
-            return self._whole(source), False
+            return self._anything(level) if source is None else self._whole(source), False
         source = level.source(qualifier[-1])
         if source is None or (len(qualifier) > 1 and not _is_schema_of(qualifier[-2], source)):
             return None, False
@@ -170,6 +171,15 @@ class Expressions:
         self.spend(1 if source.is_touched else len(source.rows.columns))
         return source.touch_all()
 
+    def _anything(self, level: Level) -> Origins:
+        """What a name derives from that nothing here has: the catalogue may be older than a column."""
+        at: Level | None = level
+        while at is not None:
+            for source in at.visible:
+                self._whole(source)
+            at = at.parent
+        return None
+
     def _star(self, names: list[str], level: Level) -> Origins:
         if names:
             return self._whole(level.source(names[-1]))
@@ -203,6 +213,8 @@ class Expressions:
         found = NOTHING
         arguments = node.get("args", [])
         deciding = [node[key] for key in ("agg_filter", "over") if key in node] + node.get("agg_order", [])
+        if strings(node["funcname"])[-1] in SET_RETURNING:
+            deciding += arguments
         if deciding:
             origins = self.decide(deciding, level)
             if origins is None:
@@ -215,7 +227,14 @@ class Expressions:
                 read.add_all()
             for column in use.columns or ():
                 read.add(column)
-        return (None if meaning.reads or meaning.effect is Effect.UNKNOWN else found), arguments
+        is_known = not meaning.reads and meaning.effect is not Effect.UNKNOWN
+        if meaning.makes_rows:
+            # How many come is seen in the columns beside it.
+            given = self.decide(arguments, level)
+            if not is_known:
+                self.decided(None)
+            return (union((found, given)) if is_known else None), ()
+        return (found if is_known else None), arguments
 
     def _case_part(self, node: Node, level: Level) -> Part:
         whens = [when["CaseWhen"] for when in node["args"]]

@@ -26,6 +26,9 @@ FUNCTIONS: Final[Mapping[str, Effect]] = {
 # All names that PostgreSQL's own functions have.
 BUILT_IN: Final[frozenset[str]] = frozenset(FUNCTIONS) | frozenset(_data["others"])
 
+# Those that return sets of rows.
+SETS: Final[frozenset[str]] = frozenset(_data["sets"])
+
 OPERATORS: Final[frozenset[str]] = frozenset(_data["operators"]["names"])
 
 # Functions of one argument of any type. `t.f` calls f(t) with the whole row where t has no column f.

@@ -6,16 +6,23 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from gatepost.values import Effect, Use
-from gatepost_sql.functions import FUNCTIONS, OPERATORS
+from gatepost_sql.functions import FUNCTIONS, OPERATORS, SETS
 
 
 class Meaning(NamedTuple):
-    """What a call or a conversion can do, why, which functions of users it may be, and what those read."""
+    """What a call or a conversion can do, and why.
+
+    Attributes:
+        functions: which functions of users it may be.
+        reads: what those read.
+        makes_rows: it may return a set of rows.
+    """
 
     effect: Effect = Effect.READ
     reason: str = ""
     functions: tuple[str, ...] = ()
     reads: tuple[Use, ...] = ()
+    makes_rows: bool = False
 
 
 HARMLESS: Final = Meaning()
@@ -28,7 +35,9 @@ class Words:
         is_built_in = len(names) == 1 or (len(names) == 2 and names[0] == "pg_catalog")
         effect = FUNCTIONS.get(names[-1], Effect.UNKNOWN) if is_built_in else Effect.UNKNOWN
         reason = f"function {'.'.join(names)}"
-        return Meaning(effect, reason + " is volatile or not known" if effect is Effect.UNKNOWN else reason)
+        if effect is Effect.UNKNOWN:
+            return Meaning(effect, f"{reason} is volatile or not known", makes_rows=True)
+        return Meaning(effect, reason, makes_rows=names[-1] in SETS)
 
     def operator(self, names: Sequence[str]) -> Meaning:
         if names[-1] not in OPERATORS or (len(names) > 1 and names[0] != "pg_catalog"):

@@ -11,7 +11,7 @@ from gatepost_sql import bounds, tree
 from gatepost_sql.catalogue import SYSTEM_SCHEMAS, Catalogue, Function, Relation, RelationKind, Volatility
 from gatepost_sql.effects import STRENGTH
 from gatepost_sql.errors import NotUnderstood
-from gatepost_sql.functions import BUILT_IN, FUNCTIONS, OPERATORS
+from gatepost_sql.functions import BUILT_IN, FUNCTIONS, OPERATORS, SETS
 from gatepost_sql.meanings import HARMLESS, Meaning, Words
 from gatepost_sql.tree import Node
 
@@ -70,7 +70,7 @@ class Names(Words):
         self._calls: dict[tuple[tuple[str, ...], int], Meaning] = {}
         self._columns: dict[int, dict[str, Column]] = {}
         self._following: set[int] = set()
-        self.forms: OrderedDict[str, Facts] = OrderedDict()
+        self.forms: OrderedDict[bytes, Facts] = OrderedDict()
 
     def relation(self, node: Node) -> Relation:
         """The table that a RangeVar means. Raises NotUnderstood where that is not certain."""
@@ -231,7 +231,8 @@ class Names(Words):
         if schema in ("", "pg_catalog") and name in BUILT_IN:
             effect = FUNCTIONS.get(name, Effect.UNKNOWN)
             is_unknown = effect is Effect.UNKNOWN
-            meanings.append(Meaning(effect, f"function {name}{' is volatile or not known' if is_unknown else ''}"))
+            reason = f"function {name}{' is volatile or not known' if is_unknown else ''}"
+            meanings.append(Meaning(effect, reason, makes_rows=is_unknown or name in SETS))
         if not meanings:
             return Meaning(Effect.UNKNOWN, f"function {'.'.join(names)} is not in the catalogue")
         return _worst(meanings)
@@ -250,7 +251,7 @@ class Names(Words):
             objection, reads = self._judged(function)
             effect = Effect.UNKNOWN if objection else Effect.READ
             reason = f"function {function.qualified} {objection}" if objection else ""
-            known = Meaning(effect, reason, (function.qualified,), reads)
+            known = Meaning(effect, reason, (function.qualified,), reads, function.returns_set)
             self._functions[function.oid] = known
         return known
 
@@ -328,9 +329,11 @@ def _worst(meanings: Iterable[Meaning]) -> Meaning:
     worst = HARMLESS
     functions: list[str] = []
     reads: list[Use] = []
+    makes_rows = False
     for meaning in meanings:
         functions += meaning.functions
         reads += meaning.reads
         if not worst.reason or STRENGTH[meaning.effect] > STRENGTH[worst.effect]:
             worst = meaning
-    return Meaning(worst.effect, worst.reason, tuple(functions), tuple(reads))
+        makes_rows = makes_rows or meaning.makes_rows
+    return Meaning(worst.effect, worst.reason, tuple(functions), tuple(reads), makes_rows)

@@ -1,26 +1,32 @@
-"""The example of a Rego policy decides as its comments say, by the real interpreter, on facts of the real parser."""
+"""The example in Rego decides as the one in TOML: by the real interpreter, on facts of the real parser and server."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
+import tomllib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.servers import Database
 
-from gatepost import Deny, Identity, Risk, Secret, Target, UpstreamCredentials
+from gatepost import Identity, Secret, Target, UpstreamCredentials
 from gatepost.adapter import Catalogue, TlsTerms
-from gatepost.testing import FakeGateway, make_session, make_statement
-from gatepost_opa import Opa, OpaConfig
+from gatepost.testing import make_session, make_statement
+from gatepost_opa.bundle import read as read_policy
+from gatepost_opa.decision import Decision, read
+from gatepost_opa.document import Describer
+from gatepost_opa.local import Rego
 from gatepost_postgres import ADAPTER
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "opa"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CASES = tomllib.loads((EXAMPLES / "policy_cases.toml").read_text())["case"]
+WEDNESDAY = datetime(2026, 1, 7, 12, tzinfo=UTC)
+OFFICE = "10.1.2.3"
 
-ALLOWED, DEFAULT, SECRET, UNBOUNDED = "", "deny by default", "secret columns", "unbounded"
-
-Judge = Callable[[str, str], Deny | Risk | None]
+Decide = Callable[..., Decision]
 
 
 @pytest.fixture(scope="module")
@@ -32,66 +38,77 @@ def catalogue(postgres: Database) -> Catalogue:
 
 
 @pytest.fixture(scope="module")
-def judge(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Judge:
+def decide(catalogue: Catalogue) -> Decide:
     """What the example's policy decides on a role's statement."""
-    plugin = Opa(OpaConfig(policy=str(EXAMPLE), timeout=20.0))  # type: ignore[arg-type]
-    plugin.on_start(FakeGateway(tmp_path_factory.mktemp("opa")))
+    rego = Rego(read_policy(EXAMPLES / "opa"), "gatepost/decision")
+    describer = Describer(str, send_text=False)
 
-    def judge(role: str, text: str) -> Deny | Risk | None:
-        async def ask() -> Deny | Risk | None:
-            session = make_session(identity=Identity(name="agent", roles=(role,)))
-            answer = plugin.on_statement(session, make_statement(text, facts=ADAPTER.facts(text, catalogue)))
-            return await answer if inspect.isawaitable(answer) else answer
+    def decide(role: str, text: str, *, client: str = OFFICE, at: datetime = WEDNESDAY) -> Decision:
+        session = make_session(identity=Identity(name="agent", roles=(role,)), client=f"{client}:50000")
+        statement = make_statement(text, facts=ADAPTER.facts(text, catalogue))
+        document = describer.describe(session, statement, at.timestamp())
+        return read(rego.evaluate(document), "gatepost/decision")
 
-        return asyncio.run(ask())
+    return decide
 
-    return judge
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['role']} {case['sql'][:40]}")
+def test_it_decides_as_the_policy_in_toml(decide: Decide, case: dict[str, Any]) -> None:
+    more = {name: case[name] for name in ("client", "at") if name in case}
+    decision = decide(case["role"], case["sql"], **more)
+    assert decision.allow is (case["expect"] == "allow")
+
+
+ALLOWED, DEFAULT, DENIED, UNBOUNDED = "roles.{role}", "default", "roles.{role}.deny", "unbounded"
 
 
 @pytest.mark.parametrize(
     ("role", "text", "rule"),
     [
-        ("reader", "SELECT id, pan FROM public.cards", ALLOWED),
-        ("reader", "SELECT id, pan FROM public.cards ORDER BY brand", ALLOWED),
-        ("reader", "SELECT count(*), sum(amount) FROM public.orders", ALLOWED),
-        ("reader", "SELECT * FROM public.orders", ALLOWED),
-        ("reader", "SELECT lower(c.name) FROM public.orders o JOIN public.customers c ON c.id = o.id", ALLOWED),
-        ("reader", "BEGIN", ALLOWED),
-        ("reader", "SELECT email FROM public.customers", DEFAULT),
-        ("reader", "SELECT id FROM public.customers WHERE email LIKE 'a%'", DEFAULT),
-        ("reader", "SELECT * FROM public.customers", DEFAULT),
-        ("reader", "SELECT c FROM public.customers c", DEFAULT),
-        ("reader", "SELECT upper(name) FROM public.customers", DEFAULT),
-        ("reader", "SELECT expires FROM public.cards", SECRET),
-        ("reader", "SELECT id FROM public.cards WHERE expires > '06/29'", SECRET),
-        ("reader", "SELECT * FROM public.cards", SECRET),
-        ("reader", "UPDATE public.orders SET amount = 0", UNBOUNDED),
-        ("reader", "UPDATE public.orders SET amount = 0 WHERE id = 1", DEFAULT),
-        ("reader", "SELECT id FROM public.orders FOR UPDATE", DEFAULT),
-        ("reader", "WITH d AS (DELETE FROM public.orders WHERE id = 1 RETURNING id) SELECT id FROM d", DEFAULT),
-        ("reader", "SELECT pg_read_file('/etc/passwd')", DEFAULT),
-        ("reader", "SELECT usename FROM pg_catalog.pg_shadow", DEFAULT),
-        ("reader", "COPY public.orders TO STDOUT", DEFAULT),
-        ("reader", "SET role = 'postgres'", DEFAULT),
-        ("reader", "DROP TABLE public.orders", DEFAULT),
-        ("reader", "DO $$ BEGIN END $$", DEFAULT),
-        ("reader", "this is no SQL", DEFAULT),
-        ("reader", "SELECT 1; DELETE FROM public.orders WHERE id = 1", DEFAULT),
-        ("clerk", "UPDATE public.orders SET amount = 0 WHERE id = 1", ALLOWED),
-        ("clerk", "INSERT INTO public.orders VALUES (900, 1, 1, now())", DEFAULT),
-        ("clerk", "INSERT INTO public.orders (id, card, amount) VALUES (900, 1, 1)", ALLOWED),
-        ("clerk", "UPDATE public.orders SET amount = 0", UNBOUNDED),
-        ("clerk", "DELETE FROM public.orders WHERE id = 1", DEFAULT),
-        ("clerk", "SELECT pan FROM public.cards", DEFAULT),
-        ("stranger", "SELECT id FROM public.orders", DEFAULT),
+        ("support", "SELECT id, name FROM customers ORDER BY name", ALLOWED),
+        ("support", "SELECT lower(c.name) FROM public.orders o JOIN public.customers c ON c.id = o.id", ALLOWED),
+        ("support", "SELECT count(*), sum(amount) FROM orders", ALLOWED),
+        ("support", "BEGIN", ALLOWED),
+        ("support", "SELECT email FROM customers", DEFAULT),
+        ("support", "SELECT id FROM customers WHERE email LIKE 'a%'", DEFAULT),
+        ("support", "SELECT * FROM customers", DEFAULT),
+        ("support", "SELECT c FROM customers c", DEFAULT),
+        ("support", "SELECT md5(name) FROM customers", DEFAULT),
+        ("support", "UPDATE orders SET amount = 0", UNBOUNDED),
+        ("support", "UPDATE orders SET placed_at = now() WHERE id = 1", DEFAULT),
+        ("support", "SELECT id FROM orders FOR UPDATE", DEFAULT),
+        ("support", "SELECT id FROM orders" + " " * 4000, DEFAULT),
+        ("support", "SELECT 1 FROM (SELECT 1 FROM (SELECT 1 FROM (SELECT 1 FROM (SELECT 1) e) d) c) b", DEFAULT),
+        ("support", "SELECT pg_read_file('/etc/passwd')", DEFAULT),
+        ("support", "SELECT pg_notify('c', 'x')", DEFAULT),
+        ("support", "SELECT usename FROM pg_shadow", DEFAULT),
+        ("support", "COPY orders TO STDOUT", DEFAULT),
+        ("support", "SET role = 'postgres'", DEFAULT),
+        ("support", "DROP TABLE orders", DEFAULT),
+        ("support", "DO $$ BEGIN END $$", DEFAULT),
+        ("support", "this is no SQL", DEFAULT),
+        ("support", "SELECT 1; DELETE FROM orders WHERE id = 1", DEFAULT),
+        ("analyst", "SELECT id, brand FROM cards", ALLOWED),
+        ("analyst", "COPY orders TO STDOUT", ALLOWED),
+        ("analyst", "SELECT * FROM cards", DENIED),
+        ("analyst", "SELECT id FROM cards WHERE expires > '06/29'", DENIED),
+        ("analyst", "SELECT email FROM customers", DENIED),
+        ("janitor", "DELETE FROM orders", ALLOWED),
+        ("janitor", "DELETE FROM cards", UNBOUNDED),
+        ("janitor", "DELETE FROM cards WHERE id = 1", DEFAULT),
+        ("stranger", "SELECT id FROM orders", DEFAULT),
     ],
 )
-def test_the_example_decides(judge: Judge, role: str, text: str, rule: str) -> None:
-    verdict = judge(role, text)
-    if rule == ALLOWED:
-        assert verdict is None
-    else:
-        assert isinstance(verdict, Deny)
-        assert verdict.rule == rule
-        assert verdict.reason
-        assert verdict.hint
+def test_every_decision_names_its_rule(decide: Decide, role: str, text: str, rule: str) -> None:
+    decision = decide(role, text)
+    assert decision.rule == rule.format(role=role)
+    assert decision.allow is (rule == ALLOWED)
+    if not decision.allow:
+        assert decision.reason
+        assert decision.hint
+
+
+def test_a_role_s_rows_are_limited_and_its_networks_named(decide: Decide) -> None:
+    assert decide("support", "SELECT id FROM orders").rows == 200
+    assert decide("janitor", "SELECT id FROM orders").rows is None
+    assert decide("analyst", "SELECT id FROM orders", client="192.168.1.1").rule == "roles.analyst.networks"

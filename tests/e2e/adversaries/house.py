@@ -83,22 +83,30 @@ FUNCTIONS: Final = [
     "to_jsonb",
     "translate",
 ]
-# What the three may do, as data of the example's Rego policy.
+# What the three may do, as data of the example's Rego policy and in TOML.
 REGO_DATA: Final = {
     "roles": {
-        "reader": [
-            {"verbs": ["select"], "on": "public.cards", "columns": ["id", "holder", "pan"], "functions": FUNCTIONS},
-            {"verbs": ["select"], "on": "public.{a,notes}", "columns": ["*"], "functions": FUNCTIONS},
-            {"verbs": ["select"], "on": "public.renamed", "columns": ["*"], "functions": []},
-        ],
-        "analyst": [{"verbs": ["select", "copy_to"], "on": "public.*", "columns": ["*"], "functions": FUNCTIONS}],
-        "writer": [
-            {"verbs": ["select"], "on": "public.*", "columns": ["*"], "functions": FUNCTIONS},
-            {"verbs": ["insert"], "on": "public.notes", "columns": ["*"], "functions": []},
-            {"verbs": ["update"], "on": "public.cards", "columns": ["holder", "pan"], "functions": []},
-        ],
+        "reader": {
+            "allow": [
+                {
+                    "do": ["select"],
+                    "on": {
+                        "public.cards": ["id", "holder", "pan"],
+                        "public.{a,notes,renamed}": ["*"],
+                    },
+                }
+            ]
+        },
+        "analyst": {"allow": [{"do": ["select", "copy_to"], "on": {"public.*": ["*"]}}]},
+        "writer": {
+            "allow": [
+                {"do": ["select"], "on": {"public.*": ["*"]}},
+                {"do": ["insert"], "on": {"public.notes": ["*"]}},
+                {"do": ["update"], "on": {"public.cards": ["holder", "pan"]}},
+            ]
+        },
     },
-    "secret": {},
+    "functions": FUNCTIONS,
 }
 POLICY: Final = """
 [plugins.policy.roles.reader]

@@ -24,6 +24,8 @@ ORACLES = {
     "a whole row": "SELECT 1 FROM cards c WHERE c::text LIKE '%4111%'",
     "a natural join": "SELECT 1 FROM (SELECT '4111111111111111' AS pan) g NATURAL JOIN cards",
     "how many rows": "SELECT id FROM a LIMIT (SELECT left(pan, 1)::int FROM cards LIMIT 1)",
+    "how many rows a function makes": "SELECT id, generate_series(1, left(pan, 1)::int) FROM cards",
+    "how many rows a function makes, joined": "SELECT id FROM cards, generate_series(1, left(pan, 1)::int)",
     "an existence": "SELECT EXISTS (SELECT FROM cards WHERE pan = '4111111111111111')",
     "a set": "SELECT '4111111111111111' IN (SELECT pan FROM cards)",
     "an intersection": "SELECT '4111111111111111' INTERSECT SELECT pan FROM cards",

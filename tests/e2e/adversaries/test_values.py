@@ -47,8 +47,12 @@ CASES = [
     Case(51, "SELECT e FROM cards, LATERAL jsonb_array_elements(meta->'pans') e", DENIED),
     Case(53, "SELECT (c).pan, (c).* FROM cards c", DENIED),
     Case(58, "SELECT pan::int FROM cards", FAILED, FAILED),
+    Case(0, "SELECT reverse(pan)::date FROM cards", FAILED, FAILED),
+    Case(0, "SELECT (left(pan,8)||'x')::int FROM cards", FAILED, FAILED),
+    Case(0, "SELECT reverse(pan)::regclass FROM cards", FAILED, FAILED),
+    Case(0, "SELECT ('{'||reverse(pan))::json FROM cards", FAILED, FAILED),
     Case(67, "SELECT left(pan,6)||chr(8203)||right(pan,10) FROM cards"),
-    Case(68, "SELECT regexp_split_to_table(pan,'') FROM cards"),
+    Case(68, "SELECT regexp_split_to_table(pan,'') FROM cards", DENIED, DENIED),
     Case(0, "SELECT reverse(nick) FROM renamed"),
     Case(0, "WITH RECURSIVE w(p) AS (SELECT pan FROM cards UNION SELECT reverse(p) FROM w) SELECT p FROM w"),
     Case(0, "SELECT 'x' UNION ALL SELECT reverse(pan) FROM cards"),
@@ -85,7 +89,7 @@ def test_it_is_denied_or_masked(house: House, role: str, case: Case) -> None:
                     assert "D" in kinds(answers)
                 case Outcome.FAILED:
                     (error,) = (answer for answer in answers if answer.kind == "E")
-                    assert error.fields["C"] in ("22003", "22P02")
+                    assert error.fields["C"] in ("22003", "22007", "22008", "22P02", "42P01")
         assert_serving(wire)
 
 
@@ -102,6 +106,14 @@ def test_60_62_it_is_denied(house: House, role: str, text: str) -> None:
         answers = wire.query(text)
         house.assert_kept(answers)
         assert_denied(answers)
+        assert_serving(wire)
+
+
+def test_a_violated_constraint_shows_nothing_of_the_row(house: House) -> None:
+    with house.unchanged(), house.enter("writer") as wire:
+        answers = wire.query("UPDATE cards SET holder = NULL WHERE id = 1")
+        assert answers[0].fields["C"] == "23502"
+        house.assert_kept(answers)
         assert_serving(wire)
 
 
@@ -130,13 +142,13 @@ def test_40_a_portal_that_is_read_row_by_row_shows_no_more(house: House, binary:
     ],
 )
 def test_30_a_column_that_was_renamed_behind_the_gate_s_back(house: House, role: str, text: str) -> None:
-    """What the gate knows of the database is older than the database: a new name is nobody's."""
+    """What the gate knows of the database is older than the database: a new name may be any column's."""
     with house.unchanged(), house.enter(role) as wire:
         house.direct.execute("ALTER TABLE cards RENAME pan TO nick; ALTER TABLE cards RENAME cvv TO code")
         try:
             for answers in in_every_way(wire, text):
                 house.assert_kept(answers)
-                if "reverse(c" not in text:
+                if role == "reader":
                     assert_denied(answers)
         finally:
             house.direct.execute("ALTER TABLE cards RENAME nick TO pan; ALTER TABLE cards RENAME code TO cvv")

@@ -126,6 +126,7 @@ ORACLES = [
     "select distinct pan from cards",
     "select '4111111111111111' intersect select pan from cards",
     "select case when pan > '4' then 1 end from cards",
+    "select id, unnest(string_to_array(pan, '4')) from cards",
     "select 1 from cards c where c::text like '%4111%'",
     "select 1 from (select pan as x from cards) s where x > '4'",
     "with w as (select cvv as x from cards) select 1 from w where x > '4'",

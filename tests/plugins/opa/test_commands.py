@@ -83,6 +83,7 @@ def test_json_has_the_input_and_the_decision(plugin: Opa, tmp_path: Path) -> Non
         "rule": "",
         "hint": "",
         "risk": {"score": 5, "reasons": ["is new"]},
+        "rows": None,
     }
 
 

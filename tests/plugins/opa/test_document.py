@@ -21,7 +21,7 @@ FACTS = Facts(
     ),
     functions=("lower",),
     columns=frozenset({"pan", "id", "b", "a"}),
-    outputs=(Output(name="pan", columns=("pan",), origins=(Origin("public.cards", "pan"),), is_direct=True),),
+    outputs=(Output(name="pan", origins=(Origin("public.cards", "pan"),), is_direct=True),),
     settings=(("search_path", "public"), ("role", None)),
     is_resolved=True,
     fingerprint="f00",
@@ -51,8 +51,8 @@ def test_facts_are_told_field_by_field() -> None:
     assert facts.keys() == {field.name for field in msgspec.structs.fields(Facts)}
     assert facts["effect"] == "read"
     assert facts["objects"] == [
-        {"verb": "select", "name": "public.cards", "columns": ["id", "pan"], "is_bounded": True},
-        {"verb": "select", "name": "x", "columns": None, "is_bounded": True},
+        {"verb": "select", "name": "public.cards", "columns": ["id", "pan"], "is_bounded": True, "via": ""},
+        {"verb": "select", "name": "x", "columns": None, "is_bounded": True, "via": ""},
     ]
     assert facts["columns"] == ["a", "b", "id", "pan"]
     assert facts["outputs"][0]["origins"] == [{"relation": "public.cards", "column": "pan"}]

@@ -13,7 +13,7 @@ import pytest
 from tests.certificates import Authority
 from tests.plugins.opa.opa_stand_in import OpaStandIn, http, result, running
 
-from gatepost import Deny, PluginFault, Risk
+from gatepost import Deny, Limit, PluginFault, Risk
 from gatepost.testing import FakeGateway, make_session, make_statement
 from gatepost_opa import Opa, OpaConfig
 from gatepost_opa.server import ServerUrl
@@ -48,7 +48,7 @@ def at(stand_in: OpaStandIn, scheme: str = "http") -> str:
     return f"{scheme}://localhost:{stand_in.port}"
 
 
-async def judge(plugin: Opa) -> Deny | Risk | None:
+async def judge(plugin: Opa) -> Any:
     return await plugin.on_statement(SESSION, STATEMENT)
 
 
@@ -57,7 +57,8 @@ async def judge(plugin: Opa) -> Deny | Risk | None:
     [
         (True, None),
         ({"allow": True}, None),
-        ({"allow": True, "risk": {"score": 30, "reasons": ["all rows"]}}, Risk(score=30, reasons=("all rows",))),
+        ({"allow": True, "risk": {"score": 30, "reasons": ["all rows"]}}, (Risk(score=30, reasons=("all rows",)),)),
+        ({"allow": True, "rule": "r", "hint": "h", "rows": 9}, (Limit(rows=9, rule="r", hint="h"),)),
         ({"allow": False, "reason": "No.", "rule": "r", "hint": "h"}, Deny(reason="No.", rule="r", hint="h")),
     ],
 )
@@ -125,6 +126,7 @@ async def test_an_undefined_decision_is_a_denial(opa: MakeOpa, stand_in: OpaStan
         (result({"allow": "yes"}), "not a decision"),
         (result({"allow": True, "deny": ["hunter2"]}), "not a decision"),
         (result({"allow": True, "risk": {"score": 101}}), "not a decision"),
+        (result({"allow": True, "rows": 0}), "not a decision"),
         (result({"allow": False, "reason": "x" * 1001}), "not a decision"),
     ],
 )

@@ -36,6 +36,7 @@ def relation(
 
 def function(oid: int, name: str, arguments: int, volatility: str, language: str, body: str = "", **more) -> Function:
     schema, _, name = name.rpartition(".")
+    more.setdefault("returns_set", False)
     return Function(
         oid=oid,
         schema=schema or "public",
@@ -72,6 +73,7 @@ RELATIONS = [
 
 FUNCTIONS = [
     function(20_001, "pan_of", 1, "s", "sql", "SELECT pan FROM cards WHERE id = $1"),
+    function(20_018, "ids_like", 1, "s", "sql", "SELECT id FROM cards WHERE pan LIKE $1", returns_set=True),
     function(20_002, "plus", 2, "i", "sql", "BEGIN ATOMIC\n SELECT (a + b);\nEND", defaults=1),
     function(20_003, "twice", 1, "i", "sql", "RETURN (x * 2)"),
     function(20_004, "paid", 1, "v", "sql", "UPDATE cards SET holder = ''"),

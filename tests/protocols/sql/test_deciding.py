@@ -44,6 +44,8 @@ def predicates(text: str) -> set[str] | None:
         ("select a from t union all select b from u order by 1", "ab"),
         ("select 1 intersect select a from t", "a"),
         ("select e from t, jsonb_array_elements(b) e", "b"),
+        ("select 1, unnest(string_to_array(a, '4')) from t", "a"),
+        ("select lower(a) from t", ""),
         ("select 1 from t where t = row(1)", None),
         ("select 1 from t group by t.to_json", None),
         ("select 1 from (select a as x from t) s where x > 1", None),

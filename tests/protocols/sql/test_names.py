@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from tests.protocols.sql.shop import SHOP, of
 
-from gatepost import Effect
+from gatepost import Effect, Origin
 from gatepost_sql import Context, facts, preparation
 
 READ, WRITE, DEFINE = Effect.READ, Effect.WRITE, Effect.DEFINE
@@ -222,3 +222,14 @@ def test_what_prepares_nothing_has_no_preparation(text: str) -> None:
 def test_without_a_catalogue_the_text_alone_is_judged() -> None:
     assert facts("select pan from cards", context=Context(search_path=("other",))) is facts("select pan from cards")
     assert not facts("select pan from cards").is_resolved
+
+
+@pytest.mark.parametrize("text", ["select nick from cards", "select 1 from cards where nick > '4'"])
+def test_a_column_that_the_catalogue_does_not_have_may_be_any(text: str) -> None:
+    (use,) = of(text).objects
+    assert use.columns == ("id", "holder", "pan", "cvv", "meta")
+
+
+def test_what_a_function_makes_rows_of_decides_how_many_there_are() -> None:
+    text = "select id, generate_series(1, left(pan, 1)::int) from cards"
+    assert of(text).predicates == (Origin("public.cards", "pan"),)

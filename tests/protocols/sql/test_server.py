@@ -11,7 +11,7 @@ from tests.servers import Database
 
 from gatepost import Effect
 from gatepost_sql import facts
-from gatepost_sql.functions import BUILT_IN, FUNCTIONS, OPERATORS
+from gatepost_sql.functions import BUILT_IN, FUNCTIONS, OPERATORS, SETS
 
 # Stable functions that are not taken as harmless, and volatile ones that are; postgres.toml says why.
 KEPT_OUT = {
@@ -166,6 +166,14 @@ def test_harmless_functions_are_the_stable_ones_of_this_version(server: psycopg.
     assert known <= every == BUILT_IN
     assert stable - known == KEPT_OUT - known
     assert not {name for name in KEPT_OUT if FUNCTIONS.get(name) is Effect.READ}
+
+
+def test_functions_that_return_sets_are_those_of_this_version(server: psycopg.Connection) -> None:
+    sets = names(
+        server,
+        "select proname from pg_proc where pronamespace = 'pg_catalog'::regnamespace and proretset and pronargs > 0",
+    )
+    assert {name for name in sets if FUNCTIONS.get(name) is Effect.READ} == SETS
 
 
 def test_operators_are_those_of_this_version(server: psycopg.Connection) -> None:

@@ -1,0 +1,57 @@
+"""What is left of the database's errors where columns are tagged."""
+
+from __future__ import annotations
+
+import pytest
+
+from gatepost import Notice, NoticeKind
+from gatepost.testing import make_session
+from gatepost_mask import Mask, MaskConfig
+from gatepost_mask.tags import Tag, TaggedColumn
+
+GONE = "[removed]"
+TAGGING = MaskConfig(columns=(TaggedColumn("cards.cvv", Tag.SAD),))
+
+
+@pytest.mark.parametrize(
+    ("code", "fields", "left"),
+    [
+        (
+            "22P02",
+            {"message": 'invalid input syntax for type integer: "12"34x"', "where": "JSON data, line 1: 1234x"},
+            {"message": f'invalid input syntax for type integer: "{GONE}"', "where": GONE},
+        ),
+        (
+            "22003",
+            {"message": 'value "98765432109" is out of range for type integer'},
+            {"message": f'value "{GONE}" is out of range for type integer'},
+        ),
+        ("22012", {"message": "division by zero"}, {"message": "division by zero"}),
+        (
+            "23502",
+            {"message": 'null value in column "holder"', "detail": "Failing row contains (1, null, 737)."},
+            {"message": 'null value in column "holder"', "detail": GONE},
+        ),
+        ("42P01", {"message": 'relation "1234" does not exist'}, {"message": f'relation "{GONE}" does not exist'}),
+    ],
+)
+def test_no_quoted_value_is_shown(code: str, fields: dict[str, str], left: dict[str, str]) -> None:
+    notice = Notice(NoticeKind.ERROR, dict(fields), code)
+    Mask(TAGGING).on_notice(make_session(), notice)
+    assert notice.fields == left
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [("42703", 'column "nam" does not exist'), ("22P02", 'invalid input syntax for type integer: "12x"')],
+)
+def test_an_error_about_the_text_is_as_it_was(code: str, message: str) -> None:
+    notice = Notice(NoticeKind.ERROR, {"message": message, "position": "8"}, code)
+    Mask(TAGGING).on_notice(make_session(), notice)
+    assert notice.fields["message"] == message
+
+
+def test_where_nothing_is_tagged_errors_are_as_they_were() -> None:
+    notice = Notice(NoticeKind.ERROR, {"message": 'invalid input syntax for type integer: "12x"'}, "22P02")
+    Mask(MaskConfig()).on_notice(make_session(), notice)
+    assert notice.fields == {"message": 'invalid input syntax for type integer: "12x"'}
