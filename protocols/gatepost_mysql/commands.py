@@ -24,6 +24,7 @@ from gatepost_sql.mysql_session import DATABASE
 
 _KILL: Final = re.compile(rb"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.IGNORECASE)
 _MENTIONS_KILL: Final = re.compile(r"(?<![\w$.`@])kill(?![\w$])", re.IGNORECASE)
+_EXECUTABLE: Final = re.compile(r"/\*M?!", re.IGNORECASE)
 # Statements that run texts which nobody has judged.
 _BY_NAME: Final = frozenset(("prepare", "execute"))
 _CURSOR_FLAGS: Final = 0x07
@@ -321,6 +322,12 @@ def _own_refusal(statement: Statement, *, read_only: bool) -> Deny | None:
             reason="names behind a USE in the same text are of another database than they were judged for",
             rule="gatepost: session state",
             hint="Send USE by itself, or put the database's name before the tables'.",
+        )
+    if known.effect is Effect.UNKNOWN and _EXECUTABLE.search(statement.text):
+        return Deny(
+            reason="what an executable comment does depends on the server's version",
+            rule="gatepost: executable comments",
+            hint="Write the statement without /*! and /*M!.",
         )
     # A KILL that the session does not carry out itself may end any session, for all are the same user's.
     if "kill" in known.verbs or (known.effect is Effect.UNKNOWN and _MENTIONS_KILL.search(statement.text)):

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pymysql
 import pytest
 from tests.mysql_servers import MySqlDatabase, connect, mysql_front
-from tests.servers import Gate, gates
+from tests.servers import Gate, MakeGate, gates
+
+COMMAND_RESET_CONNECTION = 0x1F
 
 PLUGINS = """\
 [plugins.policy.roles.reader]
@@ -32,6 +34,15 @@ tag = "expiry"
 def policed(mysql_server: MySqlDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
     with gates(tmp_path_factory.mktemp("mysqlpoliced")) as make:
         yield mysql_front(make, mysql_server, plugins=PLUGINS)
+
+
+READ_ONLY = """
+from gatepost import Restriction, hookimpl
+
+@hookimpl
+def on_connect(session, target):
+    return Restriction(read_only=True)
+"""
 
 
 @pytest.fixture
@@ -94,3 +105,24 @@ def test_no_row_too_many_leaves(cursor: pymysql.cursors.Cursor) -> None:
         cursor.execute("SELECT id FROM customers")
     cursor.execute("SELECT id FROM customers WHERE id = 2")
     assert cursor.fetchall() == ((2,),)
+
+
+def test_a_session_that_may_only_read(mysql_server: MySqlDatabase, gate: MakeGate) -> None:
+    front = mysql_front(gate, mysql_server, plugins="", scripts=[READ_ONLY])
+    setting = "tx_read_only" if mysql_server.flavour == "mariadb" else "transaction_read_only"
+    with connect(front) as connection, connection.cursor() as cursor:
+        for statement in (
+            "INSERT INTO orders (customer) VALUES (1)",
+            "SET SESSION TRANSACTION READ WRITE",
+            "START TRANSACTION READ WRITE",
+            f"SET {setting} = 0",
+            "CALL two()",
+        ):
+            with pytest.raises(pymysql.Error, match="may only read"):
+                cursor.execute(statement)
+        # The database enforces it by itself, after a reset as well.
+        for _ in range(2):
+            cursor.execute(f"SELECT @@session.{setting}")
+            assert cursor.fetchall() == ((1,),)
+            connection._execute_command(COMMAND_RESET_CONNECTION, b"")
+            connection._read_ok_packet()

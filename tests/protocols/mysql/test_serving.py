@@ -425,6 +425,16 @@ def test_a_rewrite_to_what_the_session_refuses_is_denied() -> None:
     assert outcome.error == "1142"
 
 
+@pytest.mark.parametrize("text", ["/*!50000 DROP TABLE cards */", "SELECT 1 /*M!100100 , pan */ FROM cards"])
+def test_executable_comments_are_refused(text: str) -> None:
+    made = serving().client(wire.query(text))
+    client, upstream = made.sent()
+    assert not upstream
+    assert b"executable comment" in client
+    made.client(wire.query("SELECT '/*!50000 no comment */'"))
+    assert made.sent()[1]
+
+
 def test_a_text_that_is_not_utf8_is_denied() -> None:
     made = serving().client(wire.command(wire.QUERY, b"SELECT '\xff'"))
     client, upstream = made.sent()
