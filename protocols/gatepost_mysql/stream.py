@@ -48,6 +48,15 @@ class Stream:
         """A part of a row has left for the client."""
         return self._is_amid_row and not self.is_muted
 
+    @property
+    def is_fresh(self) -> bool:
+        """Nothing of the answer has come, and it will begin with number 1."""
+        return self._number == self.out == 1 and not self.is_muted
+
+    def is_first(self, columns: int) -> bool:
+        """The last of so many column definitions, which has come, is one of the answer's first result."""
+        return self._number == columns + 2
+
     def begin(self, length: int, run: Run | None) -> None:
         """A command of this length was sent."""
         self._number = self.out = packets_of(length)

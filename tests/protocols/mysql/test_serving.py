@@ -100,6 +100,36 @@ def test_times_in_binary() -> None:
     assert texts == ["2026-01-02 03:04:05", "-51:04:05.000006", "0000-00-00 00:00:00", "00:00:00"]
 
 
+@pytest.mark.parametrize("capabilities", [wire.CAPABILITIES, wire.CAPABILITIES & ~wire.DEPRECATE_EOF])
+def test_an_answer_like_those_before_is_looked_at_all_the_same(capabilities: int) -> None:
+    def answer(*cells: str, status: int = 2) -> bytes:
+        rows = map(wire.text_row, cells)
+        if capabilities & wire.DEPRECATE_EOF:
+            return wire.result([wire.definition("a")], list(rows), status=status)
+        return wire.packets(1, b"\x01", wire.definition("a"), wire.eof(), *rows, wire.eof(status))
+
+    hooks = RecordingHooks(Interest(maybe=lambda data: b"secret" in data), change_row=lambda row: row.replace(0, ["x"]))
+    made = serving(hooks, capabilities=capabilities)
+    for cells in (["1"], ["2", "3"], [], ["4", "secret"], ["5"]):
+        made.client(wire.query(f"SELECT a FROM t LIMIT {len(cells)}")).upstream(answer(*cells))
+        expected = answer(*cells) if "secret" not in cells else answer("x", "x")
+        assert made.sent()[0] == expected
+        assert made.ended[-1][1].rows == len(cells)
+    assert hooks.rows_seen == [(b"4",), (b"secret",)]
+    assert made.session.is_idle
+    made.client(wire.query("SELECT a FROM t LIMIT 1")).upstream(answer("6", status=2 | IN_TRANSACTION))
+    assert not made.session.is_idle
+    for broken in (answer("7")[:-1], answer("7") + b"x"):
+        again = serving(hooks, capabilities=capabilities)
+        for data in (answer("6"), broken):
+            again.client(wire.query("SELECT a FROM t LIMIT 1")).upstream(data)
+        assert len(again.ended) == (1 if broken == answer("7")[:-1] else 2)
+    limited = serving(hooks, capabilities=capabilities, judge=lambda statement: Limit(rows=1))
+    for cells in (["1"], ["2", "3"]):
+        limited.client(wire.query("SELECT a FROM t LIMIT 2")).upstream(answer(*cells))
+    assert [outcome.error for _, outcome in limited.ended] == ["", "1142"]
+
+
 def test_a_dropped_row_leaves_no_gap_in_the_numbers() -> None:
     hooks = RecordingHooks(Interest.EVERYTHING, change_row=lambda row: row.drop() if row.raw(0) == b"2" else None)
     made = serving(hooks).client(wire.query("SELECT a FROM t; SELECT a FROM t"))
