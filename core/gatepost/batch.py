@@ -179,15 +179,16 @@ class CellBatch(ABC):
                 begins, ends = self._cells(int(starts[index]))
                 next_row = self._next(index)
 
-    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
-        return iter(())
+    def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
+        return ()
 
-    def overwrite(self, offset: int, data: bytes) -> None:
-        if self._patched is None:
-            self._patched = bytearray(self._original)
-        self._patched[offset : offset + len(data)] = data
-        self._snapshot = None
-        self.masked += 1
+    def overwrite(self, pieces: Sequence[tuple[int, bytes]]) -> None:
+        if not pieces:
+            return
+        data = self._writable()
+        for offset, piece in pieces:
+            data[offset : offset + len(piece)] = piece
+        self.masked += len(pieces)
 
     def row(self, index: int) -> CellRow:
         row = self._rows.get(index)

@@ -28,8 +28,9 @@ import msgspec
 import uvloop
 
 from gatepost import config as configuration
+from gatepost import loading
 from gatepost import log as logs
-from gatepost import plugins as plugin_loading
+from gatepost.calling import failure
 from gatepost.config import Config
 from gatepost.errors import ConfigFault, Fault
 from gatepost.gateway import LocalGateway
@@ -166,7 +167,7 @@ class Supervisor:
 
     def _prepare(self, config: Config) -> Plugins:
         """Load all that a worker needs, and reserve the ports. Raises: ConfigFault."""
-        plugins = plugin_loading.load(config, self._scripts)
+        plugins = loading.load(config, self._scripts)
         gateway = LocalGateway(config, plugins)
         logs.configure(config.log, gateway.redact)
         for listener in listeners(config, gateway):
@@ -375,7 +376,7 @@ def _become(child: Child, parent: int, folder: Path) -> NoReturn:
     except Fault as fault:
         log.error("%s: %s%s", child.name, fault, f" {fault.hint}" if fault.hint else "")
     except Exception as error:
-        log.error("%s", plugin_loading.failure("gatepost", child.name, error))
+        log.error("%s", failure("gatepost", child.name, error))
     finally:
         sys.stdout.flush()
         os._exit(status)

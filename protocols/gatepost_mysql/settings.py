@@ -79,15 +79,12 @@ def refusal_to_write(facts: Facts) -> Deny | None:
 
 
 def may_change(facts: Facts) -> bool:
-    """A statement may change settings, or the current database, in a way that its text does not tell for certain."""
-    return facts.effect is Effect.UNKNOWN or "use" in facts.verbs
+    """A statement may change settings in a way that its text does not tell."""
+    return facts.effect is Effect.UNKNOWN
 
 
-def check(values: Sequence[bytes | None]) -> str | None:
-    """Take what the server answers to `CHECK`, and return the current database.
-
-    Raises UpstreamFault if what was judged could be read otherwise.
-    """
+def check(values: Sequence[bytes | None]) -> None:
+    """Take what the server answers to `CHECK`. Raises UpstreamFault if what was judged could be read otherwise."""
     if len(values) != 4:
         raise UpstreamFault("the server's settings cannot be read")
     mode, client, results = ("" if value is None else value.decode("ascii", "replace") for value in values[:3])
@@ -97,8 +94,6 @@ def check(values: Sequence[bytes | None]) -> str | None:
             raise _unfit(name, "utf8mb4")
     if not _modes(mode) <= _MODES:
         raise _unfit("sql_mode", "without ANSI_QUOTES, NO_BACKSLASH_ESCAPES and what brings them along")
-    database = values[3]
-    return None if database is None else database.decode("utf-8", "replace")
 
 
 class Checking:
@@ -108,7 +103,7 @@ class Checking:
         has_eof: an EOF stands between columns and rows.
 
     Attributes:
-        database: the current one, once the answer is whole; None if there is none.
+        database: the current one, or "".
     """
 
     class _State(Enum):
@@ -119,11 +114,11 @@ class Checking:
         END = auto()
 
     def __init__(self, *, has_eof: bool) -> None:
-        self.database: str | None = None
         self._has_eof = has_eof
         self._state = self._State.COUNT
         self._columns = 0
         self._values: list[bytes | None] = []
+        self.database = ""
 
     def take(self, message: bytes) -> bool:
         """One more message; true with the last. Raises UpstreamFault unless the settings are as they must be."""
@@ -146,7 +141,8 @@ class Checking:
                 self._values.append(None if is_null else reader.counted())
                 if is_null:
                     reader.take(1)
-            self.database = check(self._values)
+            check(self._values)
+            self.database = (self._values[3] or b"").decode("utf-8", "replace")
             self._state = states.END
         elif message[0] == messages.EOF:
             return True

@@ -145,7 +145,7 @@ def test_what_a_role_may_do_it_does(talk: Connect) -> None:
         ("SELECT id FROM shop . `customers`", "shop.customers"),
         ("SELECT user FROM mysql.user", "mysql.user"),
         ("SELECT info FROM information_schema.processlist", "processlist"),
-        ("SHOW PROCESSLIST", "processlist"),
+        ("SHOW PROCESSLIST", "administer"),
         ("SHOW CREATE PROCEDURE settle", "routines"),
         ("SHOW ENGINE INNODB STATUS", "administer"),
         ("CALL settle(1)", "shop.settle"),
@@ -159,10 +159,7 @@ def test_what_a_role_may_do_it_does(talk: Connect) -> None:
 )
 def test_what_it_may_not_is_denied_and_the_session_goes_on(talk: Connect, statement: str, names: str) -> None:
     several = pymysql.constants.CLIENT.MULTI_STATEMENTS
-    text = refused(talk(client_flag=several), statement)
-    assert "policy" in text or "read-only" in text
-    if "read-only" not in text:
-        assert names in text
+    assert names in refused(talk(client_flag=several), statement)
 
 
 def test_an_agent_whose_role_has_no_rules_is_denied_all_tables(talk: Connect) -> None:
