@@ -209,6 +209,8 @@ class CellBatch(ABC):
         Called between two plugins, never while one still holds positions in the buffer.
         """
         if not self.resized:
+            # A row holds its batch: without this, the buffer would stay until cycles are looked for.
+            self._rows.clear()
             return
         pieces: list[bytes | bytearray] = []
         starts = np.array(self._starts, dtype=np.int64)

@@ -37,7 +37,7 @@ from gatepost.gateway import LocalGateway
 from gatepost.plugins import Plugins
 from gatepost.server import Server, listeners, open_files_needed, worker_slots
 
-_GC_THRESHOLDS: Final = (50_000, 20, 50)
+_GC_THRESHOLDS: Final = (20_000, 5, 5)
 
 log = logging.getLogger("gatepost.supervisor")
 
@@ -181,7 +181,8 @@ class Supervisor:
     def _start_generation(self) -> None:
         gc.collect()
         gc.freeze()
-        # Statements leave no cycles behind; to look for some after every few hundred objects takes a tenth of the time.
+        # Only sessions leave cycles behind, statements do not; to look for some after every few hundred objects takes a
+        # tenth of the time.
         gc.set_threshold(*_GC_THRESHOLDS)
         self._start_services()
         ports = {name: reserved.getsockname()[1] for name, reserved in self._reserved.items()}
