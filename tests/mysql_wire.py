@@ -168,12 +168,7 @@ def result(definitions: Sequence[bytes], rows: Sequence[bytes], *, first: int = 
 
 
 SETTINGS = (
-    [
-        definition("@@sql_mode"),
-        definition("@@character_set_client"),
-        definition("@@character_set_results"),
-        definition("DATABASE()"),
-    ],
+    [definition(name) for name in ("@@sql_mode", "@@character_set_client", "@@character_set_results", "DATABASE()")],
     [text_row("STRICT_TRANS_TABLES", "utf8mb4", "utf8mb4", "shop")],
 )
 

@@ -95,10 +95,10 @@ class Connect(Struct, frozen=True):
 
 
 class StartTls(Struct, frozen=True):
-    """Speak TLS on this side from the next byte on. Answered by `tls_started`.
+    """Speak TLS on this side from the next byte on, behind what was sent before. Answered by `tls_started`.
 
-    Bytes of that side that the session had received but not taken are in `early`; only a direct
-    TLS hello is ever there (anything else is a smuggled request, and a fault).
+    Bytes of that side that the session had received but not taken are in `early`; only a TLS hello is ever there, of a
+    client that begins with one or waits for no answer (anything else is a smuggled request, and a fault).
     """
 
     side: Side
@@ -124,7 +124,10 @@ class Redefined(Struct, frozen=True):
 
 
 class Cancel(Struct, frozen=True):
-    """This connection asks to cancel what session `number` does; `secret` is its proof. Close follows."""
+    """This connection asks to cancel what session `number` does; `secret` is its proof.
+
+    Close follows, unless the connection is one that serves and asks for this between its statements.
+    """
 
     number: int
     secret: bytes

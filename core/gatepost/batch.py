@@ -179,15 +179,16 @@ class CellBatch(ABC):
                 begins, ends = self._cells(int(starts[index]))
                 next_row = self._next(index)
 
-    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
-        return iter(())
+    def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
+        return ()
 
-    def overwrite(self, offset: int, data: bytes) -> None:
-        if self._patched is None:
-            self._patched = bytearray(self._original)
-        self._patched[offset : offset + len(data)] = data
-        self._snapshot = None
-        self.masked += 1
+    def overwrite(self, pieces: Sequence[tuple[int, bytes]]) -> None:
+        if not pieces:
+            return
+        data = self._writable()
+        for offset, piece in pieces:
+            data[offset : offset + len(piece)] = piece
+        self.masked += len(pieces)
 
     def row(self, index: int) -> CellRow:
         row = self._rows.get(index)
@@ -208,6 +209,8 @@ class CellBatch(ABC):
         Called between two plugins, never while one still holds positions in the buffer.
         """
         if not self.resized:
+            # A row holds its batch: without this, the buffer would stay until cycles are looked for.
+            self._rows.clear()
             return
         pieces: list[bytes | bytearray] = []
         starts = np.array(self._starts, dtype=np.int64)

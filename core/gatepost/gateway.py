@@ -10,7 +10,8 @@ from gatepost import tls
 from gatepost.adapter import Adapter, Catalogue
 from gatepost.config import Config, address
 from gatepost.errors import ConfigFault, Fault
-from gatepost.plugins import Plugins, installed
+from gatepost.loading import installed
+from gatepost.plugins import Plugins
 from gatepost.values import Identity, PastStatement, Target
 
 PROTOCOLS = "gatepost.protocols"

@@ -1,4 +1,4 @@
-"""Discovery, order and calling of plugins: the one place where a hook is called or awaited.
+"""Order and calling of plugins: the one place where a hook is awaited.
 
 pluggy registers, validates and lists the implementations; it does not call them. Its results are not threaded from one
 plugin to the next, a coroutine counts as an answer for it, and it costs eight times this loop.
@@ -10,24 +10,19 @@ A chain of hooks that may be async is a generator that yields each awaitable and
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import inspect
 import logging
-import operator
-import runpy
-import types
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pluggy
 
 from gatepost import hookspecs
-from gatepost.config import Config, section
-from gatepost.errors import ConfigFault, Fault, PluginFault, describe
+from gatepost.calling import Hook, Steps, calls, failure, with_all_parameters
+from gatepost.errors import ConfigFault, Fault, PluginFault
 from gatepost.hookspecs import Gateway, Service
-from gatepost.toml import fault_at
+from gatepost.session_hooks import SessionHooks
 from gatepost.values import (
     ALLOW,
     Allow,
@@ -36,17 +31,13 @@ from gatepost.values import (
     Deny,
     DenyCode,
     Identity,
-    Interest,
     Limit,
-    Notice,
     Outcome,
     PastStatement,
     Reason,
     Restriction,
-    Result,
     Rewrite,
     Risk,
-    RowBatch,
     Session,
     Statement,
     Target,
@@ -60,18 +51,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gatepost.plugins")
 
-T = TypeVar("T")
-Steps: TypeAlias = Generator[Awaitable[Any], Any, T]
-
-GROUP = "gatepost.plugins"
 ROW_HOOKS = ("on_row", "on_rows")
-
-
-class Hook(NamedTuple):
-    """One plugin's implementation of a hook, taking all of the hook's parameters."""
-
-    plugin: str
-    call: Callable[..., Any]
 
 
 class Access(NamedTuple):
@@ -86,39 +66,6 @@ class Decision(NamedTuple):
 
     statement: Statement
     verdict: Verdict
-
-
-class _NoConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The configuration of a plugin that has none."""
-
-
-class _Union(Interest, frozen=True):
-    """What all row plugins want of a result, and what each of them does."""
-
-    parts: tuple[Interest, ...] = ()
-
-
-async def finish(steps: Steps[T]) -> T:
-    """Drive a chain of hooks to its answer from a coroutine."""
-    try:
-        waiting = next(steps)
-        while True:
-            try:
-                value = await waiting
-            except BaseException as error:
-                waiting = steps.throw(error)
-            else:
-                waiting = steps.send(value)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-
-
-def failure(plugin: str, hook: str, error: BaseException) -> PluginFault:
-    """The fault of a plugin that raised `error`."""
-    return PluginFault(
-        f"plugin {plugin} failed in {hook}: {describe(error)}",
-        hint="This is an error on the gateway's side; ask its operator to look at the log.",
-    )
 
 
 def _denial(plugin: str, hook: str, error: BaseException) -> Deny:
@@ -170,9 +117,9 @@ class Plugins:
         self._session_end = self.implementations("on_session_end")
         self._store = self.implementations("on_store")
         # The same without names, for the data path.
-        self._statement_calls = _calls(self._statement)
-        self._verdict_calls = _calls(self._verdict)
-        self._statement_end_calls = _calls(self._statement_end)
+        self._statement_calls = calls(self._statement)
+        self._verdict_calls = calls(self._verdict)
+        self._statement_end_calls = calls(self._statement_end)
 
     @property
     def offers(self) -> frozenset[CredentialKind]:
@@ -193,7 +140,7 @@ class Plugins:
         found = {item.plugin_name: item for item in caller.get_hookimpls()}
         parameters = caller.spec.argnames if caller.spec else ()
         return tuple(
-            Hook(name, _with_all_parameters(found[name].function, found[name].argnames, parameters))
+            Hook(name, with_all_parameters(found[name].function, found[name].argnames, parameters))
             for name in self.names
             if name in found
         )
@@ -475,89 +422,6 @@ class Plugins:
         return SessionHooks(session, self._rows, self._columns, self._notice, self._wants_statements)
 
 
-class SessionHooks:
-    """The sync hooks, bound to one session: `gatepost.adapter.Hooks`. The relay keeps `session` up to date."""
-
-    __slots__ = ("_columns", "_notice", "_rows", "session", "wants_notices", "wants_rows", "wants_statements")
-
-    def __init__(
-        self,
-        session: Session,
-        rows: list[tuple[str, Hook]],
-        columns: dict[str, Callable[..., Any]],
-        notice: tuple[Hook, ...],
-        wants_statements: bool,
-    ) -> None:
-        self.session = session
-        self._rows = rows
-        self._columns = columns
-        self._notice = notice
-        self.wants_statements = wants_statements
-        self.wants_rows = bool(rows)
-        self.wants_notices = bool(notice)
-
-    def columns(self, result: Result) -> Interest:
-        parts = tuple(self._interest(hook.plugin, result) for _, hook in self._rows)
-        if all(part is Interest.NOTHING for part in parts):
-            return Interest.NOTHING
-        if len(parts) == 1:
-            maybe = parts[0].maybe
-        else:
-            asked = [part.maybe for part in parts if part is not Interest.NOTHING]
-            some = [each for each in asked if each is not None]
-            maybe = (lambda data: any(each(data) for each in some)) if len(some) == len(asked) else None
-        return _Union(maybe=maybe, columns=frozenset().union(*(part.columns for part in parts)), parts=parts)
-
-    def _interest(self, plugin: str, result: Result) -> Interest:
-        call = self._columns.get(plugin)
-        if call is None:
-            return Interest.EVERYTHING
-        try:
-            answer = call(self.session, result)
-        except Fault:
-            raise
-        except Exception as error:
-            raise failure(plugin, "on_columns", error) from error
-        if answer is None:
-            return Interest.EVERYTHING
-        if not isinstance(answer, Interest):
-            raise failure(plugin, "on_columns", TypeError())
-        return answer
-
-    def rows(self, batch: RowBatch, interest: Interest) -> None:
-        assert isinstance(interest, _Union)
-        for (kind, hook), part in zip(self._rows, interest.parts, strict=True):
-            if part is Interest.NOTHING:
-                continue
-            try:
-                if kind == "on_rows":
-                    hook.call(self.session, batch, part)
-                else:
-                    self._each_row(hook, batch, part)
-                batch.settle()
-            except Fault:
-                raise
-            except Exception as error:
-                raise failure(hook.plugin, kind, error) from error
-
-    def _each_row(self, hook: Hook, batch: RowBatch, interest: Interest) -> None:
-        for index in range(len(batch)):
-            row = batch.row(index)
-            if interest.maybe is not None:
-                cells = [row.raw(column) for column in range(len(row))]
-                tagged = any(cells[column] is not None for column in interest.columns)
-                if not tagged and not interest.maybe(b"\0".join(cell or b"" for cell in cells)):
-                    continue
-            hook.call(self.session, row)
-
-    def notice(self, notice: Notice) -> None:
-        for plugin, call in self._notice:
-            try:
-                call(self.session, notice)
-            except Exception as error:
-                raise failure(plugin, "on_notice", error) from error
-
-
 def _with_notes(statement: Statement, notes: tuple[Risk | Limit, ...], plugin: str) -> Statement:
     """The statement with what a plugin has found, or set, without an objection. Raises TypeError for anything else."""
     for note in notes:
@@ -568,65 +432,3 @@ def _with_notes(statement: Statement, notes: tuple[Risk | Limit, ...], plugin: s
         elif statement.limit is None or note.rows < statement.limit.rows:
             statement = msgspec.structs.replace(statement, limit=msgspec.structs.replace(note, plugin=plugin))
     return statement
-
-
-def _calls(hooks: tuple[Hook, ...]) -> tuple[Callable[..., Any], ...]:
-    return tuple(hook.call for hook in hooks)
-
-
-def _with_all_parameters(
-    function: Callable[..., Any], accepted: Sequence[str], parameters: Sequence[str]
-) -> Callable[..., Any]:
-    """`function` as called by position with all of a hook's parameters."""
-    if tuple(accepted) == tuple(parameters):
-        return function
-    positions = [parameters.index(name) for name in accepted]
-    if len(positions) == 1:
-        only = positions[0]
-        return lambda *values: function(values[only])
-    if not positions:
-        return lambda *_: function()
-    pick = operator.itemgetter(*positions)
-    return lambda *values: function(*pick(values))
-
-
-def installed(group: str = GROUP) -> dict[str, importlib.metadata.EntryPoint]:
-    """The entry points of a group by name."""
-    return {point.name: point for point in importlib.metadata.entry_points(group=group)}
-
-
-def load(config: Config, scripts: Sequence[Path] = ()) -> Plugins:
-    """The plugins that a configuration enables, then the scripts.
-
-    Raises:
-        ConfigFault: a plugin is not installed, its configuration is wrong, or a script cannot be run.
-    """
-    available = installed()
-    enabled: list[tuple[str, object]] = []
-    for name in config.plugins:
-        point = available.get(name)
-        if point is None:
-            others = ", ".join(sorted(available))
-            message = f"no plugin of this name is installed; installed are {others}"
-            raise fault_at(message, ("plugins", name), config.file)
-        try:
-            factory = point.load()
-        except Exception as error:
-            raise fault_at(f"the plugin cannot be loaded: {error}", ("plugins", name), config.file) from error
-        settings = section(config, name, getattr(factory, "Config", _NoConfig))
-        enabled.append((name, factory(settings) if hasattr(factory, "Config") else factory()))
-    enabled += [(script.stem, _script(script)) for script in scripts]
-    return Plugins(enabled)
-
-
-def _script(path: Path) -> object:
-    """A script's names as a module-like object."""
-    try:
-        names = runpy.run_path(str(path), run_name=f"gatepost_script_{path.stem}")
-    except OSError as error:
-        raise ConfigFault(f"the script cannot be read: {error.strerror}", file=str(path)) from error
-    except Exception as error:
-        raise ConfigFault(f"the script failed: {type(error).__name__}: {error}", file=str(path)) from error
-    module = types.ModuleType(path.stem)
-    vars(module).update(names)
-    return module

@@ -14,12 +14,10 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from gatepost import tls
 from gatepost.adapter import (
     CLIENT,
     UPSTREAM,
     Action,
-    Adapter,
     Ask,
     Authenticate,
     Cancel,
@@ -28,7 +26,6 @@ from gatepost.adapter import (
     Connect,
     Ended,
     Environment,
-    Limits,
     ProtocolSession,
     Redefined,
     SendClient,
@@ -36,11 +33,13 @@ from gatepost.adapter import (
     Serving,
     Side,
     StartTls,
-    TlsPolicy,
 )
+from gatepost.calling import Steps, failure, finish
+from gatepost.canceller import Canceller
 from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, UpstreamFault
 from gatepost.link import Link
-from gatepost.plugins import Access, Decision, Plugins, Steps, failure, finish
+from gatepost.listener import Listener, dial
+from gatepost.plugins import Access, Decision, Plugins
 from gatepost.values import (
     ALLOW,
     Deny,
@@ -48,11 +47,9 @@ from gatepost.values import (
     Identity,
     Outcome,
     Reason,
-    Restriction,
     Session,
     Statement,
     Target,
-    UpstreamCredentials,
     Verifier,
 )
 
@@ -68,21 +65,6 @@ _QUESTION_OPEN: Final = 2
 _OUTPUT_HELD: Final = 4
 
 _END_CODES: Final = ((ClientFault, EndCode.CLIENT_FAULT), (UpstreamFault, EndCode.UPSTREAM_FAULT))
-
-
-class Listener(msgspec.Struct, frozen=True, kw_only=True):
-    """A port of the gate: what is spoken there, and which database is behind it."""
-
-    target: Target
-    adapter: Adapter
-    host: str
-    port: int
-    limits: Limits
-    client_tls: TlsPolicy
-    upstream_tls: TlsPolicy
-    upstream_direct_tls: bool
-    client_layer: Callable[[], tls.Layer] | None
-    upstream_layer: Callable[[], tls.Layer] | None
 
 
 class Worker(Protocol):
@@ -544,79 +526,3 @@ class Relay:
     async def _tell_end(self, reason: Reason) -> None:
         for fault in await finish(self._plugins.session_end(self.session, reason)):
             log.error("%s", fault)
-
-
-class Canceller:
-    """A second connection to the database, which cancels what a session runs there."""
-
-    def __init__(self, request: ProtocolSession, listener: Listener, connect_seconds: float) -> None:
-        self._request = request
-        self._listener = listener
-        self._connect_seconds = connect_seconds
-        self._link = Link(self, UPSTREAM)
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def run(self) -> None:
-        try:
-            await dial(self._link, self._listener, self._connect_seconds)
-            self._run(self._request.connected(UpstreamCredentials(user=""), Restriction()))
-            await asyncio.wait_for(self._done, self._connect_seconds)
-        except (Fault, TimeoutError) as error:
-            log.warning("a cancel request did not reach target %s: %s", self._listener.target.name, error)
-        finally:
-            self._link.close()
-
-    def _run(self, actions: list[Action]) -> None:
-        for action in actions:
-            match action:
-                case SendUpstream():
-                    self._link.write(action.data)
-                case StartTls() if self._listener.upstream_layer is not None:
-                    self._link.start_tls(self._listener.upstream_layer(), action.early)
-                case Close():
-                    self._finish()
-
-    def _finish(self) -> None:
-        if not self._done.done():
-            self._done.set_result(None)
-
-    def made(self, side: Side) -> None:
-        pass
-
-    def received(self, side: Side, data: bytes) -> None:
-        try:
-            self._run(self._request.receive(side, data))
-        except Fault as fault:
-            self.broken(fault)
-
-    def tls_established(self, side: Side, info: Any) -> None:
-        self._run(self._request.tls_started(side, info))
-
-    def lost(self, side: Side) -> None:
-        self._finish()
-
-    def broken(self, fault: Fault) -> None:
-        if not self._done.done():
-            self._done.set_exception(fault)
-
-    def slow(self, side: Side, is_slow: bool) -> None:
-        pass
-
-
-async def dial(link: Link, listener: Listener, seconds: float) -> None:
-    """Open a listener's upstream. Raises: UpstreamFault."""
-    target = listener.target
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(seconds):
-            if target.host.startswith("/"):
-                await loop.create_unix_connection(lambda: link, target.host)
-            else:
-                await loop.create_connection(lambda: link, target.host, target.port)
-    except (OSError, TimeoutError) as error:
-        cause = "no answer in time" if isinstance(error, TimeoutError) else (error.strerror or type(error).__name__)
-        raise UpstreamFault(
-            f"the database behind target {target.name} cannot be reached: {cause}",
-            code=FaultCode.UPSTREAM_DOWN,
-            hint="The gateway is up, its database is not. Try again later, or tell the gateway's operator.",
-        ) from error

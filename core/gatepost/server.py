@@ -16,12 +16,14 @@ from typing import Any, Final
 
 from gatepost import tls
 from gatepost.adapter import Catalogue, Limits, TlsPolicy, TlsTerms
+from gatepost.calling import finish
 from gatepost.catalogue import Keeper
 from gatepost.config import Config, ListenTls, address
 from gatepost.errors import ClientFault, Fault, FaultCode, describe
 from gatepost.gateway import LocalGateway, find_adapter
-from gatepost.plugins import Plugins, finish
-from gatepost.relay import Listener, Relay
+from gatepost.listener import Listener
+from gatepost.plugins import Plugins
+from gatepost.relay import Relay
 from gatepost.values import EndCode, Identity, Session, Target
 
 log = logging.getLogger("gatepost.worker")

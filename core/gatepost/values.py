@@ -511,15 +511,15 @@ class RowBatch(Protocol):
         `offsets`. Raises UpstreamFault where a row is not what its framing says.
         """
 
-    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
+    def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
         """Cells of columns of text and of integers, as text, that are nothing but so many ASCII digits.
 
         Each comes as its column's kind, and where in `buffer` it begins and ends. A glance finds them, where the
         framing proves what is a cell; there may be more.
         """
 
-    def overwrite(self, offset: int, data: bytes) -> None:
-        """Overwrite bytes within one cell, from `offset` in `buffer` on: same length, same framing."""
+    def overwrite(self, pieces: Sequence[tuple[int, bytes]]) -> None:
+        """Overwrite bytes from offsets in `buffer` on, each piece within one cell: same length, same framing."""
 
     def row(self, index: int) -> Row:
         """One row, to decode or to change at length."""

@@ -24,16 +24,18 @@ _MARKS: Final = MARK.encode() * LONGEST
 def mask_alone(batch: RowBatch, display: Display) -> None:
     """Mask the card numbers that fill a cell, as far as a glance tells the cells."""
     data, holds = batch.buffer, ranges().holds
+    pieces = []
     for kind, start, end in batch.digits(SHORTEST, LONGEST):
         digits = data[start:end]
         if kind is not _TEXT or end - start > USUAL or digits[0] == _ZERO or digits[-2:] == b"00":
             masked = mask_digits(digits.decode(), kind, display)
             if masked is not None:
-                batch.overwrite(start, masked.encode())
+                pieces.append((start, masked.encode()))
         elif holds(digits):
             hidden = display.hidden(end - start)
             if hidden:
-                batch.overwrite(start + hidden.start, _MARKS[: len(hidden)])
+                pieces.append((start + hidden.start, _MARKS[: len(hidden)]))
+    batch.overwrite(pieces)
 
 
 def mask_texts(
@@ -51,7 +53,7 @@ def mask_texts(
         if last - first == end - start and end - start <= LONGEST and kind in _DIGITS_ALONE and part.isdigit():
             masked = mask_digits(part.decode(), kind, display)
             if masked is not None:
-                batch.overwrite(start, masked.encode())
+                batch.overwrite([(start, masked.encode())])
         elif not (kind is _TEXT and is_other_number(data, first, last, end)) and prefilter.maybe(data[start:end]):
             left.setdefault(column, {})[row] = None
     return [(column, list(rows)) for column, rows in left.items()]

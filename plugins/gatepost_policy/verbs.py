@@ -66,16 +66,10 @@ _USES: Final[Mapping[str, tuple[Verb, ...]]] = {
     "copy_from": (Verb.INSERT, Verb.COPY),
     # As in PostgreSQL, who may change rows may lock them.
     "lock": (Verb.UPDATE,),
-    # A database is used for what is done in it.
-    "use": (),
     # The constraints' names.
     "set_constraints": (),
     **dict.fromkeys(
-        ("create", "alter", "drop", "rename", "comment", "references", "refresh"),
-        (Verb.DEFINE,),
-    ),
-    **dict.fromkeys(
-        ("vacuum", "analyze", "cluster", "reindex", "optimize", "repair", "check", "checksum"),
+        ("create", "alter", "drop", "comment", "references", "refresh", "vacuum", "analyze", "cluster", "reindex"),
         (Verb.DEFINE,),
     ),
     **dict.fromkeys(("grant", "revoke", "security_label"), (Verb.ADMINISTER,)),
@@ -89,17 +83,11 @@ _STATEMENTS: Final[Mapping[str, Verb | None]] = {
     # Those concern the session alone.
     **dict.fromkeys(("begin", "commit", "rollback", "savepoint", "release", "rollback_to", "set_constraints")),
     **dict.fromkeys(("set", "reset", "show", "discard", "fetch", "move", "close", "deallocate", "unlisten")),
-    **dict.fromkeys(("describe", "replace", "unlock", "use")),
-    # The session sees to it that it is one of the agent's own.
-    "kill": None,
     **dict.fromkeys(("listen", "notify"), Verb.NOTIFY),
-    **dict.fromkeys(("create", "alter", "drop", "rename", "comment", "refresh"), Verb.DEFINE),
+    **dict.fromkeys(("create", "alter", "drop", "comment", "refresh"), Verb.DEFINE),
     **dict.fromkeys(("vacuum", "analyze", "cluster", "reindex"), Verb.DEFINE),
-    **dict.fromkeys(("optimize", "repair", "check", "checksum"), Verb.DEFINE),
     **dict.fromkeys(("grant", "revoke", "security_label", "alter_system", "checkpoint", "load"), Verb.ADMINISTER),
     **dict.fromkeys(("prepare_transaction", "commit_prepared", "rollback_prepared"), Verb.ADMINISTER),
-    **dict.fromkeys(("binlog", "cache", "change", "flush", "import", "install", "purge", "restart"), Verb.ADMINISTER),
-    **dict.fromkeys(("shutdown", "start", "stop", "uninstall"), Verb.ADMINISTER),
 }
 
 # A stronger effect than the deeds explain -> the verb that explains it.

@@ -11,15 +11,16 @@ from typing import ClassVar, Final, TypeAlias
 from gatepost.adapter import Action, Ended, Environment, Redefined, SendClient, SendUpstream
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
-from gatepost.values import Deny, Facts
-from gatepost_mysql import codes, frames, messages, settings
+from gatepost.values import Facts
+from gatepost_mysql import messages, settings
 from gatepost_mysql.capabilities import Capability
-from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, frame, header, packets_of
-from gatepost_mysql.results import Plan, Plans
-from gatepost_mysql.rows import Batch
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, frame, header
+from gatepost_mysql.results import Plans
 from gatepost_mysql.runs import Prepared, Run
+from gatepost_mysql.stream import Stream
 from gatepost_mysql.texts import Texts
 from gatepost_mysql.understanding import Understanding
+from gatepost_mysql.usual import Usual
 
 # More columns than any server's tables or results can have.
 _MAX_COLUMNS: Final = 1 << 16
@@ -65,27 +66,20 @@ class Answers:
         *,
         read_only: bool,
     ) -> None:
-        self._understanding = understanding
-        self._hooks = environment.hooks
-        self._message_bytes = environment.limits.message_bytes
         self._has_eof = not capabilities & Capability.DEPRECATE_EOF
         self._read_only = read_only
+        self._understanding = understanding
         self._plans = Plans(environment.hooks, lambda: understanding.catalogue)
+        self._usual = Usual(has_eof=self._has_eof)
         self._texts = Texts(environment.hooks, capabilities)
         self._partial = Partial()
         self._state = _State.NOTHING
-        # The sequence numbers of the server's next packet, and of the client's.
-        self._number = self._out = 0
-        self._run: Run | None = None
-        self._plan: Plan | None = None
+        self._stream = Stream(environment.hooks, environment.limits.message_bytes, self._partial)
         self._is_binary = False
         self._executed: Prepared | None = None
         self._columns = 0
         self._definitions: list[bytes] = []
         self._groups: list[int] = []
-        self._is_amid_row = False
-        # The client has been told of an error, and sees no more of the answer.
-        self._is_muted = False
         self._on_ok: Callable[[], None] | None = None
         self._checking: settings.Checking | None = None
         # Commands of gatepost's own that go before the client's next one.
@@ -106,12 +100,12 @@ class Answers:
     @property
     def is_amid_message(self) -> bool:
         """A part of one of the server's messages has left for the client."""
-        return self._is_amid_row and not self._is_muted
+        return self._stream.is_amid_row
 
     @property
     def next_number(self) -> int:
         """Of a packet that the client would take now."""
-        return self._out if self.is_busy and not self._is_muted else 1
+        return self._stream.out if self.is_busy and not self._stream.is_muted else 1
 
     # What was sent to the server; `length` is that of the command.
 
@@ -124,7 +118,7 @@ class Answers:
     def fetch(self, run: Run, length: int, executed: Prepared) -> None:
         self._begin(_State.ROWS, length, run)
         self._executed = executed
-        self._plan = executed.plan
+        self._stream.plan = executed.plan
 
     def prepare(self, run: Run, length: int) -> None:
         self._begin(_State.PREPARED, length, run)
@@ -146,7 +140,7 @@ class Answers:
     def abort(self) -> list[Action]:
         """The session is over: what is under way ends incomplete, behind what has ended."""
         ended, self.ended = self.ended, []
-        run, self._run = self._run, None
+        run, self._stream.run = self._stream.run, None
         return [*ended, Ended(run.statement, run.outcome(complete=False))] if run else ended
 
     # What comes back.
@@ -156,6 +150,10 @@ class Answers:
         if joined is None:
             return []
         data = joined
+        if self._state == _State.FIRST and self._is_usual(data):
+            usual: list[Action] = [SendClient(data), *self.ended]
+            self.ended.clear()
+            return usual
         position, end = 0, len(data)
         pieces: list[bytes] = []
         actions: list[Action] = []
@@ -163,10 +161,8 @@ class Answers:
             (word,) = header(data, position)
             if not self.is_busy:
                 raise UpstreamFault("the server sent a message that it does not owe")
-            if word >> 24 != self._number & 0xFF:
-                raise UpstreamFault("the server's packets are out of order")
             if self._state == _State.ROWS:
-                stop, rows = self._rows(data, position)
+                stop, rows = self._stream.rows(data, position)
                 if stop > position:
                     if rows:
                         pieces.append(rows)
@@ -174,18 +170,16 @@ class Answers:
                     continue
                 if rows is None:
                     break
-            length = word & LONGEST
-            stop = position + HEADER_BYTES + length
-            self._bound(length)
+            stop = position + HEADER_BYTES + (word & LONGEST)
+            self._stream.check(word)
             if stop > end:
                 self._partial.keep(data[position:], stop - position)
                 break
-            self._number += 1
-            is_muted = self._is_muted
-            said_now = self._HANDLERS[self._state](self, data[position + HEADER_BYTES : stop])
-            for message in () if is_muted else said_now:
-                pieces.append(frame(message, self._out))
-                self._out += packets_of(len(message))
+            self._stream.next()
+            is_muted = self._stream.is_muted
+            answer = self._HANDLERS[self._state](self, data[position + HEADER_BYTES : stop])
+            if not is_muted:
+                pieces += map(self._stream.say, answer)
             position = stop
             if self._own and not self.is_busy:
                 actions.append(self._begin_own())
@@ -196,10 +190,22 @@ class Answers:
         ended, self.ended = self.ended, []
         return [*said, *ended, *actions]
 
+    def _is_usual(self, data: bytes) -> bool:
+        """Take a whole answer at once, if one like it was seen before. It comes to what the handlers do."""
+        run = self._stream.run
+        if run is None or not self._stream.is_fresh or settings.may_change(run.statement.facts):
+            return False
+        known = self._usual.find(run, data, is_binary=self._is_binary)
+        if known is None:
+            return False
+        run.rows, run.row_bytes, self.status = known.rows, known.end - known.start, known.status
+        run.tag = f"{run.rows} rows"
+        self._finish()
+        return True
+
     def _begin(self, state: int, length: int, run: Run | None) -> None:
         self._state = state
-        self._number = self._out = packets_of(length)
-        self._run = run
+        self._stream.begin(length, run)
         if run is not None and not run.statement.is_preparation:
             self._understanding.note(run.statement)
 
@@ -209,176 +215,21 @@ class Answers:
         self._checking = settings.Checking(has_eof=self._has_eof)
         return SendUpstream(frame(command, 0))
 
-    def _bound(self, length: int) -> None:
-        if length == LONGEST or length > self._message_bytes:
-            raise _too_long(self._message_bytes)
-
-    # Rows.
-
-    def _rows(self, data: bytes, position: int) -> tuple[int, bytes | None]:
-        """All whole rows from `position` on: where they end, and what leaves.
-
-        Where there are none, None says that more has to come, and b"" that what comes is no row.
-        """
-        if self._is_muted:
-            return self._skipped(data, position)
-        at, end, number = position, len(data), self._number
-        starts: list[int] = []
-        while end - at > HEADER_BYTES:
-            (word,) = header(data, at)
-            length = word & LONGEST
-            if word >> 24 != number & 0xFF:
-                raise UpstreamFault("the server's packets are out of order")
-            if length == LONGEST or self._is_amid_row:
-                return self._long_row(data, at) if not starts else self._shown(data, position, at, starts)
-            if data[at + HEADER_BYTES] >= messages.EOF:
-                return (at, b"") if not starts else self._shown(data, position, at, starts)
-            if not length:
-                raise UpstreamFault("the server sent an empty row")
-            stop = at + HEADER_BYTES + length
-            if stop > end:
-                if not starts:
-                    self._bound(length)
-                    self._partial.keep(data[at:], stop - at)
-                    return at, None
-                break
-            starts.append(at - position)
-            at = stop
-            number += 1
-        if starts:
-            return self._shown(data, position, at, starts)
-        if not header(data, at)[0] & LONGEST and not self._is_amid_row:
-            raise UpstreamFault("the server sent an empty row")
-        self._partial.keep(data[at:], HEADER_BYTES + 1)
-        return at, None
-
-    def _shown(self, data: bytes, position: int, end: int, starts: Sequence[int]) -> tuple[int, bytes]:
-        run, plan = self._run, self._plan
-        assert run is not None
-        assert plan is not None
-        is_over = False
-        if run.left is not None and len(starts) > run.left:
-            end = position + starts[run.left]
-            starts = starts[: run.left]
-            if not starts:
-                error = self._stop(run)
-                return self._skipped(data, position)[0], error
-            is_over = True
-        rows = data if end - position == len(data) else data[position:end]
-        number, self._number = self._number, self._number + len(starts)
-        batch = self._judged(Batch(plan.description, rows, starts), rows, plan)
-        if batch is None:
-            if self._out != number:
-                rows = frames.renumber(rows, self._out)
-            self._out += len(starts)
-            run.rows += len(starts)
-        else:
-            rows = batch.packets(self._out)
-            self._out += frames.count(rows)
-            run.rows += len(starts) - batch.dropped
-        run.row_bytes += len(rows)
-        return end, rows + self._stop(run) if is_over else rows
-
-    def _judged(self, batch: Batch, rows: bytes, plan: Plan) -> Batch | None:
-        """Show a batch to the plugins. Returns it if they have changed it."""
-        if not plan.is_watched or not (plan.maybe is None or plan.maybe(rows)):
-            return None
-        self._hooks.rows(batch, plan.interest)
-        if not batch.changed:
-            return None
-        assert self._run is not None
-        self._run.masked += batch.masked
-        return batch
-
-    def _long_row(self, data: bytes, position: int) -> tuple[int, bytes | None]:
-        """A row of 16 MB and more, in several packets. It is held whole only where plugins want to see it."""
-        run, plan = self._run, self._plan
-        assert run is not None
-        assert plan is not None
-        stop, number, is_last = position, self._number, False
-        while not is_last:
-            if len(data) - stop < HEADER_BYTES:
-                self._partial.keep(data[position:], stop - position + HEADER_BYTES)
-                return position, None
-            (word,) = header(data, stop)
-            if word >> 24 != number & 0xFF:
-                raise UpstreamFault("the server's packets are out of order")
-            length = word & LONGEST
-            stop += HEADER_BYTES + length
-            number += 1
-            if plan.is_watched and stop - position > self._message_bytes:
-                raise _too_long(self._message_bytes)
-            if stop > len(data):
-                self._partial.keep(data[position:], stop - position)
-                return position, None
-            is_last = length < LONGEST or not plan.is_watched
-        packets, self._number = number - self._number, number
-        rows = data[position:stop]
-        if run.left == 0 and not self._is_amid_row:
-            self._is_amid_row = not plan.is_watched and (header(rows, 0)[0] & LONGEST) == LONGEST
-            return stop, self._stop(run)
-        if plan.is_watched:
-            row = frames.payload(rows)
-            batch = self._judged(Batch(plan.description, row, (0,), is_joined=True), row, plan)
-            rows = frame(row, self._out) if batch is None else batch.packets(self._out)
-            run.rows += 1 if batch is None else 1 - batch.dropped
-            self._out += frames.count(rows)
-        else:
-            rows = frames.renumber(rows, self._out)
-            self._out += packets
-            self._is_amid_row = (header(rows, 0)[0] & LONGEST) == LONGEST
-            run.rows += not self._is_amid_row
-        run.row_bytes += len(rows)
-        return stop, rows
-
-    def _stop(self, run: Run) -> bytes:
-        """One row is too many: the client is told so, and sees nothing of what is behind."""
-        limit = run.limit
-        assert limit is not None
-        deny = Deny(
-            reason=f"the statement has more than {limit.rows} rows; no more of them are shown",
-            rule=limit.rule,
-            hint=limit.hint,
-            plugin=limit.plugin,
-        )
-        run.error, run.message = str(codes.OF_DENIAL[deny.code][0]), deny.reason
-        self._is_muted = True
-        return frame(messages.refusal(deny), self._out)
-
-    def _skipped(self, data: bytes, position: int) -> tuple[int, bytes | None]:
-        """Rows that nobody sees: where they end, as `_rows` returns it."""
-        at = position
-        while len(data) - at > HEADER_BYTES:
-            (word,) = header(data, at)
-            length = word & LONGEST
-            if word >> 24 != self._number & 0xFF:
-                raise UpstreamFault("the server's packets are out of order")
-            if length != LONGEST and not self._is_amid_row and data[at + HEADER_BYTES] >= messages.EOF:
-                return at, b""
-            if len(data) - at < HEADER_BYTES + length:
-                break
-            at += HEADER_BYTES + length
-            self._number += 1
-            self._is_amid_row = length == LONGEST
-        if at > position:
-            return at, b""
-        length = header(data, at)[0] & LONGEST
-        self._partial.keep(data[at:], HEADER_BYTES + max(length, 1))
-        return at, None
-
     def _rows_end(self, message: bytes) -> Said:
         if not message:
             raise UpstreamFault("the server sent an empty message")
         if message[0] == messages.ERROR:
             return self._failed(message)
-        assert self._run is not None
-        self._run.tag = f"{self._run.rows} rows"
+        assert self._stream.run is not None
+        self._stream.run.tag = f"{self._stream.run.rows} rows"
         if self._has_eof:
             status = _eof_status(message)
             said = message
         else:
             ok = self._texts.ok(message)
             status, said = ok.status, ok.message or message
+        if said is message:
+            self._usual.note_end(message, status)
         self._next_result(status)
         return (said,)
 
@@ -388,9 +239,9 @@ class Answers:
         if status & messages.MORE_RESULTS:
             self._state = _State.FIRST
             return
-        executed, run = self._executed, self._run
+        executed, run = self._executed, self._stream.run
         if status & messages.CURSOR_EXISTS and executed is not None and run is not None and not run.rows:
-            executed.cursor, executed.plan = run.statement, self._plan
+            executed.cursor, executed.plan = run.statement, self._stream.plan
         self._finish()
 
     # The other messages. Each handler takes a whole one.
@@ -401,10 +252,10 @@ class Answers:
         kind = message[0]
         if kind == messages.ERROR:
             return self._failed(message)
-        assert self._run is not None
+        assert self._stream.run is not None
         if kind == messages.OK:
             ok = self._texts.ok(message)
-            self._run.tag = ok.tag
+            self._stream.run.tag = ok.tag
             self._next_result(ok.status)
             return (ok.message or message,)
         if kind == messages.LOCAL_FILE:
@@ -423,14 +274,17 @@ class Answers:
         return (message,)
 
     def _column(self, message: bytes) -> Said:
-        assert self._run is not None
+        assert self._stream.run is not None
         self._definitions.append(message)
         if len(self._definitions) < self._columns:
             return ()
-        self._plan = self._plans.rows(self._run.statement, self._definitions, is_binary=self._is_binary)
+        plan = self._plans.rows(self._stream.run.statement, self._definitions, is_binary=self._is_binary)
+        self._stream.plan = plan
+        if self._stream.is_first(len(self._definitions)):
+            self._usual.note_columns(self._stream.run, self._definitions, plan, is_binary=self._is_binary)
         self._definitions = []
         self._state = _State.COLUMNS_EOF if self._has_eof else _State.ROWS
-        return self._plan.definitions
+        return self._stream.plan.definitions
 
     def _columns_end(self, message: bytes) -> Said:
         status = _eof_status(message)
@@ -442,7 +296,7 @@ class Answers:
     def _prepared(self, message: bytes) -> Said:
         if message[:1] == b"\xff":
             return self._failed(message)
-        run = self._run
+        run = self._stream.run
         if len(message) < _PREPARED_BYTES or message[0] != messages.OK or run is None:
             raise UpstreamFault("the server broke the protocol in its answer to a preparation")
         reader = Reader(message[1:])
@@ -486,8 +340,8 @@ class Answers:
         elif message[:1] in (b"\x00", b"\xfe"):
             ok = self._texts.ok(message)
             self.status, said = ok.status, ok.message or message
-            if self._run is not None:
-                self._run.tag = ok.tag
+            if self._stream.run is not None:
+                self._stream.run.tag = ok.tag
         else:
             raise UpstreamFault("the server sent a message that it does not owe")
         if self._on_ok is not None:
@@ -501,26 +355,29 @@ class Answers:
 
     def _failed(self, message: bytes) -> Said:
         number, text, encoded = self._texts.error(message)
-        if self._run is not None and not self._is_muted:
-            self._run.error, self._run.message = number, text
+        if self._stream.run is not None and not self._stream.is_muted:
+            self._stream.run.error, self._stream.run.message = number, text
         self._finish()
         return (encoded or message,)
 
     def _finish(self) -> None:
         """The answer is complete."""
-        run = self._run
+        run = self._stream.run
         if run is not None:
             if self._executed is not None:
                 self._executed.fetched += run.rows
             self.ended.append(Ended(run.statement, run.outcome()))
             if not run.statement.is_preparation:
-                self._changed(run.statement.facts)
+                self._changed(run.statement.facts, failed=bool(run.error))
         self._state = _State.NOTHING
-        self._run = self._plan = self._executed = self._on_ok = None
-        self._is_binary = self._is_muted = False
+        self._stream.end()
+        self._executed = self._on_ok = None
+        self._is_binary = False
 
-    def _changed(self, facts: Facts) -> None:
-        """A statement has ended, well or not: see what may be another now."""
+    def _changed(self, facts: Facts, *, failed: bool) -> None:
+        """A statement has ended: see what may be another now."""
+        if not failed:
+            self._understanding.moved(facts)
         if settings.may_change(facts):
             self.check_settings()
         if self._understanding.redefines(facts):
@@ -561,11 +418,3 @@ def _eof_status(message: bytes) -> int:
     if len(message) != _EOF_BYTES or message[0] != messages.EOF:
         raise UpstreamFault("the server sent a message that it does not owe")
     return int.from_bytes(message[3:5], "little")
-
-
-def _too_long(limit: int) -> UpstreamFault:
-    return UpstreamFault(
-        f"the server sent a message longer than {limit} bytes, which would have to be held whole",
-        code=FaultCode.TOO_LARGE,
-        hint="Select less in one row, or have the limit on message sizes raised.",
-    )

@@ -20,9 +20,11 @@ from gatepost_mysql.answers import Answers
 from gatepost_mysql.frames import Reader, frame, packets_of
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.understanding import Understanding
+from gatepost_sql.mysql_session import DATABASE
 
-_KILL: Final = re.compile(r"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.ASCII | re.IGNORECASE)
+_KILL: Final = re.compile(rb"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.IGNORECASE)
 _MENTIONS_KILL: Final = re.compile(r"(?<![\w$.`@])kill(?![\w$])", re.IGNORECASE)
+_EXECUTABLE: Final = re.compile(r"/\*M?!", re.IGNORECASE)
 # Statements that run texts which nobody has judged.
 _BY_NAME: Final = frozenset(("prepare", "execute"))
 _CURSOR_FLAGS: Final = 0x07
@@ -44,8 +46,8 @@ class Commands:
         self,
         environment: Environment,
         answers: Answers,
-        identity: Identity,
         understanding: Understanding,
+        identity: Identity,
         *,
         read_only: bool,
     ) -> None:
@@ -58,7 +60,6 @@ class Commands:
         self._number = 0
         self._message = b""
         self._allow: Allow | None = None
-        self._cancels = False
 
     @property
     def is_asking(self) -> bool:
@@ -84,14 +85,19 @@ class Commands:
         self._allow = None
         if isinstance(verdict, Deny):
             return self._refuse(verdict)
-        deny = None
-        if statement.original is not None and not self._cancels:
-            deny = _own_refusal(statement, read_only=self._read_only)
+        deny = self._objection(statement)
         if deny is not None:
             number, _ = codes.OF_DENIAL[deny.code]
             never = Outcome(error=str(number), message=deny.reason)
             return [*self._refuse(deny), Ended(statement, never)]
         return allow(statement)
+
+    def _objection(self, statement: Statement) -> Deny | None:
+        """The denial of what the plugins would let run, and the session can't."""
+        deny = _own_refusal(statement) if statement.original is not None else None
+        if deny is None and self._read_only:
+            deny = settings.refusal_to_write(statement.facts)
+        return deny
 
     def _refuse(self, deny: Deny, code: tuple[int, str] | None = None) -> list[Action]:
         """An ERR in the answer's place. The server has never heard of the command."""
@@ -106,15 +112,14 @@ class Commands:
             )
         known = self._understanding.facts(decoded)
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
-        deny = _own_refusal(statement, read_only=self._read_only)
+        deny = _own_refusal(statement)
         if deny is not None:
             return self._refuse(deny)
         return self._question(statement, allow)
 
-    def _question(self, statement: Statement, allow: Allow, *, cancels: bool = False) -> Statement:
+    def _question(self, statement: Statement, allow: Allow) -> Statement:
         self._number = statement.number
         self._allow = allow
-        self._cancels = cancels
         return statement
 
     def _send(self, message: bytes | None = None) -> list[Action]:
@@ -123,15 +128,16 @@ class Commands:
     # Texts.
 
     def _query(self, message: bytes) -> Step:
-        kill = _KILL.fullmatch(message[1:].decode("utf-8", "replace"))
+        """A text. That of a cancel request is, as in other protocols, no statement."""
+        kill = _KILL.fullmatch(message, 1)
         if kill is None:
             return self._ask(message[1:], self._allow_query)
         number = int(kill[2])
-        if (kill[1] or "").lower() != "query" or number >= 1 << 31:
+        if (kill[1] or b"").lower() != b"query" or number >= 1 << 31:
             return self._refuse(_NOT_OWNER, _NOT_OWNER_CODE)
-        text = kill[0]
-        statement = Statement(number=self._number + 1, text=text, facts=self._understanding.facts(text))
-        return self._question(statement, lambda statement: self._cancel(statement, number), cancels=True)
+        # As with the server, nobody learns whether it did anything.
+        said = SendClient(frame(messages.ok(self._answers.status), packets_of(len(message))))
+        return [Cancel(number, self._kill_proof), said]
 
     def _allow_query(self, statement: Statement) -> list[Action]:
         message = self._message
@@ -139,13 +145,6 @@ class Commands:
             message = bytes((messages.QUERY,)) + statement.text.encode()
         self._answers.query(Run(statement, limit=statement.limit), len(message))
         return self._send(message)
-
-    def _cancel(self, statement: Statement, number: int) -> list[Action]:
-        """Cancel what another session of this identity does; nobody learns whether it did anything."""
-        if statement.original is not None:
-            return [*self._refuse(_NOT_OWNER), Ended(statement, Outcome(error="1142", message=_NOT_OWNER.reason))]
-        said = SendClient(frame(messages.ok(self._answers.status), packets_of(len(self._message))))
-        return [Cancel(number, self._kill_proof), said, Ended(statement, Outcome(tag="0 rows affected"))]
 
     def _init_db(self, message: bytes) -> Step:
         quoted = message[1:].replace(b"`", b"``")
@@ -321,7 +320,7 @@ def _stricter(one: Limit | None, other: Limit | None) -> Limit | None:
     return min(one, other, key=lambda limit: limit.rows)
 
 
-def _own_refusal(statement: Statement, *, read_only: bool) -> Deny | None:
+def _own_refusal(statement: Statement) -> Deny | None:
     """The denial of what the session itself cannot let through."""
     known = statement.facts
     if not _BY_NAME.isdisjoint(known.verbs):
@@ -330,10 +329,22 @@ def _own_refusal(statement: Statement, *, read_only: bool) -> Deny | None:
             rule="gatepost: prepared texts",
             hint="Send the statement itself, or have your driver prepare it.",
         )
+    if known.statements > 1 and any(name == DATABASE for name, _ in known.settings):
+        return Deny(
+            reason="names behind a USE in the same text are of another database than they were judged for",
+            rule="gatepost: session state",
+            hint="Send USE by itself, or put the database's name before the tables'.",
+        )
+    if known.effect is Effect.UNKNOWN and _EXECUTABLE.search(statement.text):
+        return Deny(
+            reason="what an executable comment does depends on the server's version",
+            rule="gatepost: executable comments",
+            hint="Write the statement without /*! and /*M!.",
+        )
     # A KILL that the session does not carry out itself may end any session, for all are the same user's.
     if "kill" in known.verbs or (known.effect is Effect.UNKNOWN and _MENTIONS_KILL.search(statement.text)):
         return _NOT_OWNER
-    return settings.refusal(known, read_only=read_only)
+    return settings.refusal(known)
 
 
 def _unsupported(what: str, hint: str) -> Deny:

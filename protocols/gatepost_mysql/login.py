@@ -44,11 +44,17 @@ class Wish(Struct, frozen=True, kw_only=True):
 
 
 class LoggedIn(Struct, frozen=True, kw_only=True):
-    """A session of the database: its number there, its status flags, and the current database if there is one."""
+    """A session of the database.
+
+    Attributes:
+        number: its own, at the database.
+        status: its status flags.
+        database: the current one, or "".
+    """
 
     number: int
     status: int
-    database: str | None
+    database: str
 
 
 class _State(Enum):
@@ -293,10 +299,9 @@ class Login:
 
     def _serve(self) -> Iterator[Action]:
         self._state = _State.OVER
+        database = self._checking.database if self._checking else ""
         if len(self._dialogue.inbox):
             raise UpstreamFault("the database has spoken before it was asked")
-        assert self._checking is not None
-        database = self._checking.database
         yield from self._then(LoggedIn(number=self._number, status=self._status, database=database))
 
     # What the database's message is in which state.

@@ -55,8 +55,8 @@ _ACCESS: Final = frozenset(("transaction_read_only", "tx_read_only"))
 _READING: Final = frozenset((Effect.READ, Effect.CONTROL))
 
 
-def refusal(facts: Facts, *, read_only: bool = False) -> Deny | None:
-    """The denial of a statement that would change how later ones are read, or what they may do; else None."""
+def refusal(facts: Facts) -> Deny | None:
+    """The denial of a statement that would change how later ones are read; else None."""
     for name, value in facts.settings:
         if name == "sql_mode" and (value is None or not _modes(value) <= _MODES):
             return _unchanged(name, "Set it to a constant without ANSI_QUOTES and NO_BACKSLASH_ESCAPES, or leave it.")
@@ -64,8 +64,11 @@ def refusal(facts: Facts, *, read_only: bool = False) -> Deny | None:
             return _unchanged(name, "Use SET NAMES utf8mb4, or leave it.")
         if name == "*":
             return _unchanged("a setting", "Name the setting, and give it a constant.")
-    if not read_only:
-        return None
+    return None
+
+
+def refusal_to_write(facts: Facts) -> Deny | None:
+    """The denial of what would leave read-only transactions, or change something in spite of them; else None."""
     if facts.effect not in _READING or any(name in _ACCESS for name, _ in facts.settings):
         return Deny(
             reason="this session may only read",
@@ -76,15 +79,12 @@ def refusal(facts: Facts, *, read_only: bool = False) -> Deny | None:
 
 
 def may_change(facts: Facts) -> bool:
-    """A statement may change settings, or the current database, in a way that its text does not tell for certain."""
-    return facts.effect is Effect.UNKNOWN or "use" in facts.verbs
+    """A statement may change settings in a way that its text does not tell."""
+    return facts.effect is Effect.UNKNOWN
 
 
-def check(values: Sequence[bytes | None]) -> str | None:
-    """Take what the server answers to `CHECK`, and return the current database.
-
-    Raises UpstreamFault if what was judged could be read otherwise.
-    """
+def check(values: Sequence[bytes | None]) -> None:
+    """Take what the server answers to `CHECK`. Raises UpstreamFault if what was judged could be read otherwise."""
     if len(values) != 4:
         raise UpstreamFault("the server's settings cannot be read")
     mode, client, results = ("" if value is None else value.decode("ascii", "replace") for value in values[:3])
@@ -94,8 +94,6 @@ def check(values: Sequence[bytes | None]) -> str | None:
             raise _unfit(name, "utf8mb4")
     if not _modes(mode) <= _MODES:
         raise _unfit("sql_mode", "without ANSI_QUOTES, NO_BACKSLASH_ESCAPES and what brings them along")
-    database = values[3]
-    return None if database is None else database.decode("utf-8", "replace")
 
 
 class Checking:
@@ -105,7 +103,7 @@ class Checking:
         has_eof: an EOF stands between columns and rows.
 
     Attributes:
-        database: the current one, once the answer is whole; None if there is none.
+        database: the current one, or "".
     """
 
     class _State(Enum):
@@ -116,11 +114,11 @@ class Checking:
         END = auto()
 
     def __init__(self, *, has_eof: bool) -> None:
-        self.database: str | None = None
         self._has_eof = has_eof
         self._state = self._State.COUNT
         self._columns = 0
         self._values: list[bytes | None] = []
+        self.database = ""
 
     def take(self, message: bytes) -> bool:
         """One more message; true with the last. Raises UpstreamFault unless the settings are as they must be."""
@@ -143,7 +141,8 @@ class Checking:
                 self._values.append(None if is_null else reader.counted())
                 if is_null:
                     reader.take(1)
-            self.database = check(self._values)
+            check(self._values)
+            self.database = (self._values[3] or b"").decode("utf-8", "replace")
             self._state = states.END
         elif message[0] == messages.EOF:
             return True

@@ -84,7 +84,7 @@ class _Reader:
             yield self._error(message)
         elif message.startswith(_IS_DEFINITION) and self._state is not _State.ROWS:
             yield from self._column(message)
-        elif self._is_end(message):
+        elif message[0] == messages.EOF and len(message) < LONGEST:
             yield from self._end_of_part(message)
         elif self._state is _State.ROWS:
             yield Shown(kind="row", cells=self._row(message))
@@ -119,9 +119,6 @@ class _Reader:
             names = tuple(definition.names[4].decode("utf-8", "replace") for definition in self._definitions)
             self._state = _State.ROWS
             yield Shown(kind="columns", cells=names)
-
-    def _is_end(self, message: bytes) -> bool:
-        return message[0] == messages.EOF
 
     def _end_of_part(self, message: bytes) -> Iterator[Shown]:
         if len(message) == _EOF_BYTES:

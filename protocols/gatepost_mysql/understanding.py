@@ -16,6 +16,7 @@ from gatepost.values import Effect, Facts, Statement
 from gatepost_mysql.runs import Prepared
 from gatepost_sql import Context, facts
 from gatepost_sql.catalogue import Catalogue
+from gatepost_sql.mysql_session import DATABASE
 
 _DIALECT: Final = "mysql"
 _DEFINING: Final = frozenset((Effect.DEFINE, Effect.ADMINISTER, Effect.UNKNOWN))
@@ -26,10 +27,10 @@ class Understanding:
     """Tells the facts of texts. Its context is the same object for as long as it holds.
 
     Args:
-        database: the current one, None if there is none.
+        database: the current one, or "".
     """
 
-    def __init__(self, environment: Environment, database: str | None) -> None:
+    def __init__(self, environment: Environment, database: str) -> None:
         self._catalogue = environment.catalogue
         self._database = database
         self._has_temporary = False
@@ -68,7 +69,13 @@ class Understanding:
             prepared.context = context
         return prepared.facts
 
-    def is_in(self, database: str | None) -> None:
+    def moved(self, known: Facts) -> None:
+        """A statement has succeeded, which may have used another database."""
+        database = dict(known.settings).get(DATABASE)
+        if database is not None:
+            self.is_in(database)
+
+    def is_in(self, database: str) -> None:
         """The server has told the current database."""
         if database != self._database:
             self._database = database

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +28,7 @@ _NULL: Final = 0xFFFFFFFF
 _length = struct.Struct("!i")
 _unsigned_length = struct.Struct("!I")
 _count = struct.Struct("!h")
+_LENGTH: Final = _length.size
 _LARGE: Final = 1 << 24
 _OF_DIGITS: Final = frozenset((Kind.TEXT, Kind.INTEGER))
 _FIRST: Final = _HEADER + _count.size  # where the first cell's length stands in a row
@@ -89,17 +90,16 @@ class Batch(_Described):
         starts: where each row's message begins, ascending.
     """
 
-    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
+    def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
         data, kinds = self.buffer, self._description.digits
-        if kinds is None or len(data) >= _LARGE:
-            return
-        (only,) = kinds if len(kinds) == 1 else (None,)
-        for match in _digit_cells(shortest, longest).finditer(data):
-            start, end = match.span()
-            start += _length.size
-            kind = only or self._kind_at(start)
-            if kind in _OF_DIGITS:
-                yield kind, start, end
+        if not kinds or len(data) >= _LARGE:
+            return ()
+        spans = [match.span() for match in _digit_cells(shortest, longest).finditer(data)]
+        if len(kinds) > 1:
+            cells = [(self._kind_at(start + _LENGTH), start + _LENGTH, end) for start, end in spans]
+            return [cell for cell in cells if cell[0] in _OF_DIGITS]
+        (kind,) = kinds
+        return [(kind, start + _LENGTH, end) for start, end in spans] if kind in _OF_DIGITS else ()
 
     def _kind_at(self, begin: int) -> Kind:
         """The kind of the column whose cell begins there."""

@@ -66,7 +66,7 @@ def encode(text: str) -> bytes:
         raise NotUnderstood("the text holds a NUL")
     if data.count(b"/*") > MAX_COMMENTS:
         raise NotUnderstood(f"the text has more than {MAX_COMMENTS} comments")
-    if len(data) > FEW_BYTES or _maybe_assigns_many(data):
+    if len(data) > FEW_BYTES or (b")" in data and _maybe_assigns_many(data)):
         _check(_tokens(text))
     return data
 

@@ -11,41 +11,24 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from gatepost.values import Effect, Origin, Output, Use
+from gatepost.values import Effect, Output, Use
 from gatepost_sql.catalogue import Relation
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_bounds import bounds_rows, is_bounded, joins
+from gatepost_sql.mysql_expressions import Expressions, QueryLevel
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.names import Column
-from gatepost_sql.ranges import NOTHING, Level, Origins, Read, Rows, Source, union
+from gatepost_sql.ranges import Level, Origins, Read, Rows, Source, union
 
 _UNKNOWN_ROWS: Final = Rows((), is_open=True, others=None)
 
 # How often the columns of a recursive query are followed again until nothing new comes.
 _ROUNDS: Final = 16
 
-# What following one text may cost, in columns and rows that are looked at.
-_MAX_STEPS: Final = 200_000
 _QUERY: Final = 100
 
 
-class _Level(Level):
-    """One query's FROM, and what it calls its outputs.
-
-    Attributes:
-        outputs: what the names that it gives to its outputs derive from.
-        shows_outputs: they can be named in it, as from GROUP BY on.
-        is_merged: USING or NATURAL makes one of several columns, so that a star's columns are in no certain order.
-    """
-
-    def __init__(self, parent: Level | None, ctes: Mapping[str, Rows]) -> None:
-        super().__init__(parent, ctes)
-        self.outputs: dict[str, list[Origins]] = {}
-        self.shows_outputs = False
-        self.is_merged = False
-
-
-class Lineage:
+class Lineage(Expressions):
     """Follows one statement.
 
     Attributes:
@@ -54,24 +37,16 @@ class Lineage:
     """
 
     def __init__(self, names: Names) -> None:
-        self.effect = Effect.READ
-        self.reason = ""
+        super().__init__()
         self.is_resolved = True
         self._names = names
         self._reads: dict[tuple[str, str, str], Read] = {}
-        self._decided: dict[Origin, None] = {}
-        self._is_decided = True
-        self._steps = 0
         # Nodes of tables that are changed: they are read only if a column of them is.
         self._changed: set[int] = set()
 
     @property
     def uses(self) -> tuple[Use, ...]:
         return tuple(read.use() for read in self._reads.values() if read.is_needed)
-
-    @property
-    def predicates(self) -> tuple[Origin, ...] | None:
-        return tuple(self._decided) if self._is_decided else None
 
     def follow(self, tree: exp.Expr) -> tuple[Output, ...]:
         """Follow a statement; returns its outputs, or () where it is not known how many there are."""
@@ -80,38 +55,38 @@ class Lineage:
         elif isinstance(tree, exp.Update | exp.Delete):
             self._change(tree)
         else:
-            rows = self._rows(tree, None, {})
+            rows = self.rows(tree, None, {})
             return () if rows.is_open else tuple(map(_output, rows.columns))
         return ()
 
     # Queries.
 
-    def _rows(self, query: exp.Expr, parent: Level | None, ctes: Mapping[str, Rows]) -> Rows:
-        self._spend(_QUERY)
+    def rows(self, query: exp.Expr, parent: Level | None, ctes: Mapping[str, Rows]) -> Rows:
+        self.spend(_QUERY)
         ctes = self._with(query, parent, ctes)
         if isinstance(query, exp.Subquery):
-            rows = self._rows(query.this, parent, ctes)
-            self._clauses(query, rows, _Level(parent, ctes))
+            rows = self.rows(query.this, parent, ctes)
+            self._clauses(query, rows, QueryLevel(parent, ctes))
             return rows
         if isinstance(query, exp.SetOperation):
-            rows = _merged([self._rows(query.this, parent, ctes), self._rows(query.expression, parent, ctes)])
+            rows = _merged([self.rows(query.this, parent, ctes), self.rows(query.expression, parent, ctes)])
             if query.args.get("distinct") or not isinstance(query, exp.Union):
-                self._decide_by(rows.origins)
-            self._clauses(query, rows, _Level(parent, ctes))
+                self.decided(rows.origins)
+            self._clauses(query, rows, QueryLevel(parent, ctes))
             return rows
         if isinstance(query, exp.Select):
-            return self._select(query, _Level(parent, ctes))
+            return self._select(query, QueryLevel(parent, ctes))
         if isinstance(query, exp.Values):
-            origins = self._value(query.expressions, _Level(parent, ctes))
+            origins = self.value(query.expressions, QueryLevel(parent, ctes))
             return Rows((), is_open=True, others=origins)
         raise NotUnderstood("a query is of no kind that is known")
 
-    def _select(self, query: exp.Select, level: _Level) -> Rows:
+    def _select(self, query: exp.Select, level: QueryLevel) -> Rows:
         self._sources(query, level, is_bounded=is_bounded(query))
-        self._decide([query.args.get("where")], level)
+        self.decide([query.args.get("where")], level)
         rows = self._targets(query.expressions, level)
         if query.args.get("distinct"):
-            self._decide_by(rows.origins)
+            self.decided(rows.origins)
         level.shows_outputs = True
         self._clauses(query, rows, level)
         return rows
@@ -127,47 +102,47 @@ class Lineage:
             if recurs:
                 found[part.alias] = self._recursive(part, names, parent, found)
             else:
-                found[part.alias] = _renamed(self._rows(part.this, parent, found), names)
+                found[part.alias] = _renamed(self.rows(part.this, parent, found), names)
         return found
 
     def _recursive(self, part: exp.Expr, names: list[str], parent: Level | None, ctes: Mapping[str, Rows]) -> Rows:
         first = part.this
         while isinstance(first, exp.SetOperation):
             first = first.this
-        rows = _indirect(_renamed(self._rows(first, parent, ctes), names))
+        rows = _indirect(_renamed(self.rows(first, parent, ctes), names))
         for _ in range(_ROUNDS):
-            more = _renamed(self._rows(part.this, parent, {**ctes, part.alias: rows}), names)
+            more = _renamed(self.rows(part.this, parent, {**ctes, part.alias: rows}), names)
             before, rows = rows, _merged([rows, more])
             if rows == before:
                 return rows
         return _UNKNOWN_ROWS
 
-    def _clauses(self, query: exp.Expr, rows: Rows, level: _Level) -> None:
+    def _clauses(self, query: exp.Expr, rows: Rows, level: QueryLevel) -> None:
         """What decides about the rows besides WHERE."""
         for part in ("group", "order"):
             clause = query.args.get(part)
             for key in clause.expressions if clause is not None else ():
                 self._key(key, rows, level)
-        self._decide([query.args.get(part) for part in ("having", "limit", "offset", "qualify")], level)
-        self._decide(query.args.get("windows") or (), level)
+        self.decide([query.args.get(part) for part in ("having", "limit", "offset", "qualify")], level)
+        self.decide(query.args.get("windows") or (), level)
 
-    def _key(self, key: exp.Expr, rows: Rows, level: _Level) -> None:
+    def _key(self, key: exp.Expr, rows: Rows, level: QueryLevel) -> None:
         """One of ORDER BY or GROUP BY: an expression, or an output by its name or number."""
         inner = key.this if isinstance(key, exp.Ordered) else key
         while isinstance(inner, exp.Paren):
             inner = inner.this
         if not isinstance(inner, exp.Expr) or isinstance(inner, exp.Literal):
             # Numbers are all the same here, so it is any of the outputs.
-            self._decide_by(rows.origins)
+            self.decided(rows.origins)
             return
         if isinstance(inner, exp.Column) and not inner.table:
             named = [column.origins for column in rows.columns if column.name == inner.name.lower()]
-            self._decide_by(rows.origins if rows.is_open else union(named))
-            if (named or rows.is_open) and not self._candidates(inner.name.lower(), level):
+            self.decided(rows.origins if rows.is_open else union(named))
+            if (named or rows.is_open) and not self.is_known(inner.name.lower(), level):
                 return
-        self._decide([inner], level)
+        self.decide([inner], level)
 
-    def _targets(self, targets: Iterable[exp.Expr], level: _Level) -> Rows:
+    def _targets(self, targets: Iterable[exp.Expr], level: QueryLevel) -> Rows:
         columns: list[Column] = []
         opened: list[Origins] = []
         for target in targets:
@@ -175,24 +150,24 @@ class Lineage:
             if isinstance(value, exp.Star) or (isinstance(value, exp.Column) and isinstance(value.this, exp.Star)):
                 self._star(value, level, columns, opened)
                 continue
-            origins = self._value([value], level)
+            origins = self.value([value], level)
             name = target.alias_or_name if isinstance(target, exp.Alias | exp.Column) else ""
-            is_direct = isinstance(value, exp.Column) and origins is not None and self._is_direct(value, level)
+            is_direct = isinstance(value, exp.Column) and origins is not None and self.is_direct(value, level)
             columns.append(Column(name.lower(), name, origins, is_direct))
             if name:
                 level.outputs.setdefault(name.lower(), []).append(origins)
         return Rows(tuple(columns), bool(opened), union(opened))
 
-    def _star(self, star: exp.Expr, level: _Level, columns: list[Column], opened: list[Origins]) -> None:
+    def _star(self, star: exp.Expr, level: QueryLevel, columns: list[Column], opened: list[Origins]) -> None:
         qualifier, database = (star.table, star.text("db")) if isinstance(star, exp.Column) else ("", "")
-        chosen = self._qualified(qualifier, database, level) if qualifier else level.visible
+        chosen = self.qualified(qualifier, database, level) if qualifier else level.visible
         if not chosen:
             raise NotUnderstood("a star stands for what is not known")
         for source in chosen:
             if source.rows.is_open or (level.is_merged and not qualifier):
                 opened.append(source.touch_all())
                 continue
-            self._spend(len(source.rows.columns))
+            self.spend(len(source.rows.columns))
             attributes = source.relation.attributes if source.relation is not None else ()
             hidden = {each.name.lower() for each in attributes if each.is_hidden}
             for column in source.rows.columns:
@@ -202,13 +177,13 @@ class Lineage:
 
     # What a FROM holds.
 
-    def _sources(self, query: exp.Expr, level: _Level, *, is_bounded: bool) -> None:
+    def _sources(self, query: exp.Expr, level: QueryLevel, *, is_bounded: bool) -> None:
         from_ = query.args.get("from_")
         if from_ is not None:
             self._item(from_.this, level, is_bounded=is_bounded)
         self._joins(query.args.get("joins") or (), level, is_bounded=is_bounded)
 
-    def _joins(self, every: Sequence[exp.Join], level: _Level, *, is_bounded: bool) -> None:
+    def _joins(self, every: Sequence[exp.Join], level: QueryLevel, *, is_bounded: bool) -> None:
         for join in every:
             before = list(level.visible)
             condition = join.args.get("on")
@@ -219,31 +194,28 @@ class Lineage:
                 using = self._common(before, level.visible[len(before) :])
             for name in using:
                 level.is_merged = True
-                self._decide_by(self._named(name, "", "", level))
-            self._decide([condition], level)
+                self.decided(self.named(name, "", "", level))
+            self.decide([condition], level)
 
     def _common(self, left: Sequence[Source], right: Sequence[Source]) -> list[str]:
         """The columns that NATURAL compares."""
         if any(source.rows.is_open for source in (*left, *right)):
-            self._decide_by(None)
+            self.decided(None)
         return [name for source in right for name in source.columns if any(name in other.columns for other in left)]
 
-    def _item(self, item: Any, level: _Level, *, is_bounded: bool) -> None:
+    def _item(self, item: Any, level: QueryLevel, *, is_bounded: bool) -> None:
         if isinstance(item, exp.Table) and isinstance(item.this, exp.Identifier):
             level.show(self._table_or_cte(item, level, is_bounded=is_bounded))
         elif isinstance(item, exp.Table):
             # JSON_TABLE: what its arguments hold, its columns do.
-            level.show(self._made(item.alias, self._decide([item.this], level)))
+            level.show(self._made(item.alias, self.decide([item.this], level)))
         elif isinstance(item, exp.Subquery) and isinstance(item.this, exp.Query) and item.alias:
-            rows = self._rows(item.this, level.parent, level.ctes)
-            level.show(_source(item.alias, _renamed(rows, _column_names(item))))
-        elif isinstance(item, exp.Lateral):
-            rows = self._rows(item.this, level, level.ctes)
+            rows = self.rows(item.this, level.parent, level.ctes)
             level.show(_source(item.alias, _renamed(rows, _column_names(item))))
         elif isinstance(item, exp.Subquery):
             self._item(item.this, level, is_bounded=is_bounded)
         elif isinstance(item, exp.Values):
-            level.show(self._made(item.alias, self._value(item.expressions, level)))
+            level.show(self._made(item.alias, self.value(item.expressions, level)))
         else:
             raise NotUnderstood("the rows come from where it is not known")
         self._joins(joins(item), level, is_bounded=is_bounded)
@@ -266,7 +238,7 @@ class Lineage:
         try:
             relation = self._names.relation(node.db, node.name)
         except NotUnderstood as error:
-            self._doubt(Effect.UNKNOWN, str(error))
+            self.doubt(Effect.UNKNOWN, str(error))
             self.is_resolved = False
             written = self._names.qualified(node.db, node.name)
             read = self._read(verb, written, "", is_bounded=is_bounded, is_needed=is_needed)
@@ -283,7 +255,7 @@ class Lineage:
         if facts is None:
             return {}
         if facts.effect is not Effect.READ:
-            self._doubt(facts.effect, f"view {relation.qualified}: {facts.reason}")
+            self.doubt(facts.effect, f"view {relation.qualified}: {facts.reason}")
         bases = {}
         for use in facts.objects:
             bounded = read.is_bounded or use.is_bounded
@@ -320,12 +292,12 @@ class Lineage:
         else:
             _all(changed)
         ctes = self._with(tree, None, {})
-        level = _Level(None, ctes)
+        level = QueryLevel(None, ctes)
         rows = tree.args.get("expression")
         if isinstance(rows, exp.Query):
-            self._rows(rows, None, ctes)
+            self.rows(rows, None, ctes)
         elif rows is not None:
-            self._value([rows], level)
+            self.value([rows], level)
         conflict = tree.args.get("conflict")
         if conflict is not None:
             level.show(self._table(table, "select", is_bounded=True, is_needed=False))
@@ -340,7 +312,7 @@ class Lineage:
 
     def _change(self, tree: exp.Expr) -> None:
         """UPDATE and DELETE, of one table or several."""
-        level = _Level(None, self._with(tree, None, {}))
+        level = QueryLevel(None, self._with(tree, None, {}))
         bounded = is_bounded(tree)
         using = tree.args.get("using")
         items = using if isinstance(using, list) else [tree.this]
@@ -354,7 +326,7 @@ class Lineage:
             self._item(item, level, is_bounded=bounded)
         for each in tree.expressions if assigned else ():
             self._assign([each], assigned[id(each)], level)
-        self._decide([tree.args.get(part) for part in ("where", "order", "limit")], level)
+        self.decide([tree.args.get(part) for part in ("where", "order", "limit")], level)
         returning = tree.args.get("returning")
         if returning is not None:
             self._targets(returning.expressions, level)
@@ -387,10 +359,10 @@ class Lineage:
             raise NotUnderstood("which table is updated is not known")
         return changed
 
-    def _assign(self, assignments: Iterable[exp.Expr], changed: Sequence[Source], level: _Level) -> None:
+    def _assign(self, assignments: Iterable[exp.Expr], changed: Sequence[Source], level: QueryLevel) -> None:
         for assignment in assignments:
             self._assigned([assignment.this.name], changed)
-            self._value([assignment.expression], level)
+            self.value([assignment.expression], level)
 
     def _assigned(self, names: Iterable[str], changed: Sequence[Source]) -> None:
         for name in names:
@@ -404,124 +376,7 @@ class Lineage:
     def _missing(self, name: str, source: Source) -> None:
         _all(source)
         if not source.rows.is_open:
-            self._doubt(Effect.UNKNOWN, f"column {name} is not in the catalogue")
-
-    # Expressions.
-
-    def _value(self, expressions: Iterable[Any], level: Level) -> Origins:
-        """What values derive from."""
-        found: list[Origins] = []
-        pending = [each for each in expressions if isinstance(each, exp.Expr)]
-        while pending:
-            node = pending.pop()
-            if isinstance(node, exp.Column):
-                found.append(self._of_column(node, level))
-            elif isinstance(node, exp.Identifier):
-                found.append(self._named(node.name.lower(), "", "", level))  # VALUES(column), DEFAULT(column)
-            elif isinstance(node, exp.Query) and not isinstance(node, exp.Table):
-                found.append(self._rows(node, level, level.ctes).origins)
-            elif isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count):
-                found += [source.touch_all() for source in level.visible]
-            elif isinstance(node, exp.DataType | exp.JSONPath | exp.JSONSchema | exp.Table):
-                continue
-            else:
-                pending += _parts(node, self._deciding(node, level))
-        return union(found)
-
-    def _deciding(self, node: exp.Expr, level: Level) -> set[int]:
-        """Look at those parts of an expression that decide; returns which they are."""
-        deciding: list[Any] = []
-        if isinstance(node, exp.Case):
-            deciding = [node.this, *(branch.this for branch in node.args["ifs"])]
-        elif isinstance(node, exp.If):
-            deciding = [] if isinstance(node.parent, exp.Case) else [node.this]
-        elif isinstance(node, exp.Window):
-            deciding = [*(node.args.get("partition_by") or ()), node.args.get("order")]
-        elif isinstance(node, exp.Order):
-            deciding = node.expressions
-        elif isinstance(node, exp.Distinct):
-            self._decide(node.expressions, level)
-        chosen = [part for part in deciding if isinstance(part, exp.Expr)]
-        self._decide(chosen, level)
-        return set(map(id, chosen))
-
-    def _of_column(self, node: exp.Column, level: Level) -> Origins:
-        if isinstance(node.this, exp.Star):
-            raise NotUnderstood("a star stands for what is not known")
-        if node.text("catalog"):
-            raise NotUnderstood("a column's name has too many parts")
-        if not node.table and node.name.lower() == "default" and not node.this.args.get("quoted"):
-            return NOTHING
-        return self._named(node.name.lower(), node.table, node.text("db"), level)
-
-    def _named(self, name: str, qualifier: str, database: str, level: Level) -> Origins:
-        """What a column derives from, wherever its name is known: here, or further out."""
-        here: Level | None = level
-        while here is not None:
-            sources = self._qualified(qualifier, database, here) if qualifier else here.visible
-            found = [(source, source.columns[name]) for source in sources if name in source.columns]
-            opened = [source for source in sources if source.rows.is_open]
-            self._spend(1 + len(found) + len(opened))
-            origins = [column.origins for _, column in found]
-            if not qualifier and isinstance(here, _Level) and (here.shows_outputs or here is not level):
-                origins += here.outputs.get(name, ())
-            for source, column in found:
-                source.touch(column)
-            origins += [source.touch_all() for source in opened]
-            if origins:
-                return union(origins)
-            here = here.parent
-        self._doubt(Effect.UNKNOWN, f"column {name} is not in the catalogue")
-        return None
-
-    def _candidates(self, name: str, level: Level) -> bool:
-        """Whether a table has such a column, or may have."""
-        here: Level | None = level
-        while here is not None:
-            if any(name in source.columns or source.rows.is_open for source in here.visible):
-                return True
-            here = here.parent
-        return False
-
-    def _qualified(self, name: str, database: str, level: Level) -> list[Source]:
-        """The rows of this name here. Letters' case makes no difference, so that none is missed."""
-        return [
-            source
-            for source in level.visible
-            if source.name.lower() == name.lower()
-            and (not database or source.relation is None or source.relation.schema.lower() == database.lower())
-        ]
-
-    def _is_direct(self, column: exp.Column, level: Level) -> bool:
-        """Whether it is certain that a column's values are those of another, unchanged."""
-        name = column.name.lower()
-        sources = self._qualified(column.table, column.text("db"), level) if column.table else level.visible
-        found = [source.columns[name] for source in sources if name in source.columns]
-        return len(found) == 1 and found[0].is_direct and not any(source.rows.is_open for source in sources)
-
-    def _decide(self, expressions: Iterable[Any], level: Level) -> Origins:
-        origins = self._value(expressions, level)
-        self._decide_by(origins)
-        return origins
-
-    def _decide_by(self, origins: Origins) -> None:
-        if origins is None:
-            self._is_decided = False
-        else:
-            self._decided.update(dict.fromkeys(origins))
-
-    def _doubt(self, effect: Effect, reason: str) -> None:
-        if self.effect is not Effect.UNKNOWN:
-            self.effect, self.reason = effect, reason
-
-    def _spend(self, steps: int) -> None:
-        self._steps += steps
-        if self._steps > _MAX_STEPS:
-            raise NotUnderstood("the statement takes too long to follow")
-
-
-def _parts(node: exp.Expr, without: set[int]) -> Iterator[exp.Expr]:
-    return (part for part in node.iter_expressions() if id(part) not in without)
+            self.doubt(Effect.UNKNOWN, f"column {name} is not in the catalogue")
 
 
 def _tables(item: Any) -> Iterator[exp.Table]:
@@ -541,8 +396,8 @@ def _source(name: str, rows: Rows) -> Source:
     return Source(name, rows, columns)
 
 
-def _showing(source: Source) -> _Level:
-    level = _Level(None, {})
+def _showing(source: Source) -> QueryLevel:
+    level = QueryLevel(None, {})
     level.show(source)
     return level
 

@@ -29,7 +29,7 @@ def show(tokens: Sequence[Token]) -> Facts:
 
 def describe() -> Facts:
     """DESCRIBE of a table."""
-    return Facts(effect=Effect.READ, verbs=("describe",), objects=_read("information_schema.columns"))
+    return Facts(effect=Effect.READ, verbs=("show",), objects=_read("information_schema.columns"))
 
 
 def _read(table: str) -> tuple[Use, ...]:

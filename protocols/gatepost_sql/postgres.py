@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from msgspec.structs import replace
-from postgast import PgQueryError, fingerprint, normalize
+from postgast import fingerprint
 
 from gatepost.values import Effect, Facts
 from gatepost_sql import bounds, readings, tree
@@ -31,11 +31,10 @@ _FORMS: Final = 4096
 
 _NOTHING: Final[Mapping[str, Facts]] = {}
 
-_limits = re.compile(rb"\b(?:limit|fetch)\b", re.IGNORECASE).search
-_may_not_limit = re.compile(rb"null|all|\$", re.IGNORECASE).search
+_may_not_limit = re.compile(rb"null|all|\$").search
 
 # Facts by the text with its constants replaced by parameters, for statements whose constants do not matter.
-_forms: OrderedDict[str, Facts] = OrderedDict()
+_forms: OrderedDict[bytes, Facts] = OrderedDict()
 
 
 def judge(text: str, names: Names | None = None, prepared: Mapping[str, Facts] = _NOTHING) -> Facts:
@@ -74,7 +73,7 @@ def _judge(text: str, names: Names | None, prepared: Mapping[str, Facts]) -> Fac
     forms = _forms if names is None else names.forms
     try:
         data = bounds.encode(text)
-        form = _normal_form(text, data)
+        form = _normal_form(data)
         known = forms.get(form)
         if known is not None:
             forms.move_to_end(form)
@@ -100,22 +99,19 @@ def _judge(text: str, names: Names | None, prepared: Mapping[str, Facts]) -> Fac
     return facts
 
 
-def _normal_form(text: str, data: bytes) -> str:
-    """`text` with parameters for its constants, or "" where that is not worth its price or could hide a difference.
+def _normal_form(data: bytes) -> bytes:
+    """A text with parameters for its constants, or b"" where that is not worth its price or could hide a difference.
 
     A LIMIT of NULL or of a parameter is none, and looks the same there.
 
     Raises NotUnderstood for what the grammar does not accept.
     """
     if len(data) > _FORM_BYTES or data.count(b"(") > _FORM_BRACKETS or b"\\" in data:
-        return ""
-    if _limits(data) and _may_not_limit(data):
-        return ""
-    try:
-        form: str = normalize(text)
-    except (PgQueryError, UnicodeDecodeError):
-        raise NotUnderstood("PostgreSQL's grammar does not accept the text") from None
-    return form
+        return b""
+    lower = data.lower()
+    if (b"limit" in lower or b"fetch" in lower) and _may_not_limit(lower):
+        return b""
+    return tree.normalize(data)
 
 
 def _unknown(reason: str) -> Facts:

@@ -36,6 +36,21 @@ def parse(data: bytes) -> list[Node]:
     return [raw["stmt"] for raw in tree.get("stmts", ())]
 
 
+def normalize(data: bytes) -> bytes:
+    """A text that `bounds.encode` lets pass, with parameters for its constants.
+
+    Raises NotUnderstood for what the grammar does not accept.
+    """
+    result = lib.pg_query_normalize(data)
+    try:
+        if result.error:
+            raise NotUnderstood("PostgreSQL's grammar does not accept the text")
+        form: bytes = result.normalized_query
+        return form
+    finally:
+        lib.pg_query_free_normalize_result(result)
+
+
 def strings(nodes: Iterable[Node]) -> list[str]:
     """The texts of a list of names."""
     return [node["String"].get("sval", "") for node in nodes if "String" in node]

@@ -37,8 +37,10 @@ from gatepost import (
     UpstreamCredentials,
     hookimpl,
 )
+from gatepost.calling import finish
 from gatepost.config import Config, TargetConfig
-from gatepost.plugins import Access, Decision, Plugins, finish, load
+from gatepost.loading import load
+from gatepost.plugins import Access, Decision, Plugins
 from gatepost.testing import make_batch
 
 SESSION = Session(id="1", number=1, protocol="line", target="shop", client="", started_at=0)

@@ -27,8 +27,9 @@ from gatepost import (
     hookimpl,
 )
 from gatepost.adapter import Catalogue, Limits, TlsPolicy
+from gatepost.listener import Listener
 from gatepost.plugins import Plugins
-from gatepost.relay import Listener, Relay
+from gatepost.relay import Relay
 
 SECRET = b"s" * 32
 

@@ -10,9 +10,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-import gatepost.plugins
 from gatepost.cli.check import problems
 from gatepost.cli.group import DEFAULT_FILE, Gatepost, Invocation, invocation
+from gatepost.loading import installed
 
 TEMPLATE = Path(__file__).with_name("gatepost.toml")
 
@@ -101,7 +101,7 @@ def list_plugins(told: Invocation, as_json: bool) -> None:
     They are in the order in which they are asked.
     """
     enabled = {name: told.plugins.hooks_of(name) for name in told.plugins.names}
-    off = sorted(gatepost.plugins.installed().keys() - enabled.keys())
+    off = sorted(installed().keys() - enabled.keys())
     if as_json:
         on = [{"name": name, "hooks": hooks} for name, hooks in enabled.items()]
         click.echo(json.dumps({"enabled": on, "installed": off}, indent=2))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gatepost import plugins
+from gatepost import loading
 from gatepost.config import Config, load
 from gatepost.errors import ConfigFault, Fault
 from gatepost.gateway import LocalGateway
@@ -38,7 +38,7 @@ class Invocation:
     @cached_property
     def plugins(self) -> Plugins:
         """Raises: ConfigFault."""
-        return plugins.load(self.config, self.scripts)
+        return loading.load(self.config, self.scripts)
 
     @cached_property
     def gateway(self) -> LocalGateway:
@@ -85,12 +85,12 @@ class Gatepost(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except ConfigFault as fault:
-            if name in plugins.installed():
+            if name in loading.installed():
                 raise
             reason = f"No such command {name!r}, unless a plugin has it; and of plugins nothing is known:\n{fault}"
             raise click.UsageError(reason, ctx) from fault
         except click.UsageError as error:
-            if name in plugins.installed() and name not in told.config.plugins:
+            if name in loading.installed() and name not in told.config.plugins:
                 advice = f"The plugin {name} is not enabled: add a table [plugins.{name}] to {told.file}."
                 raise click.UsageError(f"{error.message} {advice}", ctx) from None
             raise

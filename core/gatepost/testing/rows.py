@@ -127,18 +127,21 @@ class PlainBatch:
                 first, last = int(self._offsets[row, column]), int(ends[row, column])
                 yield row, column, first, last, max(first, start), min(last, end)
 
-    def digits(self, shortest: int, longest: int) -> Iterator[tuple[Kind, int, int]]:
+    def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
         buffer = self.buffer
+        found = []
         for row in range(len(self)):
             for column, about in enumerate(self.columns):
                 start, length = int(self._offsets[row, column]), int(self._lengths[row, column])
                 cell = buffer[start : start + max(length, 0)]
                 if about.is_text and about.kind in _OF_DIGITS and shortest <= length <= longest and cell.isdigit():
-                    yield about.kind, start, start + length
+                    found.append((about.kind, start, start + length))
+        return found
 
-    def overwrite(self, offset: int, data: bytes) -> None:
-        self._buffer[offset : offset + len(data)] = data
-        self.masked += 1
+    def overwrite(self, pieces: Sequence[tuple[int, bytes]]) -> None:
+        for offset, data in pieces:
+            self._buffer[offset : offset + len(data)] = data
+        self.masked += len(pieces)
 
     def row(self, index: int) -> PlainRow:
         if not 0 <= index < len(self):

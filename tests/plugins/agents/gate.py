@@ -26,7 +26,8 @@ from gatepost import (
     Verifier,
     hookimpl,
 )
-from gatepost.plugins import Plugins, finish
+from gatepost.calling import finish
+from gatepost.plugins import Plugins
 from gatepost.testing import FakeGateway
 from gatepost_agents import Agents, AgentsConfig, scram
 from gatepost_agents.store import FILE, Agent, Store

@@ -356,7 +356,7 @@ def test_bytes_of_a_cell_are_overwritten_in_place():
     batch = batch_of((b"1", PAN.encode()), (b"2", PAN.encode()))
     (place,) = batch.locate([(batch.buffer.rindex(b"4111"), len(batch.buffer))])
     assert place[:2] == (1, 1)
-    batch.overwrite(place[2], MASKED.encode())
+    batch.overwrite([(place[2], MASKED.encode())])
     assert batch.masked == 1
     assert batch.output() == row(b"1", PAN.encode()) + row(b"2", MASKED.encode())
 
@@ -367,3 +367,33 @@ def test_a_row_whose_lengths_lie_is_not_located_in():
     batch = Batch(description(TEXT, TEXT), bytes(data), [0])
     with pytest.raises(UpstreamFault):
         list(batch.locate([(0, len(data))]))
+
+
+LONG = "0123456789"
+CELL = st.one_of(
+    st.none(),
+    st.text(LONG, min_size=10, max_size=21).map(str.encode),
+    st.text(st.characters(exclude_characters="\0", max_codepoint=0x7F), max_size=24).map(str.encode),
+    st.sampled_from([b"", b"\x10" + b"4" * 15, b"\x0c" * 3 + b"4" * 13]),
+)
+
+
+@given(
+    rows=st.lists(st.tuples(CELL, CELL, CELL), min_size=1, max_size=6),
+    oids=st.tuples(*[st.sampled_from([TEXT, INT8])] * 3),
+)
+def test_a_glance_at_the_framing_finds_the_cells_of_digits_alone(rows, oids):
+    batch = batch_of(*rows, oids=oids)
+    expected = []
+    for index in range(len(rows)):
+        for column in range(3):
+            start, length = int(batch.offsets(column)[index]), int(batch.lengths(column)[index])
+            if 12 <= length <= 19 and batch.buffer[start : start + length].isdigit():
+                expected.append((Kind.TEXT if oids[column] == TEXT else Kind.INTEGER, start, start + length))
+    assert sorted(batch.digits(12, 19), key=lambda cell: cell[1]) == sorted(expected, key=lambda cell: cell[1])
+
+
+def test_cells_that_are_no_characters_and_very_many_columns_are_not_glanced_at():
+    assert not batch_of((PAN.encode(), b"12345678"), oids=(TEXT, INT8), fmt=1).digits(12, 19)
+    many = Batch(description(*[TEXT] * 256), row(*[PAN.encode()] * 256), [0])
+    assert not many.digits(12, 19)

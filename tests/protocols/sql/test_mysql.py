@@ -25,28 +25,34 @@ def of(text: str) -> Facts:
         ("SELECT a FROM t FOR UPDATE", Effect.WRITE, ("select",)),
         ("SELECT a FROM t LOCK IN SHARE MODE", Effect.WRITE, ("select",)),
         ("INSERT INTO t (a) VALUES (1)", Effect.WRITE, ("insert",)),
-        ("REPLACE INTO t VALUES (1)", Effect.WRITE, ("replace",)),
+        ("REPLACE INTO t VALUES (1)", Effect.WRITE, ("insert",)),
         ("UPDATE t SET a = 1 WHERE b = 2", Effect.WRITE, ("update",)),
         ("DELETE FROM t", Effect.WRITE, ("delete",)),
-        ("TRUNCATE t", Effect.DEFINE, ("truncate",)),
+        ("TRUNCATE t", Effect.WRITE, ("truncate",)),
         ("CREATE TABLE t (a INT)", Effect.DEFINE, ("create",)),
         ("DROP TABLE t", Effect.DEFINE, ("drop",)),
         ("GRANT SELECT ON t TO u", Effect.ADMINISTER, ("grant",)),
         ("CREATE USER u", Effect.ADMINISTER, ("create",)),
         ("LOAD DATA INFILE '/tmp/x' INTO TABLE t", Effect.ADMINISTER, ("load",)),
         ("LOAD DATA LOCAL INFILE 'x' INTO TABLE t", Effect.ADMINISTER, ("load",)),
-        ("FLUSH TABLES", Effect.ADMINISTER, ("flush",)),
+        ("FLUSH TABLES", Effect.ADMINISTER, ("alter_system",)),
         ("SELECT LOAD_FILE('/etc/passwd')", Effect.ADMINISTER, ("select",)),
         ("SELECT SLEEP(5)", Effect.ADMINISTER, ("select",)),
         ("SET GLOBAL x = 1", Effect.ADMINISTER, ("set",)),
         ("SET autocommit = 1", Effect.CONTROL, ("set",)),
-        ("USE shop", Effect.CONTROL, ("use",)),
+        ("USE shop", Effect.CONTROL, ("set",)),
         ("BEGIN", Effect.CONTROL, ("begin",)),
         ("START TRANSACTION READ ONLY", Effect.CONTROL, ("begin",)),
         ("ROLLBACK TO SAVEPOINT a", Effect.CONTROL, ("rollback",)),
         ("LOCK TABLES t WRITE", Effect.CONTROL, ("lock",)),
         ("SHOW TABLES", Effect.READ, ("show",)),
-        ("DESCRIBE cards", Effect.READ, ("describe",)),
+        ("DESCRIBE cards", Effect.READ, ("show",)),
+        ("SHOW CREATE TABLE cards", Effect.READ, ("show",)),
+        ("SHOW CREATE USER root", Effect.ADMINISTER, ("show",)),
+        ("SHOW FULL PROCESSLIST", Effect.ADMINISTER, ("show",)),
+        ("SHOW BINLOG EVENTS", Effect.ADMINISTER, ("show",)),
+        ("OPTIMIZE TABLE t", Effect.WRITE, ("analyze",)),
+        ("UNLOCK TABLES", Effect.CONTROL, ("release",)),
         ("EXPLAIN DELETE FROM t", Effect.READ, ("explain",)),
         ("EXPLAIN ANALYZE DELETE FROM t", Effect.WRITE, ("explain", "delete")),
         ("ANALYZE DELETE FROM t", Effect.WRITE, ("explain", "delete")),
@@ -147,6 +153,8 @@ def test_texts_are_taken_apart_as_the_server_does(text: str, columns: set[str]) 
         ("CREATE TABLE z AS SELECT pan FROM cards", [("create", "z", None), ("select", "cards", None)]),
         ("DROP TABLE a, b", [("drop", "a", None), ("drop", "b", None)]),
         ("SET @x = (SELECT pan FROM cards)", [("select", "cards", None)]),
+        ("LOCK TABLES a READ, shop.b AS x WRITE", [("lock", "a", None), ("lock", "shop.b", None)]),
+        ("CALL p((SELECT pan FROM cards))", [("select", "cards", None)]),
     ],
 )
 def test_objects(text: str, uses: list[tuple[str, str, tuple[str, ...] | None]]) -> None:
@@ -189,6 +197,7 @@ def test_outputs(text: str, outputs: list[tuple[str, tuple[str, ...] | None]]) -
         ),
         ("SET CHARACTER SET gbk", {"character_set_client": "gbk", "character_set_results": "gbk"}),
         ("SET SESSION TRANSACTION READ WRITE", {"transaction_read_only": "0"}),
+        ("USE shop", {"database": "shop"}),
         ("SET @sql_mode = 'ANSI'", {}),
         ("SET PASSWORD = 'x'", {"*": None}),
     ],
@@ -227,6 +236,8 @@ def test_calls_and_what_a_statement_does_apart_from_them() -> None:
     found = of("INSERT INTO t SELECT f(a), upper(b) FROM u")
     assert (found.effect, found.calls, found.apart) == (Effect.UNKNOWN, ("f",), Effect.WRITE)
     assert of("SELECT upper(a) FROM t").apart is None
+    called = of("CALL app.refund(1)")
+    assert (called.effect, called.calls, called.apart) == (Effect.UNKNOWN, ("app.refund",), Effect.READ)
     assert of("INSERT INTO t VALUES (SLEEP(1))").effect is Effect.ADMINISTER
 
 

@@ -1,0 +1,95 @@
+"""Answers like others before them: known by the bytes of their columns and of their end, and not taken apart again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from gatepost.cache import Cache
+from gatepost_mysql import messages
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, frame, header
+from gatepost_mysql.results import Plan
+from gatepost_mysql.runs import Run
+
+_EOF_BYTES: Final = 5
+_EOF_PACKET: Final = HEADER_BYTES + _EOF_BYTES
+# Statuses by which an answer is not over, or not all of it is here.
+_MORE: Final = messages.MORE_RESULTS | messages.CURSOR_EXISTS
+_LONGEST_HEAD: Final = 16 * 1024
+
+
+class Known(NamedTuple):
+    """An answer as a whole: how many rows it has, where they begin and end, and the status behind them."""
+
+    rows: int
+    start: int
+    end: int
+    status: int
+
+
+class Usual:
+    """What was seen in a session.
+
+    Args:
+        has_eof: an EOF stands between columns and rows.
+    """
+
+    def __init__(self, *, has_eof: bool) -> None:
+        self._has_eof = has_eof
+        self._heads: Cache[tuple[int, bool], tuple[bytes, Plan]] = Cache()
+        self._ends: Cache[bytes, int] = Cache()
+
+    def note_columns(self, run: Run, definitions: Sequence[bytes], plan: Plan, *, is_binary: bool) -> None:
+        """A statement's first result has these columns. Those that are changed are not usual."""
+        if tuple(definitions) != plan.definitions or len(definitions) > 250 or plan.facts is not run.statement.facts:
+            return
+        said = (bytes((len(definitions),)), *definitions)
+        head = b"".join(frame(message, number) for number, message in enumerate(said, 1))
+        if len(head) <= _LONGEST_HEAD:
+            self._heads.put((id(run.statement.facts), is_binary), (head, plan))
+
+    def note_end(self, message: bytes, status: int) -> None:
+        """Rows have ended so, and nothing of it was changed."""
+        if not status & _MORE:
+            self._ends.put(message, status)
+
+    def find(self, run: Run, data: bytes, *, is_binary: bool) -> Known | None:
+        """What an answer is, if it is usual, all there, and leaves as it came."""
+        known = self._heads.get((id(run.statement.facts), is_binary))
+        if known is None or not data.startswith(known[0]):
+            return None
+        head, plan = known
+        at, end = len(head), len(data)
+        number = len(plan.definitions) + 2
+        if self._has_eof:
+            if not self._is_eof(data, at, number):
+                return None
+            at, number = at + _EOF_PACKET, number + 1
+        start, first = at, number
+        while end - at > HEADER_BYTES:
+            (word,) = header(data, at)
+            length = word & LONGEST
+            if word >> 24 != number & 0xFF or length in (0, LONGEST):
+                return None
+            if data[at + HEADER_BYTES] >= messages.EOF:
+                break
+            at += HEADER_BYTES + length
+            number += 1
+        else:
+            return None
+        status = self._ends.get(data[at + HEADER_BYTES :])
+        if status is None or at + HEADER_BYTES + length != end:
+            return None
+        rows = number - first
+        if rows and plan.is_watched and (plan.maybe is None or plan.maybe(data[start:at])):
+            return None
+        return None if run.left is not None and rows > run.left else Known(rows, start, at, status)
+
+    def _is_eof(self, data: bytes, at: int, number: int) -> bool:
+        packet = data[at : at + _EOF_PACKET]
+        return (
+            len(packet) == _EOF_PACKET
+            and packet[:HEADER_BYTES] == bytes((_EOF_BYTES, 0, 0, number & 0xFF))
+            and packet[HEADER_BYTES] == messages.EOF
+            and not int.from_bytes(packet[-2:], "little") & _MORE
+        )

@@ -1,0 +1,172 @@
+"""The inspector against real servers: what it reads with a login that may read no row, and what that makes of texts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pymysql
+import pytest
+from tests.mysql_servers import MySqlDatabase
+
+from gatepost import tls
+from gatepost.adapter import TlsPolicy, TlsTerms
+from gatepost.errors import FaultCode, UpstreamFault
+from gatepost.values import Effect, Origin, Secret, Target, UpstreamCredentials
+from gatepost_mysql import ADAPTER, inspector
+from gatepost_sql.catalogue import Catalogue, RelationKind, Volatility
+
+PASSWORD = "inspector-password"
+LOGIN = "watcher@'127.0.0.1'"
+DEFINED = [
+    "CREATE TABLE deals (id INT PRIMARY KEY, Share DECIMAL(5, 2), secret INT INVISIBLE)",
+    "CREATE VIEW shares AS SELECT id AS deal, share FROM deals WHERE secret > 0",
+    "CREATE VIEW unseen AS SELECT pan FROM cards",
+    "CREATE FUNCTION half(n INT) RETURNS INT DETERMINISTIC NO SQL RETURN n / 2",
+    f"CREATE USER {LOGIN} IDENTIFIED BY '{PASSWORD}'",
+    f"GRANT REFERENCES ON shop.* TO {LOGIN}",
+    f"GRANT SELECT, SHOW VIEW ON shop.shares TO {LOGIN}",
+    f"GRANT EXECUTE ON FUNCTION shop.half TO {LOGIN}",
+]
+DROPPED = ["DROP TABLE deals", "DROP VIEW shares, unseen", "DROP FUNCTION half", f"DROP USER {LOGIN}"]
+
+
+@pytest.fixture(scope="module")
+def inspected(mysql_server: MySqlDatabase) -> Iterator[MySqlDatabase]:
+    with mysql_server.connect() as connection, connection.cursor() as cursor:
+        for statement in DEFINED:
+            cursor.execute(statement)
+        yield mysql_server
+        for statement in DROPPED:
+            cursor.execute(statement)
+
+
+NO_TLS = TlsTerms()
+
+
+def inspect(server: MySqlDatabase, terms: TlsTerms = NO_TLS, password: str = PASSWORD) -> Catalogue:
+    target = Target(name="shop", protocol="mysql", host="127.0.0.1", port=server.server.port, database="shop")
+    credentials = UpstreamCredentials(user="watcher", password=Secret(password))
+    catalogue = asyncio.run(ADAPTER.inspect(target, credentials, terms))
+    assert isinstance(catalogue, Catalogue)
+    return catalogue
+
+
+@pytest.fixture(scope="module")
+def catalogue(inspected: MySqlDatabase) -> Catalogue:
+    return inspect(inspected)
+
+
+def test_tables_and_their_columns(catalogue: Catalogue) -> None:
+    (deals,) = catalogue.relations_named("deals")["shop"]
+    assert deals.kind is RelationKind.TABLE
+    assert [(each.name, each.is_hidden) for each in deals.attributes] == [
+        ("id", False),
+        ("Share", False),
+        ("secret", True),
+    ]
+    assert catalogue.tables["shop.cards"] == ("id", "customer", "brand", "pan", "expires")
+    assert "table_name" in catalogue.tables["information_schema.tables"]
+    assert catalogue.database == "shop"
+
+
+def test_views_have_their_definitions_where_the_login_is_shown_them(catalogue: Catalogue) -> None:
+    (shares,) = catalogue.relations_named("shares")["shop"]
+    (unseen,) = catalogue.relations_named("unseen")["shop"]
+    assert shares.kind is unseen.kind is RelationKind.VIEW
+    assert "deals" in shares.definition
+    assert not unseen.definition
+
+
+def test_routines(catalogue: Catalogue) -> None:
+    (half,) = catalogue.functions_named("half")["shop"]
+    assert (half.kind, half.volatility, half.is_definer) == ("f", Volatility.IMMUTABLE, True)
+
+
+def test_texts_are_judged_by_it(catalogue: Catalogue) -> None:
+    found = ADAPTER.facts("SELECT * FROM shares", catalogue)
+    assert (found.effect, found.is_resolved) == (Effect.READ, True)
+    assert [output.origins for output in found.outputs] == [
+        (Origin("shop.deals", "id"),),
+        (Origin("shop.deals", "Share"),),
+    ]
+    assert {(use.name, use.via) for use in found.objects} == {("shop.shares", ""), ("shop.deals", "shop.shares")}
+    assert ADAPTER.facts("SELECT * FROM unseen", catalogue).effect is Effect.UNKNOWN
+    assert ADAPTER.facts("SELECT half(1)", catalogue).calls == ("shop.half",)
+
+
+def test_the_login_reads_no_row(inspected: MySqlDatabase) -> None:
+    options = {"host": "127.0.0.1", "port": inspected.server.port, "user": "watcher", "password": PASSWORD}
+    with pymysql.connect(**options) as connection, connection.cursor() as cursor:
+        for table in ("shop.cards", "shop.deals", "shop.unseen"):
+            with pytest.raises(pymysql.OperationalError, match="denied"):
+                cursor.execute(f"SELECT * FROM {table}")
+
+
+def test_a_wrong_password_is_the_upstreams_refusal_and_not_quoted(inspected: MySqlDatabase) -> None:
+    with pytest.raises(UpstreamFault) as refused:
+        inspect(inspected, password="wrong-password")
+    assert refused.value.code is FaultCode.UPSTREAM_REFUSED
+    assert "watcher" not in str(refused.value)
+    assert "wrong-password" not in str(refused.value)
+
+
+def test_a_server_that_is_not_there() -> None:
+    target = Target(name="shop", protocol="mysql", host="127.0.0.1", port=1)
+    with pytest.raises(UpstreamFault):
+        asyncio.run(ADAPTER.inspect(target, UpstreamCredentials(user="watcher"), TlsTerms()))
+
+
+def test_a_catalogue_that_is_too_large(inspected: MySqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspector, "MAX_ROWS", 10)
+    with pytest.raises(UpstreamFault, match="too large"):
+        inspect(inspected)
+
+
+# Queries whose outputs are told, and so must be what the servers make of them.
+QUERIES = """
+SELECT * FROM cards
+SELECT * FROM deals
+SELECT deals.*, secret FROM deals
+SELECT * FROM cards c, orders o
+SELECT * FROM cards c RIGHT JOIN orders o ON c.id = o.id
+SELECT * FROM cards c LEFT JOIN (orders o JOIN customers k ON k.id = o.customer) ON c.id = o.id
+SELECT o.*, c.* FROM cards c RIGHT JOIN orders o ON c.id = o.id
+SELECT * FROM (SELECT * FROM cards c RIGHT JOIN (SELECT total FROM orders) o ON 1 = 1) x
+SELECT cards.* FROM cards JOIN orders USING (id)
+SELECT cards.* FROM cards NATURAL JOIN orders
+SELECT * FROM shares, deals
+SELECT *, 1 AS one FROM cards
+SELECT DISTINCT * FROM shares
+SELECT * FROM cards STRAIGHT_JOIN orders
+WITH w(q, r) AS (SELECT * FROM shares) SELECT * FROM w, cards
+WITH RECURSIVE n(i, s) AS (SELECT 1, pan FROM cards UNION ALL SELECT i + 1, s FROM n WHERE i < 2) SELECT * FROM n
+SELECT id FROM cards UNION SELECT total FROM orders
+SELECT pan p, COUNT(*) many FROM cards GROUP BY p HAVING many > 0 ORDER BY p
+SELECT BINARY pan AS a, pan COLLATE utf8mb4_bin AS b, id BETWEEN 1 AND 2 AS c, pan REGEXP 'x' AS d FROM cards
+SELECT DATE_ADD(placed, INTERVAL 1 DAY) AS a, EXTRACT(YEAR FROM placed) AS b, IFNULL(total, 0) AS c FROM orders
+SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = DATABASE()
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_outputs_are_those_of_the_server(inspected: MySqlDatabase, catalogue: Catalogue, query: str) -> None:
+    with inspected.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        names = [str(each[0]).lower() for each in cursor.description]
+    found = ADAPTER.facts(query, catalogue)
+    assert found.effect is Effect.READ
+    assert [output.name.lower() for output in found.outputs] == names
+
+
+def test_tls(inspected: MySqlDatabase) -> None:
+    """A server without TLS is told nothing of a login that demands it."""
+    context = tls.client_context(tls.UpstreamMode.REQUIRE, "", "", "", ADAPTER.alpn)
+    assert inspect(inspected, TlsTerms(policy=TlsPolicy.OPTIONAL, context=context)).tables
+    required = TlsTerms(policy=TlsPolicy.REQUIRED, context=context)
+    if inspected.flavour == "mysql":
+        assert inspect(inspected, required).tables
+    else:
+        with pytest.raises(UpstreamFault) as refused:
+            inspect(inspected, required)
+        assert refused.value.code is FaultCode.TLS_REQUIRED
