@@ -127,7 +127,7 @@ class Restriction(Struct, frozen=True, kw_only=True):
 
 
 class UpstreamCredentials(Struct, frozen=True, kw_only=True):
-    """As whom gatepost logs in to the database. `database` "" means what the client asked for."""
+    """As whom gatepost logs in to the database. `database` "" means the target's, else the client's."""
 
     user: str
     password: Secret | None = None
