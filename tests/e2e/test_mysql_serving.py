@@ -246,7 +246,7 @@ def test_memory_does_not_grow_with_the_result(mysql_gate: Gate) -> None:
         cursor.fetchall()
         before = _memory(mysql_gate)
         # Each row has a card number in it, so that plugins look at and change all of them.
-        cursor.execute("SELECT CONCAT(cards.pan, REPEAT('x', 8000)) FROM cards, customers a, customers b LIMIT 16000")
+        cursor.execute("SELECT cards.pan, REPEAT('x', 8000) FROM cards, customers a, customers b LIMIT 16000")
         most = before
         rows = 0
         while some := cursor.fetchmany(1000):
