@@ -18,8 +18,8 @@ _DATA: Final = "22"
 _INTEGRITY: Final = "23"
 _ABOUT_VALUES: Final = ("detail", "where", "query")
 _QUOTING: Final = ("message", "hint", *_ABOUT_VALUES)
-# From the first quote to the last, for a value may have quotes in it.
-_QUOTED: Final = re.compile(r'".*"', re.DOTALL)
+# From the first quote to the last of its kind, for a value may have quotes in it.
+_QUOTED: Final = re.compile(r"""(["']).*\1""", re.DOTALL)
 
 
 def hide_quoted(notice: Notice) -> None:
@@ -30,4 +30,4 @@ def hide_quoted(notice: Notice) -> None:
     if notice.code.startswith((_DATA, _INTEGRITY)):
         fields.update({name: REMOVED for name in _ABOUT_VALUES if name in fields})
     if not notice.code.startswith(_INTEGRITY):
-        fields.update({name: _QUOTED.sub(f'"{REMOVED}"', fields[name]) for name in _QUOTING if name in fields})
+        fields.update({name: _QUOTED.sub(rf"\1{REMOVED}\1", fields[name]) for name in _QUOTING if name in fields})

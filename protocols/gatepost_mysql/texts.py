@@ -13,7 +13,7 @@ from gatepost.adapter import Hooks
 from gatepost.cache import Cache
 from gatepost.errors import UpstreamFault
 from gatepost.values import Notice, NoticeKind
-from gatepost_mysql import messages
+from gatepost_mysql import codes, messages
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import Reader, counted, counted_number
 
@@ -98,7 +98,10 @@ class Texts:
         number = reader.number(2)
         text = reader.rest()
         state, text = (text[:6], text[6:]) if text[:1] == b"#" else (b"", text)
-        notice = Notice(NoticeKind.ERROR, {"message": text.decode("utf-8", "replace")}, str(number))
+        fields = {"message": text.decode("utf-8", "replace")}
+        if number in codes.ABOUT_THE_TEXT:
+            fields["position"] = ""
+        notice = Notice(NoticeKind.ERROR, fields, str(number))
         if self._wants_notices:
             self._hooks.notice(notice)
         shown = notice.fields["message"]

@@ -33,4 +33,4 @@ def describe() -> Facts:
 
 
 def _read(table: str) -> tuple[Use, ...]:
-    return (Use(verb="select", name=table, columns=()),) if table else ()
+    return (Use(verb="select", name=table, columns=()),)
