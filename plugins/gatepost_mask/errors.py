@@ -18,7 +18,7 @@ _DATA: Final = "22"
 _INTEGRITY: Final = "23"
 _ABOUT_VALUES: Final = ("detail", "where", "query")
 _QUOTING: Final = ("message", "hint", *_ABOUT_VALUES)
-# From the first quote to the last, for a value may have quotes in it.
+# From the first quote to the last of its kind, for a value may have quotes in it.
 _QUOTED: Final = re.compile(r"""(["']).*\1""", re.DOTALL)
 
 

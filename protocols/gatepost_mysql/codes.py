@@ -42,5 +42,11 @@ OF_DENIAL: Final[Mapping[DenyCode, tuple[int, str]]] = {
     DenyCode.SYNTAX: (1064, "42000"),
 }
 
-# Errors in a statement's own text, found before any value is read: unknown and ambiguous names, and its syntax.
-ABOUT_TEXT: Final = frozenset((1046, 1049, 1051, 1052, 1054, 1064, 1066, 1109, 1146, 1193, 1247, 1305))
+# Errors that quote nothing but names and words of the statement's own text, and no value: what is not there, is there
+# twice, may not be done, or cannot be parsed.
+_NUMBERS: Final = """
+1044 1045 1046 1049 1050 1051 1052 1054 1055 1056 1060 1061 1063 1064 1065 1066 1072 1091 1093 1103 1109 1110
+1111 1115 1136 1142 1143 1146 1149 1176 1203 1221 1222 1227 1235 1241 1247 1248 1305 1318 1327 1356 1370 1414
+1419 1582 1630 3554 4068
+"""
+ABOUT_THE_TEXT: Final = frozenset(map(int, _NUMBERS.split()))

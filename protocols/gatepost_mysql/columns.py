@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from gatepost.errors import FaultCode, UpstreamFault
-from gatepost.values import Column, Effect, Facts, Kind, Origin
+from gatepost.values import Column, Effect, Facts, Kind, Origin, Output
 from gatepost_mysql import charsets, types
 from gatepost_mysql.frames import Reader, counted
 from gatepost_mysql.types import Type
@@ -80,13 +80,23 @@ def describe(
     *,
     is_binary: bool,
 ) -> Description:
-    """The columns of a result of a statement with these facts."""
+    """The columns of a result of a statement with these facts.
+
+    Where they come from, the facts prove, or the server says of a statement without queries in it: of the columns of
+    those it tells the inner table with the outer query's names.
+    """
     outputs = facts.outputs if len(facts.outputs) == len(definitions) else ()
     is_plain = facts.depth == 1 and facts.effect is not Effect.UNKNOWN
     columns = []
     for position, definition in enumerate(definitions):
-        is_true = is_plain or bool(outputs and outputs[position].is_direct)
-        columns.append(_column(definition, catalogue, is_true=is_true, is_binary=is_binary))
+        base = _proven(outputs[position]) if outputs else None
+        place = _place(definition) if is_plain or (outputs and outputs[position].is_direct) else None
+        if base is None and place is not None and catalogue is not None:
+            database, _, table = place.relation.partition(".")
+            base = column(catalogue, database, table, place.column)
+        elif base is not None:
+            place = base
+        columns.append(_column(definition, place, base, is_binary=is_binary))
     return Description(
         columns=tuple(columns),
         types=tuple(definition.type for definition in definitions),
@@ -94,31 +104,35 @@ def describe(
     )
 
 
-def _column(definition: Definition, catalogue: Catalogue | None, *, is_true: bool, is_binary: bool) -> Column:
-    """A column. `is_true`: where it comes from is as the server says.
+def _proven(output: Output) -> Origin | None:
+    """The column that an output is, where the catalogue tells."""
+    if not output.is_direct or not output.origins:
+        return None
+    return output.origins[0] if "." in output.origins[0].relation else None
 
-    Of the columns of a query within the query servers tell the inner table's name with the outer query's names.
-    """
-    _, schema, _, table, name, own_name = definition.names
+
+def _place(definition: Definition) -> Origin | None:
+    """The table and the column that a definition names; None if there is no such one, or a name is not readable."""
+    _, schema, _, table, _, own_name = definition.names
+    if not (schema and table and own_name) or b"." in schema + table:
+        return None
+    try:
+        return Origin(f"{schema.decode()}.{table.decode()}", own_name.decode())
+    except UnicodeDecodeError:
+        return None
+
+
+def _column(definition: Definition, place: Origin | None, base: Origin | None, *, is_binary: bool) -> Column:
     type_ = definition.type
-    has_origin = bool(is_true and schema and table and own_name)
     return Column(
-        name=name.decode("utf-8", "replace"),
+        name=definition.names[4].decode("utf-8", "replace"),
         kind=type_.kind,
         is_text=type_.is_binary_text if is_binary else type_.is_text,
         type_name=type_.name,
-        origin=(_number(schema, table), _number(own_name)) if has_origin else None,
-        base=_base(catalogue, schema, table, own_name) if has_origin and catalogue is not None else None,
+        origin=(_number(place.relation), _number(place.column)) if place is not None else None,
+        base=base,
     )
 
 
-def _base(catalogue: Catalogue, *names: bytes) -> Origin | None:
-    try:
-        database, table, name = (each.decode() for each in names)
-    except UnicodeDecodeError:
-        return None
-    return column(catalogue, database, table, name)
-
-
-def _number(*names: bytes) -> int:
-    return int.from_bytes(blake2b(b"\0".join(names), digest_size=7).digest())
+def _number(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=7).digest())

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gatepost.adapter import Action, Cancel, Ended, Environment, SendClient, SendUpstream
 from gatepost.errors import ClientFault, FaultCode
-from gatepost.values import Deny, DenyCode, Effect, Identity, Limit, Outcome, Scalar, Statement, Verdict
+from gatepost.values import Deny, DenyCode, Effect, Facts, Identity, Limit, Outcome, Scalar, Statement, Verdict
 from gatepost_mysql import codes, messages, parameters, settings
 from gatepost_mysql.answers import Answers
 from gatepost_mysql.frames import Reader, frame, packets_of
@@ -97,6 +97,8 @@ class Commands:
         deny = _own_refusal(statement) if statement.original is not None else None
         if deny is None and self._read_only:
             deny = settings.refusal_to_write(statement.facts)
+        if deny is None and statement.limit is not None and _limits_too_late(statement.facts):
+            deny = _SEVERAL
         return deny
 
     def _refuse(self, deny: Deny, code: tuple[int, str] | None = None) -> list[Action]:
@@ -312,6 +314,18 @@ _REWRITTEN: Final = Deny(
     rule="gatepost: prepared statements",
     hint="Prepare it again, or send it as a text.",
 )
+
+
+_SEVERAL: Final = Deny(
+    reason="how many rows it may show is limited, and the text has several statements, not all of which only read",
+    rule="gatepost: limits",
+    hint="Send them one by one.",
+)
+
+
+def _limits_too_late(known: Facts) -> bool:
+    """The error of a limit comes behind what the server has done of the same text."""
+    return known.statements > 1 and known.effect not in (Effect.READ, Effect.CONTROL)
 
 
 def _stricter(one: Limit | None, other: Limit | None) -> Limit | None:

@@ -99,7 +99,7 @@ class Texts:
         text = reader.rest()
         state, text = (text[:6], text[6:]) if text[:1] == b"#" else (b"", text)
         fields = {"message": text.decode("utf-8", "replace")}
-        notice = Notice(NoticeKind.ERROR, fields, str(number), is_about_text=number in codes.ABOUT_TEXT)
+        notice = Notice(NoticeKind.ERROR, fields, str(number), is_about_text=number in codes.ABOUT_THE_TEXT)
         if self._wants_notices:
             self._hooks.notice(notice)
         shown = notice.fields["message"]

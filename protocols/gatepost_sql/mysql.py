@@ -144,7 +144,7 @@ def _analyze(tokens: Sequence[Token], names: Names) -> Facts:
 
 
 def _show(tokens: Sequence[Token], names: Names) -> Facts:
-    return show(tokens, has_catalogue=names.has_catalogue)
+    return show(tokens)
 
 
 def _maintain(tokens: Sequence[Token], names: Names) -> Facts:
@@ -251,8 +251,8 @@ _READERS: Final[Mapping[str, Callable[[Sequence[Token], Names], Facts]]] = {
     "use": mysql_session.use,
 }
 
-# They say themselves whether their names are the catalogue's.
-_FOLLOWING: Final = frozenset((_query, _explain, _analyze, _procedure, _define, _show, mysql_session.set_))
+# They look at the queries in them.
+_FOLLOWING: Final = frozenset((_query, _explain, _analyze, _procedure, _define, mysql_session.set_))
 
 # Verbs of administration that are called so; others are all one.
 _ADMINISTERING: Final = frozenset(("grant", "revoke", "load"))

@@ -55,7 +55,7 @@ def predicates(query: exp.Query) -> tuple[Origin, ...] | None:
     aliases = {node.alias.lower(): node for node in query.expressions if isinstance(node, exp.Alias)}
     deciding: list[Any] = [query.args.get(part) for part in _DECIDING]
     deciding += [join.args.get("on") for join in joined]
-    deciding += [window for node in query.expressions for window in node.find_all(exp.Window)]
+    deciding += [part for node in query.expressions for part in node.find_all(exp.Case, exp.If, exp.Window)]
     deciding += query.expressions if query.args.get("distinct") else ()
     for part in deciding:
         for node in part if isinstance(part, list) else [part] if part is not None else ():

@@ -6,24 +6,14 @@ So a role that may read such a table may be shown it too, whichever way it asks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-from gatepost.values import Effect, Facts, Output, Use
+from gatepost.values import Effect, Facts, Use
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_tokens import Token
 from gatepost_sql.mysql_words import SHOWN, SHOWN_BEFORE
 
-# What an earlier statement has said may quote any value that it has read.
-_SAID: Final = Facts(
-    effect=Effect.READ,
-    verbs=("show",),
-    columns=frozenset("*"),
-    outputs=(Output(name="Level", origins=()), Output(name="Code", origins=()), Output(name="Message")),
-    predicates=(),
-)
 
-
-def show(tokens: Sequence[Token], *, has_catalogue: bool) -> Facts:
+def show(tokens: Sequence[Token]) -> Facts:
     """SHOW. What is of no known kind is administration: it can be other sessions' statements, or the binary log."""
     if any(token.is_operator("(") for token in tokens):
         raise NotUnderstood("SHOW with an expression is not judged")
@@ -33,10 +23,8 @@ def show(tokens: Sequence[Token], *, has_catalogue: bool) -> Facts:
     kind = " ".join(words[:2])
     table = SHOWN.get(kind, SHOWN.get(kind.partition(" ")[0]))
     if table is None:
-        return Facts(effect=Effect.ADMINISTER, verbs=("show",), is_resolved=has_catalogue, reason="show")
-    if not table:
-        return _SAID
-    return Facts(effect=Effect.READ, verbs=("show",), objects=_read(table), is_resolved=has_catalogue)
+        return Facts(effect=Effect.ADMINISTER, verbs=("show",), reason="show")
+    return Facts(effect=Effect.READ, verbs=("show",), objects=_read(table))
 
 
 def describe() -> Facts:

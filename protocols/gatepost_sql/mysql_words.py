@@ -28,6 +28,6 @@ NO_CALLS: Final[frozenset[str]] = frozenset(_data["no_calls"].split())
 ADMINISTERED: Final[frozenset[str]] = frozenset(_data["administered"].split())
 BEFORE_KIND: Final[frozenset[str]] = frozenset(_data["before_kind"].split())
 
-# What SHOW shows -> the table that holds the same, "" for none.
+# What SHOW shows -> the table that holds the same.
 SHOWN: Final[Mapping[str, str]] = _data["shown"]["tables"]
 SHOWN_BEFORE: Final[frozenset[str]] = frozenset(_data["shown"]["before"].split())

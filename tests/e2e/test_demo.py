@@ -26,7 +26,14 @@ def test_it_shows_everything_and_leaves_nothing(folder: Path) -> None:
         [GATEPOST, "demo", "--once"], capture_output=True, text=True, check=False, env={"TMPDIR": str(folder)}
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for shown in ("orders are never deleted", "already exists", "audit replay", "was changed", "nothing is left"):
+    for shown in (
+        "orders are never deleted",
+        "already exists",
+        "MySQL and MariaDB",
+        "audit replay",
+        "was changed",
+        "nothing is left",
+    ):
         assert shown in done.stdout
     assert list(folder.iterdir()) == []
 

@@ -34,6 +34,10 @@ allow = [
   { do = "call", on = "shop.settle" },
 ]
 
+[plugins.policy.roles.limited]
+rows = 5
+allow = [{ do = ["read", "delete"], on = "shop.orders" }]
+
 [plugins.mask.roles]
 chargebacks = "clear"
 
@@ -95,7 +99,7 @@ def knows_the_catalogue(gate: Gate) -> bool:
 
 @pytest.fixture(scope="module")
 def passwords(policed: Gate) -> dict[str, str]:
-    return {role: policed.add_agent(role, role) for role in ("clerk", "guest")} | {"agent": policed.password}
+    return {role: policed.add_agent(role, role) for role in ("clerk", "limited", "guest")} | {"agent": policed.password}
 
 
 @pytest.fixture
@@ -263,6 +267,37 @@ def test_hidden_values_cannot_be_guessed_or_kept(talk: Connect, statement: str) 
         assert run(talk(), statement + " LIMIT 1") == ((1,),)
     else:
         assert "mask" in refused(talk(), statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT EXTRACTVALUE(1, CONCAT(0x7e, (SELECT expires FROM cards LIMIT 1)))",
+        "SET time_zone = (SELECT expires FROM cards LIMIT 1)",
+    ],
+)
+def test_errors_quote_no_tagged_value(talk: Connect, statement: str) -> None:
+    with pytest.raises(pymysql.Error) as failed:
+        run(talk("clerk"), statement)
+    assert "12/31" not in str(failed.value)
+    assert "removed" in str(failed.value)
+
+
+def test_errors_about_the_statement_itself_stay_as_they_are(talk: Connect) -> None:
+    with pytest.raises(pymysql.Error, match="near 'FROM "):
+        run(talk("clerk"), "CREATE TABLE FROM (id INT)")
+
+
+def test_warnings_which_can_quote_any_value_need_a_rule(talk: Connect) -> None:
+    clerk = talk("clerk")
+    run(clerk, "SELECT CAST(expires AS SIGNED) FROM cards LIMIT 1")
+    assert "information_schema.warnings" in refused(clerk, "SHOW WARNINGS")
+
+
+def test_a_limit_is_not_told_behind_what_was_changed(policed: Gate, talk: Connect) -> None:
+    several = pymysql.constants.CLIENT.MULTI_STATEMENTS
+    with pytest.raises(pymysql.Error, match="one by one"):
+        run(talk("limited", client_flag=several), "SELECT id FROM orders; DELETE FROM orders WHERE id = 1")
 
 
 def test_a_definition_makes_the_catalogue_stale_until_it_was_read_again(talk: Connect, policed: Gate) -> None:

@@ -238,3 +238,23 @@ def test_the_cheapest_gate_works(gate: Gate, mysql_server: MySqlDatabase, gate_o
 def gate_of_its_own(tmp_path: Any) -> Iterator[MakeGate]:
     with gates(tmp_path) as make:
         yield make
+
+
+def test_memory_does_not_grow_with_the_result(mysql_gate: Gate) -> None:
+    with connect(mysql_gate, cursorclass=pymysql.cursors.SSCursor) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        cursor.fetchall()
+        before = _memory(mysql_gate)
+        # Each row has a card number in it, so that plugins look at and change all of them.
+        cursor.execute("SELECT cards.pan, REPEAT('x', 8000) FROM cards, customers a, customers b LIMIT 16000")
+        most = before
+        rows = 0
+        while some := cursor.fetchmany(1000):
+            rows += len(some)
+            most = max(most, _memory(mysql_gate))
+        assert rows == 16000
+        assert most - before < 64 << 20
+
+
+def _memory(gate: Gate) -> int:
+    return sum(worker.memory_info().rss for worker in gate.workers)

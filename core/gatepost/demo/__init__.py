@@ -1,4 +1,7 @@
-"""`gatepost demo`: a real PostgreSQL, gatepost in front of it and a real client, one step after the other."""
+"""`gatepost demo`: a real PostgreSQL, gatepost in front of it and a real client, one step after the other.
+
+Where the system has a MariaDB, one more target.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import importlib.util
 import signal
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 
+from gatepost.demo import mysql
 from gatepost.demo.gate import Gate, GateFailed, prepare, running
 from gatepost.demo.postgres import PostgresFailed, embedded
 from gatepost.demo.postgres import running as postgres_running
@@ -31,12 +36,15 @@ def main(once: bool) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False)
     try:
-        with tempfile.TemporaryDirectory(prefix="gatepost-demo-") as name, postgres_running(binaries) as server:
-            folder = Path(name)
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gatepost-demo-")))
+            server = stack.enter_context(postgres_running(binaries))
+            mysql_programs = mysql.installed()
+            mysql_shop = stack.enter_context(mysql.running(mysql_programs)) if mysql_programs else None
             shop = furnish(server)
-            prepare(folder, server, shop.user, shop.password)
+            prepare(folder, server, shop.user, shop.password, mysql_shop)
             with running(folder, SCRIPT) as gate:
-                Tour(console, shop, gate, SCRIPT).run()
+                Tour(console, shop, mysql_shop, gate, SCRIPT).run()
                 if once or not sys.stdout.isatty():
                     console.print("\nThat was all, and nothing is left of it. On a terminal, the demo keeps running.")
                     return 0
@@ -44,7 +52,7 @@ def main(once: bool) -> int:
                 gate.process.wait()
                 console.print("gatepost has ended.")
                 return 1
-    except (DemoFailed, GateFailed, PostgresFailed) as error:
+    except (DemoFailed, GateFailed, PostgresFailed, mysql.MySqlFailed) as error:
         console.print(f"The demo failed: {error}", style="red", markup=False)
         return 1
     except KeyboardInterrupt:
@@ -59,6 +67,12 @@ def _say_where(console: Console, gate: Gate, binaries: Path) -> None:
         f"gatepost listens on port {gate.port} of 127.0.0.1. Connect as the agent, with any PostgreSQL client:"
     )
     console.print(f'  psql "{gate.url}"', soft_wrap=True, markup=False)
+    if gate.mysql_port is not None:
+        mariadb = (
+            f"mariadb --host=127.0.0.1 --port={gate.mysql_port} --user={gate.agent} --password={gate.password} shop"
+        )
+        console.print("Or with MySQL's protocol:")
+        console.print(f"  {mariadb}", soft_wrap=True, markup=False)
     console.print(f"If you have no psql, take {binaries / 'psql'}.", soft_wrap=True, markup=False)
     console.print(f"gatepost's configuration and record are in {gate.folder}.", soft_wrap=True, markup=False)
     console.print("Ctrl-C stops it and removes everything.")

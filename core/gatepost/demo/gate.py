@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gatepost.demo.mysql import MySqlShop
 from gatepost.demo.postgres import Server
 
 STOP_SECONDS = 45.0
@@ -27,16 +28,30 @@ protocol = "postgres"
 listen = "127.0.0.1:0"
 upstream = "127.0.0.1:{port}"
 database = "shop"
-
+{mysql_target}
 [plugins.agents]
 
 [plugins.secrets.targets.shop]
 user = "{user}"
 password = "file:database.password"
-
+{mysql_login}
 [plugins.mask]
 
 [plugins.audit]
+"""
+
+MYSQL_TARGET = """
+[targets.shop_mysql]
+protocol = "mysql"
+listen = "127.0.0.1:0"
+upstream = "127.0.0.1:{port}"
+database = "shop"
+"""
+
+MYSQL_LOGIN = """
+[plugins.secrets.targets.shop_mysql]
+user = "{user}"
+password = "file:mysql.password"
 """
 
 
@@ -50,6 +65,7 @@ class Gate(Struct, frozen=True, kw_only=True):
     Attributes:
         folder: its configuration, its state and its log.
         port: where agents find it.
+        mysql_port: where they find it with MySQL's protocol, None if there is no such target.
         agent, password: the credentials that it has issued.
     """
 
@@ -58,6 +74,7 @@ class Gate(Struct, frozen=True, kw_only=True):
     agent: str
     password: str
     process: subprocess.Popen[str]
+    mysql_port: int | None = None
 
     def __repr__(self) -> str:
         return f"Gate(port={self.port})"
@@ -67,12 +84,20 @@ class Gate(Struct, frozen=True, kw_only=True):
         return f"postgresql://{self.agent}:{self.password}@127.0.0.1:{self.port}/shop"
 
 
-def prepare(folder: Path, server: Server, user: str, password: str) -> None:
-    """Write the configuration of a gate in front of `server`, which logs in there as `user`."""
-    (folder / "gatepost.toml").write_text(CONFIGURATION.format(port=server.port, user=user))
-    secret = folder / "database.password"
-    secret.touch(mode=0o600)
-    secret.write_text(password)
+def prepare(folder: Path, server: Server, user: str, password: str, mysql: MySqlShop | None = None) -> None:
+    """Write the configuration of a gate in front of `server`, which logs in there as `user`, and of `mysql`."""
+    target = MYSQL_TARGET.format(port=mysql.port) if mysql else ""
+    login = MYSQL_LOGIN.format(user=mysql.user) if mysql else ""
+    text = CONFIGURATION.format(port=server.port, user=user, mysql_target=target, mysql_login=login)
+    (folder / "gatepost.toml").write_text(text)
+    _keep(folder / "database.password", password)
+    if mysql:
+        _keep(folder / "mysql.password", mysql.password)
+
+
+def _keep(file: Path, secret: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(secret)
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -111,9 +136,16 @@ def running(folder: Path, script: Path) -> Iterator[Gate]:
         line = process.stdout.readline()
         if not line:
             raise GateFailed(f"gatepost run: {(folder / 'log').read_text().strip()}")
-        port = int(json.loads(line)["targets"]["shop"].rpartition(":")[2])
+        ports = {name: int(place.rpartition(":")[2]) for name, place in json.loads(line)["targets"].items()}
         password = json.loads(issued.stdout)["password"]
-        yield Gate(folder=folder, port=port, agent=agent, password=password, process=process)
+        yield Gate(
+            folder=folder,
+            port=ports["shop"],
+            mysql_port=ports.get("shop_mysql"),
+            agent=agent,
+            password=password,
+            process=process,
+        )
     finally:
         process.send_signal(signal.SIGTERM)
         try:

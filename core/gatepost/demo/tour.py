@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pymysql
 from msgspec import Struct
 from psycopg import sql
 from rich.console import Console
@@ -18,7 +19,10 @@ from rich.text import Text
 
 from gatepost.demo import shop as tables
 from gatepost.demo.gate import Gate, command
+from gatepost.demo.mysql import MySqlShop
 from gatepost.demo.postgres import Server
+
+MYSQL_DENIED = 1142
 
 
 class DemoFailed(Exception):
@@ -66,13 +70,15 @@ class Tour:
     Args:
         console: where they are shown.
         shop: the database, past the gate.
+        mysql: another one, which speaks MySQL's protocol, if there is one.
         gate: the gate in front of it.
         script: the script plugin that the gate runs with.
     """
 
-    def __init__(self, console: Console, shop: Shop, gate: Gate, script: Path) -> None:
+    def __init__(self, console: Console, shop: Shop, mysql: MySqlShop | None, gate: Gate, script: Path) -> None:
         self._console = console
         self._shop = shop
+        self._mysql = mysql
         self._gate = gate
         self._script = script
 
@@ -88,6 +94,7 @@ class Tour:
             )
             for step in steps:
                 step(connection)
+        self._in_mysql()
         self._replayed()
         self._verified()
         self._tampered()
@@ -106,16 +113,20 @@ class Tour:
 
     def _check_masked(self, shown: object) -> None:
         text = str(shown)
-        self._check(not any(pan in text for pan in self._shop.pans), "a card number was shown in the clear")
+        pans = [*self._shop.pans, *(self._mysql.pans if self._mysql else ())]
+        self._check(not any(pan in text for pan in pans), "a card number was shown in the clear")
 
     def _show_rows(self, cursor: psycopg.Cursor[Any]) -> list[tuple[Any, ...]]:
         rows = cursor.fetchall()
+        self._show_table([column.name for column in cursor.description or ()], rows)
+        return rows
+
+    def _show_table(self, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         self._check_masked(rows)
-        table = Table(*(column.name for column in cursor.description or ()), box=None, pad_edge=False)
+        table = Table(*names, box=None, pad_edge=False)
         for row in rows:
             table.add_row(*(Text(str(cell)) for cell in row))
         self._console.print(table)
-        return rows
 
     def _connected(self, connection: psycopg.Connection) -> None:
         self._explain(
@@ -199,6 +210,41 @@ class Tour:
             return told
         raise DemoFailed("a statement ran that should have failed")
 
+    def _in_mysql(self) -> None:
+        title = "The same for MySQL and MariaDB"
+        if self._mysql is None or self._gate.mysql_port is None:
+            self._explain(title, "There is no MariaDB on this machine to show it with; mariadb-server would be one.")
+            return
+        self._explain(title, "The same agent, policy and record, in MySQL's protocol.")
+        with (
+            pymysql.connect(
+                host="127.0.0.1",
+                port=self._gate.mysql_port,
+                user=self._gate.agent,
+                password=self._gate.password,
+                database="shop",
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            text = "SELECT brand, pan FROM cards ORDER BY id LIMIT 3"
+            self._statement(text)
+            cursor.execute(text)
+            rows = cursor.fetchall()
+            self._show_table([each[0] for each in cursor.description], rows)
+            self._check(rows[0][1][-4:] == self._mysql.pans[0][-4:], "a mask does not keep the last four digits")
+            text = "DELETE FROM cards"
+            self._statement(text)
+            try:
+                cursor.execute(text)
+            except pymysql.Error as error:
+                number, said = error.args
+                self._check(number == MYSQL_DENIED, "the statement was not denied")
+                self._console.print(f"ERROR {number}: {said}", style="yellow", markup=False)
+            else:
+                raise DemoFailed("a statement ran that should have failed")
+            cursor.execute("SELECT COUNT(*) FROM cards")
+            self._check(cursor.fetchone() == (len(self._mysql.pans),), "cards were deleted")
+
     def _gatepost(self, folder: Path, *arguments: str) -> tuple[int, str]:
         """Run a command as its user would, and return its exit status and what it said."""
         done = command(folder, *arguments)
@@ -213,8 +259,11 @@ class Tour:
     def _replayed(self) -> None:
         self._explain("The session is on record", "What was asked, what was decided, and what the agent was shown.")
         status, said = self._gatepost(self._gate.folder, "audit", "sessions", "--identity", self._gate.agent, "--json")
-        self._check(status == 0 and bool(said.strip()), f"no session is on record: {said}")
-        session = json.loads(said.splitlines()[-1])["id"]
+        sessions = (
+            [each for each in map(json.loads, said.splitlines()) if each["target"] == "shop"] if not status else []
+        )
+        self._check(bool(sessions), f"no session is on record: {said}")
+        session = sessions[-1]["id"]
         arguments = ("audit", "replay", session)
         status, said = self._gatepost(self._gate.folder, *arguments)
         self._check(status == 0, said)
@@ -240,7 +289,8 @@ class Tour:
                 shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("*.sock"))
             else:
                 shutil.copy(source, copy / name)
-        (copy / "database.password").touch()
+        for name in ("database.password", "mysql.password"):
+            (copy / name).touch()
         journal = max((copy / "state" / "audit").glob("*.journal"), key=lambda file: file.stat().st_size)
         data = bytearray(journal.read_bytes())
         place = data.index(b"DELETE FROM orders")

@@ -279,14 +279,6 @@ def test_no_text_raises(words: list[str], tail: str) -> None:
     assert isinstance(of("".join(words)), Facts)
 
 
-@pytest.mark.parametrize("text", ["SHOW WARNINGS", "SHOW ERRORS LIMIT 1"])
-def test_what_an_earlier_statement_has_said_may_quote_anything(text: str) -> None:
-    facts = of(text)
-    assert facts.effect is Effect.READ
-    assert facts.columns == {"*"}
-    assert [output.origins for output in facts.outputs] == [(), (), None]
-
-
 def test_the_pairs_of_a_json_object_are_read() -> None:
     facts = of("SELECT JSON_OBJECT('p', pan) FROM cards")
     assert facts.effect is Effect.READ
