@@ -45,6 +45,8 @@ from gatepost.values import (
     Deny,
     EndCode,
     Identity,
+    Notice,
+    NoticeKind,
     Outcome,
     Reason,
     Session,
@@ -425,9 +427,17 @@ class Relay:
 
     def _decided(self, decision: Decision) -> list[Action]:
         statement, verdict = decision
-        if self._watches_ends and not isinstance(verdict, Deny):
+        if isinstance(verdict, Deny):
+            verdict = self._shown(verdict)
+        elif self._watches_ends:
             self._started[statement.number] = self._loop.time()
         return self._resolve(statement, verdict)
+
+    def _shown(self, deny: Deny) -> Deny:
+        """A denial as the client may see it: it names what the statement does, and a name can be a card number."""
+        notice = Notice(NoticeKind.ERROR, {"message": deny.reason, "hint": deny.hint}, is_about_text=True)
+        self._hooks.notice(notice)
+        return msgspec.structs.replace(deny, reason=notice.fields["message"], hint=notice.fields["hint"])
 
     def _end_statement(self, statement: Statement, outcome: Outcome) -> None:
         if not self._watches_ends:

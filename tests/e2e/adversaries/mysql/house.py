@@ -37,6 +37,11 @@ CREATE TABLE cards
   (id INT PRIMARY KEY, holder VARCHAR(60) NOT NULL, pan VARCHAR(19) NOT NULL UNIQUE, cvv CHAR(7) NOT NULL, meta JSON);
 CREATE TABLE a (id INT PRIMARY KEY);
 CREATE TABLE notes (note VARCHAR(200));
+CREATE TABLE vault (
+  id INT PRIMARY KEY, u BIGINT UNSIGNED, z BIGINT(20) UNSIGNED ZEROFILL, d DECIMAL(22, 2), f DOUBLE, b BIT(64),
+  bin BINARY(24), vbin VARBINARY(30), blb BLOB, txt TEXT, js JSON, en ENUM({labels}), ch CHAR(30),
+  u16 VARCHAR(40) CHARACTER SET utf16, u32 VARCHAR(40) CHARACTER SET utf32, l1 VARCHAR(40) CHARACTER SET latin1
+);
 CREATE TABLE u (k VARCHAR(60) PRIMARY KEY);
 CREATE TABLE evil.cards (id INT, pan VARCHAR(19));
 CREATE VIEW renamed AS SELECT id AS number, pan AS nick FROM cards;
@@ -63,6 +68,7 @@ DIGEST: Final = (
     "SELECT user, host FROM mysql.user ORDER BY 1, 2",
     "SELECT @@GLOBAL.sql_mode, @@GLOBAL.local_infile, @@GLOBAL.general_log, @@GLOBAL.character_set_server",
     "SELECT * FROM house.cards ORDER BY id",
+    "SELECT * FROM house.vault ORDER BY id",
     "SELECT * FROM house.a ORDER BY id",
     "SELECT * FROM house.notes ORDER BY 1",
     "SELECT * FROM house.u ORDER BY 1",
@@ -140,8 +146,9 @@ def asked(direct: pymysql.Connection[Any], query: str, values: Sequence[Any] = (
 def build(direct: pymysql.Connection[Any], password: str) -> tuple[Sequence[str], Sequence[str]]:
     """Make the shop's tables. Returns the card numbers and the security codes."""
     pans = of_every_brand()
+    labels = ", ".join(f"'{pan}'" for pan in pans)
     codes = [f"cvv-{number:03}" for number in range(len(pans))]
-    for statement in SCHEMA.format(password=password).split(";\n"):
+    for statement in SCHEMA.format(password=password, labels=labels).split(";\n"):
         if statement.strip():
             asked(direct, statement)
     with direct.cursor() as cursor:
@@ -153,6 +160,10 @@ def build(direct: pymysql.Connection[Any], password: str) -> tuple[Sequence[str]
             ],
         )
         cursor.execute("INSERT INTO a SELECT id FROM cards")
+        cursor.execute(
+            "INSERT INTO vault SELECT id, pan, pan, pan, pan, CAST(pan AS UNSIGNED), pan, pan, pan,"
+            " CONCAT('x', pan, 'y'), JSON_OBJECT('p', pan), pan, pan, pan, pan, pan FROM cards"
+        )
     return pans, codes
 
 
