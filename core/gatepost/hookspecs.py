@@ -222,7 +222,8 @@ def on_rows(session: Session, batch: RowBatch, interest: Interest) -> None:
 
 @hookspec
 def on_notice(session: Session, notice: Notice) -> None:
-    """Another text from the server is about to leave: see `NoticeKind`. The plugin may change `notice.fields`.
+    """Another text from the server, or a plugin's denial, is about to leave: see `NoticeKind`. The plugin may change
+    `notice.fields`.
 
     For a PARAMETER, a TAG and a COLUMN, the outcome is kept for the same text in the same session.
 
