@@ -116,9 +116,12 @@ _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sb
 def database(flavour: Flavour, folder: Path, options: Sequence[str] = ()) -> Iterator[MySqlDatabase]:
     """A server of one's own."""
     data, log = folder / "data", folder / "log"
+    # A MariaDB that starts removes temporary tables that it finds: those of others must not be there.
+    temporary = folder / "tmp"
+    temporary.mkdir()
     place = Path("/tmp") / f"gatepost-{secrets.token_hex(6)}.sock"  # a socket's path may have 107 bytes
     with log.open("wb") as output:
-        install = (*flavour.install, f"--datadir={data}")
+        install = (*flavour.install, f"--datadir={data}", f"--tmpdir={temporary}")
         done = subprocess.run(install, stdout=output, stderr=output, timeout=4 * PATIENCE, check=False)
         assert done.returncode == 0, log.read_text()
         port = _free_port()
@@ -126,6 +129,7 @@ def database(flavour: Flavour, folder: Path, options: Sequence[str] = ()) -> Ite
             [
                 *flavour.server,
                 f"--datadir={data}",
+                f"--tmpdir={temporary}",
                 f"--socket={place}",
                 f"--pid-file={folder / 'pid'}",
                 f"--port={port}",

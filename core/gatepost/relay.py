@@ -418,7 +418,10 @@ class Relay:
         return access
 
     def _connected(self, access: Access) -> list[Action]:
-        return self._protocol.connected(access.credentials, access.restriction)
+        credentials = access.credentials
+        if not credentials.database:
+            credentials = msgspec.structs.replace(credentials, database=self._listener.target.database)
+        return self._protocol.connected(credentials, access.restriction)
 
     def _decided(self, decision: Decision) -> list[Action]:
         statement, verdict = decision

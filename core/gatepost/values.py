@@ -127,7 +127,7 @@ class Restriction(Struct, frozen=True, kw_only=True):
 
 
 class UpstreamCredentials(Struct, frozen=True, kw_only=True):
-    """As whom gatepost logs in to the database. `database` "" means what the client asked for."""
+    """As whom gatepost logs in to the database. `database` "" means the target's, else the client's."""
 
     user: str
     password: Secret | None = None
@@ -549,14 +549,18 @@ class Notice:
         fields: its texts by name: "message", "detail", "hint", "where", "schema", "table", "column", "constraint",
             "query", … of an ERROR or NOTICE; "channel" and "payload"; "name" and "value"; "tag"; "name".
         code: the server's error code, or "".
+        is_about_text: it is an error in the statement's own text, and what it quotes is from there.
     """
 
-    __slots__ = ("code", "fields", "kind")
+    __slots__ = ("code", "fields", "is_about_text", "kind")
 
-    def __init__(self, kind: NoticeKind, fields: dict[str, str], code: str = "") -> None:
+    def __init__(
+        self, kind: NoticeKind, fields: dict[str, str], code: str = "", *, is_about_text: bool = False
+    ) -> None:
         self.kind = kind
         self.fields = fields
         self.code = code
+        self.is_about_text = is_about_text
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 `reverse(pan)::date` fails with the reversed number in its message, `reverse(pan)::regclass` names it as a table that is
 missing, and a violated constraint shows the whole row in its detail. Nothing tells whether a tagged column's value is
-in there, so nothing quoted is shown. An error with a position is about the statement's own text, and left as it is.
+in there, so nothing quoted is shown. An error about the statement's own text is left as it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _QUOTED: Final = re.compile(r"""(["']).*\1""", re.DOTALL)
 def hide_quoted(notice: Notice) -> None:
     """Take the values out of an error's texts."""
     fields = notice.fields
-    if notice.kind is not NoticeKind.ERROR or "position" in fields:
+    if notice.kind is not NoticeKind.ERROR or notice.is_about_text:
         return
     if notice.code.startswith((_DATA, _INTEGRITY)):
         fields.update({name: REMOVED for name in _ABOUT_VALUES if name in fields})

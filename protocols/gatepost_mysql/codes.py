@@ -1,4 +1,4 @@
-"""Error numbers and SQLSTATEs of gatepost's own errors.
+"""Error numbers and SQLSTATEs: of gatepost's own errors, and what some of a server's are about.
 
 Source: MySQL 9 "Server Error Message Reference"; the numbers below 1900 are MariaDB's as well.
 """

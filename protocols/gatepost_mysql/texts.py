@@ -99,9 +99,7 @@ class Texts:
         text = reader.rest()
         state, text = (text[:6], text[6:]) if text[:1] == b"#" else (b"", text)
         fields = {"message": text.decode("utf-8", "replace")}
-        if number in codes.ABOUT_THE_TEXT:
-            fields["position"] = ""
-        notice = Notice(NoticeKind.ERROR, fields, str(number))
+        notice = Notice(NoticeKind.ERROR, fields, str(number), is_about_text=number in codes.ABOUT_THE_TEXT)
         if self._wants_notices:
             self._hooks.notice(notice)
         shown = notice.fields["message"]

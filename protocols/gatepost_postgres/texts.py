@@ -68,7 +68,8 @@ class Texts:
     def _fields_message(self, kind: int, notice_kind: NoticeKind, fields: dict[str, str], body: bytes) -> bytes | None:
         if not self._wants_notices:
             return None
-        self._hooks.notice(Notice(notice_kind, fields, fields.get("code", "")))
+        notice = Notice(notice_kind, fields, fields.get("code", ""), is_about_text="position" in fields)
+        self._hooks.notice(notice)
         encoded = b"".join(_CODES.get(name, name).encode() + _cstring(text) for name, text in fields.items()) + _NUL
         return _changed(kind, body, encoded)
 

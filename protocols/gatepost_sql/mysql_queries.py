@@ -41,6 +41,7 @@ _PLAIN: Final = (
     exp.Into,
     exp.Join,
     exp.JSONColumnDef,
+    exp.JSONKeyValue,
     exp.JSONSchema,
     exp.JSONPath,
     exp.JSONPathPart,

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: measure gatepost beside what else can stand before a PostgreSQL, in one run."""
+"""`python -m tests.benchmarks`: measure gatepost beside what else can stand before a database, in one run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import tempfile
 from pathlib import Path
 
 import click
-from tests.benchmarks import facts, report, workloads
+from tests.benchmarks import facts, mysql, postgres, report
 from tests.benchmarks.relays import DIRECT, Relay, relays
 from tests.benchmarks.report import Case, Figures
-from tests.servers import Database, database
+from tests.benchmarks.workloads import PANS, PLAIN, ROWS, SELECT, Load
 
-from gatepost.demo.postgres import embedded
-
-MODES = ("simple", "extended", "prepared")
+PROTOCOLS = {"postgres": postgres.loaded, "mysql": mysql.loaded}
 README = Path(__file__).with_name("README.md")
 
 
@@ -38,55 +36,59 @@ class Plan:
 @click.command()
 @click.option("--quick", is_flag=True, help="About a minute; figures that say little.")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Fewer are quicker.")
+@click.option("--protocol", "protocols", multiple=True, type=click.Choice(list(PROTOCOLS)), help="Only this one.")
 @click.option("--only", multiple=True, help="Only relays whose name has this text.")
 @click.option("--output", type=click.Path(path_type=Path), default=README, help="The table's file.")
-def main(quick: bool, rounds: int, only: tuple[str, ...], output: Path) -> None:
+def main(quick: bool, rounds: int, protocols: tuple[str, ...], only: tuple[str, ...], output: Path) -> None:
     """Run the benchmarks and write their table."""
     plan = Plan(quick, rounds)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    binaries = embedded()
-    if binaries is None:
-        raise click.ClickException("the embedded PostgreSQL is missing: pip install 'gatepost[test]'")
-    # Twice: the server's processes for one relay's sessions are still ending when the next one's begin.
-    settings = {"max_connections": str(2 * plan.sessions + 200), "shared_buffers": "512MB"}
-    with tempfile.TemporaryDirectory(prefix="gatepost-benchmark-") as name:
-        folder = Path(name)
-        with database(binaries, settings=settings) as upstream:
-            workloads.prepare(upstream, plan.rows, folder)
-            with relays(upstream, folder, only) as found:
-                figures = measure(plan, found, upstream, folder / "rows.sql")
-    text = report.markdown(figures, quick=quick)
+    measured = [measure(plan, protocol, only) for protocol in protocols or PROTOCOLS]
+    text = report.markdown(measured, quick=quick)
     output.write_text(text)
     click.echo(text)
 
 
-def measure(plan: Plan, chosen: list[Relay], upstream: Database, script: Path) -> Figures:
-    """All cases through all relays, in rounds, so that what else the machine does meets each of them alike."""
+def measure(plan: Plan, protocol: str, only: tuple[str, ...]) -> tuple[Load, Figures]:
+    """A protocol's half, on a server that has nothing else to do."""
+    # Twice: the server's processes for one relay's sessions are still ending when the next one's begin.
+    connections = 2 * plan.sessions + 200
     figures = Figures()
-    for kind, names, seconds in facts.measure():
-        figures.add(Case(report.FACTS, kind), names, seconds)
+    if protocol == "postgres":
+        for kind, names, seconds in facts.measure():
+            figures.add(Case(report.FACTS, kind), names, seconds)
+    with tempfile.TemporaryDirectory(prefix="gatepost-benchmark-") as name:
+        folder = Path(name)
+        try:
+            with (
+                PROTOCOLS[protocol](folder, rows=plan.rows, connections=connections) as load,
+                relays(load.upstream, protocol, folder, only) as chosen,
+            ):
+                _measure(plan, chosen, load, figures)
+        except RuntimeError as error:
+            raise click.ClickException(str(error)) from error
+    return load, figures
+
+
+def _measure(plan: Plan, chosen: list[Relay], load: Load, figures: Figures) -> None:
+    """All cases through all relays, in rounds, so that what else the machine does meets each of them alike."""
     for relay in chosen:
         if relay.name != DIRECT:
             # Before anything else: memory that a relay has and does not use would hide what it needs.
-            figures.add(Case(report.IDLE), relay.name, workloads.idle(relay, plan.sessions))
-            figures.add(Case(report.MEMORY), relay.name, workloads.memory(relay, workloads.PLAIN, plan.streamed))
+            figures.add(Case(report.IDLE), relay.name, load.idle(relay, plan.sessions))
+            figures.add(Case(report.MEMORY), relay.name, load.memory(relay, PLAIN, plan.streamed))
     for turn in range(plan.rounds):
         order = chosen[turn:] + chosen[:turn]
         for clients in plan.clients:
-            for mode in MODES:
-                for relay in order:
-                    result = workloads.transactions(relay, upstream, mode=mode, clients=clients, seconds=plan.seconds)
-                    figures.add(Case(report.SELECT, mode, clients), relay.name, result)
+            for workload, modes in ((SELECT, load.modes), (ROWS, load.bound_modes[:1])):
+                for mode in modes:
+                    for relay in order:
+                        result = load.transactions(relay, workload, mode=mode, clients=clients, seconds=plan.seconds)
+                        figures.add(Case(workload, mode, clients), relay.name, result)
+        for table in (PLAIN, PANS):
             for relay in order:
-                result = workloads.transactions(
-                    relay, upstream, mode="simple", clients=clients, seconds=plan.seconds, script=script
-                )
-                figures.add(Case(report.ROWS, "simple", clients), relay.name, result)
-        for table in (workloads.PLAIN, workloads.PANS):
-            for relay in order:
-                figures.add(Case(table), relay.name, workloads.stream(relay, table))
-    return figures
+                figures.add(Case(table), relay.name, load.stream(relay, table))
 
 
 main()

@@ -1,4 +1,4 @@
-"""What the benchmarks go through: nothing, haproxy, PgBouncer, and gatepost in four configurations."""
+"""What the benchmarks go through: nothing, haproxy, PgBouncer where it can, and gatepost in four configurations."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from tests.servers import Database, Gate, gates
+from tests.servers import Gate, Upstream, gates
 
 from gatepost.demo.postgres import NOBODY
 
 TICK = os.sysconf("SC_CLK_TCK")
 LIMITS = "[limits]\nconnections = 5000\nunauthenticated = 5000\n"
-_POLICY = '[plugins.policy.roles.reader]\nallow = [{ do = ["read", "write"], on = "public.*" }]\n'
+_POLICY = '[plugins.policy.roles.reader]\nallow = [{ do = ["read", "write"], on = ["public.*", "shop.*"] }]\n'
 GATES = {
     "gatepost, no plugin": "",
     "gatepost, everything": "[plugins.mask]\n[plugins.audit]\n",
@@ -69,7 +69,7 @@ def _cpu(processes: tuple[psutil.Process, ...]) -> float:
 
 
 @contextmanager
-def relays(database: Database, folder: Path, only: Sequence[str] = ()) -> Iterator[list[Relay]]:
+def relays(upstream: Upstream, protocol: str, folder: Path, only: Sequence[str] = ()) -> Iterator[list[Relay]]:
     """The relays whose names have one of the texts of `only`, running. What cannot be had here is said in one line."""
 
     def is_wanted(name: str) -> bool:
@@ -78,18 +78,18 @@ def relays(database: Database, folder: Path, only: Sequence[str] = ()) -> Iterat
     with ExitStack() as stack:
         found = []
         if is_wanted(DIRECT):
-            found.append(Relay(DIRECT, database.server.port, database.user, database.password))
+            found.append(Relay(DIRECT, upstream.server.port, upstream.user, upstream.password))
         for name, program, start in ((HAPROXY, "haproxy", _haproxy), (PGBOUNCER, "pgbouncer", _pgbouncer)):
-            if not is_wanted(name):
+            if not is_wanted(name) or (name == PGBOUNCER and protocol != "postgres"):
                 continue
             path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
             if path is None:
                 print(f"{name} is not installed, so nothing is compared with it: apt-get install {program}")
             else:
-                found.append(stack.enter_context(start(path, database)))
+                found.append(stack.enter_context(start(path, upstream)))
         make = stack.enter_context(gates(folder))
         for name in filter(is_wanted, GATES):
-            found.append(_gatepost(name, make(database, plugins=GATES[name], settings=LIMITS)))
+            found.append(_gatepost(name, make(upstream, protocol=protocol, plugins=GATES[name], settings=LIMITS)))
         yield found
 
 
@@ -98,7 +98,7 @@ def _gatepost(name: str, gate: Gate) -> Relay:
 
 
 @contextmanager
-def _haproxy(program: str, database: Database) -> Iterator[Relay]:
+def _haproxy(program: str, upstream: Upstream) -> Iterator[Relay]:
     def configuration(port: int) -> dict[str, str]:
         return {
             "haproxy.cfg": f"""\
@@ -110,24 +110,24 @@ defaults
   timeout connect 5s
   timeout client 1h
   timeout server 1h
-listen postgres
+listen shop
   bind 127.0.0.1:{port}
-  server shop 127.0.0.1:{database.server.port}
+  server shop 127.0.0.1:{upstream.server.port}
 """
         }
 
     with _running([program, "-db", "-f", "haproxy.cfg"], configuration) as (port, process):
-        yield Relay(HAPROXY, port, database.user, database.password, (process,))
+        yield Relay(HAPROXY, port, upstream.user, upstream.password, (process,))
 
 
 @contextmanager
-def _pgbouncer(program: str, database: Database) -> Iterator[Relay]:
+def _pgbouncer(program: str, upstream: Upstream) -> Iterator[Relay]:
     def configuration(port: int) -> dict[str, str]:
         return {
-            "users": f'"{database.user}" "{database.password}"\n',
+            "users": f'"{upstream.user}" "{upstream.password}"\n',
             "pgbouncer.ini": f"""\
 [databases]
-* = host=127.0.0.1 port={database.server.port}
+* = host=127.0.0.1 port={upstream.server.port}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
@@ -142,7 +142,7 @@ ignore_startup_parameters = extra_float_digits
         }
 
     with _running([program, "-q", "pgbouncer.ini"], configuration) as (port, process):
-        yield Relay(PGBOUNCER, port, database.user, database.password, (process,))
+        yield Relay(PGBOUNCER, port, upstream.user, upstream.password, (process,))
 
 
 @contextmanager

@@ -33,6 +33,8 @@ TAGGING = MaskConfig(columns=(TaggedColumn("cards.cvv", Tag.SAD),))
             {"message": 'null value in column "holder"', "detail": GONE},
         ),
         ("42P01", {"message": 'relation "1234" does not exist'}, {"message": f'relation "{GONE}" does not exist'}),
+        ("1062", {"message": "Duplicate entry '12'34' for key 'k'"}, {"message": f"Duplicate entry '{GONE}'"}),
+        ("1105", {"message": "XPATH syntax error: '~1234'"}, {"message": f"XPATH syntax error: '{GONE}'"}),
     ],
 )
 def test_no_quoted_value_is_shown(code: str, fields: dict[str, str], left: dict[str, str]) -> None:
@@ -46,7 +48,7 @@ def test_no_quoted_value_is_shown(code: str, fields: dict[str, str], left: dict[
     [("42703", 'column "nam" does not exist'), ("22P02", 'invalid input syntax for type integer: "12x"')],
 )
 def test_an_error_about_the_text_is_as_it_was(code: str, message: str) -> None:
-    notice = Notice(NoticeKind.ERROR, {"message": message, "position": "8"}, code)
+    notice = Notice(NoticeKind.ERROR, {"message": message, "position": "8"}, code, is_about_text=True)
     Mask(TAGGING).on_notice(make_session(), notice)
     assert notice.fields["message"] == message
 

@@ -350,7 +350,7 @@ def test_names_and_texts_are_shown_and_changed() -> None:
     assert b"secret" not in output
     assert output.count(b"[gone]") == 7
     assert ("parameter", {"name": "x", "value": "secret"}) in hooks.notices
-    assert ("error", {"message": "near secret", "position": ""}) in hooks.notices
+    assert ("error", {"message": "near secret"}) in hooks.notices
 
 
 def test_an_id_that_plugins_object_to_is_none() -> None:

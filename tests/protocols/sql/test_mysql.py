@@ -277,3 +277,9 @@ _WORDS = [
 def test_no_text_raises(words: list[str], tail: str) -> None:
     assert isinstance(of(" ".join(words) + tail), Facts)
     assert isinstance(of("".join(words)), Facts)
+
+
+def test_the_pairs_of_a_json_object_are_read() -> None:
+    facts = of("SELECT JSON_OBJECT('p', pan) FROM cards")
+    assert facts.effect is Effect.READ
+    assert facts.columns == {"pan"}
