@@ -66,6 +66,8 @@ class Expressions(ABC):
             node = pending.pop()
             if isinstance(node, exp.Column):
                 found.append(self._of_column(node, level))
+            elif isinstance(node, exp.Identifier) and isinstance(node.parent, exp.Window):
+                continue  # OVER w
             elif isinstance(node, exp.Identifier):
                 found.append(self.named(node.name.lower(), "", "", level))  # VALUES(column), DEFAULT(column)
             elif isinstance(node, exp.Query) and not isinstance(node, exp.Table):

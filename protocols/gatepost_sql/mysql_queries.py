@@ -53,6 +53,7 @@ _PLAIN: Final = (
     exp.Ordered,
     exp.Partition,
     exp.Returning,
+    exp.Rollup,
     exp.Schema,
     exp.Star,
     exp.Table,

@@ -10,6 +10,7 @@ from typing import Any
 import mysql.connector
 import pymysql
 import pytest
+import sqlalchemy
 from tests.mysql_servers import MySqlDatabase, connect, mysql_front
 from tests.servers import Gate, eventually, gates
 
@@ -164,6 +165,23 @@ def test_what_a_role_may_do_it_does(talk: Connect) -> None:
 def test_what_it_may_not_is_denied_and_the_session_goes_on(talk: Connect, statement: str, names: str) -> None:
     several = pymysql.constants.CLIENT.MULTI_STATEMENTS
     assert names in refused(talk(client_flag=several), statement)
+
+
+def test_what_drivers_do_by_themselves_needs_no_rule(policed: Gate, passwords: dict[str, str]) -> None:
+    url = f"mysql+pymysql://agent:{passwords['agent']}@127.0.0.1:{policed.port}/shop"
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as connection:
+        assert connection.execute(sqlalchemy.text("SELECT id FROM orders WHERE id = :id"), {"id": 2}).all() == [(2,)]
+        connection.rollback()
+    found = sqlalchemy.inspect(engine)
+    assert "cards" in found.get_table_names()
+    assert [column["name"] for column in found.get_columns("cards")][:2] == ["id", "customer"]
+    assert found.get_pk_constraint("cards")["constrained_columns"] == ["id"]
+    engine.dispose()
+    options = {"host": "127.0.0.1", "port": policed.port, "user": "agent", "database": "shop", "use_pure": True}
+    with mysql.connector.connect(password=passwords["agent"], **options) as connection:
+        connection.autocommit = True
+        connection.ping()
 
 
 def test_an_agent_whose_role_has_no_rules_is_denied_all_tables(talk: Connect) -> None:

@@ -110,6 +110,7 @@ def test_whether_they_are_unchanged(text: str, is_direct: bool) -> None:
         ("SELECT CASE WHEN pan > 5 THEN brand END FROM cards", {"cards.pan"}),
         ("SELECT IF(pan > 5, brand, id) FROM cards", {"cards.pan"}),
         ("SELECT ROW_NUMBER() OVER (PARTITION BY brand ORDER BY pan) FROM cards", {"cards.brand", "cards.pan"}),
+        ("SELECT SUM(id) OVER w FROM cards WINDOW w AS (PARTITION BY brand)", {"cards.brand"}),
         ("SELECT GROUP_CONCAT(id ORDER BY pan) FROM cards", {"cards.pan"}),
         ("SELECT id FROM orders WHERE EXISTS (SELECT 1 FROM cards WHERE pan = total)", {"cards.pan", "orders.total"}),
         ("SELECT id FROM renamed", set()),
