@@ -398,6 +398,7 @@ class Column(Struct, frozen=True, kw_only=True):
         kind: what its values are; of an ARRAY's elements, `element`.
         is_text: its values travel as characters (a number in decimal digits is text; a binary bigint is not).
         type_name: the protocol's own name of the type, for the record.
+        capacity: the range that an INTEGER's type can hold, as a number of bytes, else 0.
         origin: an opaque identity of the base column it comes from directly, equal for equal
             columns of one target, or None.
         base: the same by name, where the catalogue tells.
@@ -408,6 +409,7 @@ class Column(Struct, frozen=True, kw_only=True):
     is_text: bool
     element: Kind | None = None
     type_name: str = ""
+    capacity: int = 0
     origin: tuple[int, int] | None = None
     base: Origin | None = None
 

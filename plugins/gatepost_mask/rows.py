@@ -18,7 +18,8 @@ _MANY: Final = 128
 _SPARSE: Final = 512
 
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
-_SMALL_INTEGERS: Final = frozenset(("int2", "int4", "oid", "xid", "cid"))
+# Integers of so many bytes have fewer digits than a card number.
+_SMALL: Final = 4
 # What marks a card number that the prefilter does not see, by the kind of a column in text format: a JSON escape, and
 # the exponent of a float with fewer digits than a card number has.
 _SIGNS: Final = {Kind.JSON: b"\\u", Kind.FLOAT: b"e+1"}
@@ -50,9 +51,7 @@ def plan(columns: Sequence[Column], tagged: Mapping[int, Treatment] = {}) -> Pla
     looked_at = [
         (position, column)
         for position, column in enumerate(columns)
-        if position not in tagged
-        and column.kind not in _NEVER
-        and not (column.kind is Kind.INTEGER and column.type_name in _SMALL_INTEGERS)
+        if position not in tagged and column.kind not in _NEVER and not 0 < column.capacity <= _SMALL
     ]
     texts = tuple((position, column.kind) for position, column in looked_at if column.is_text)
     others = tuple(position for position, column in looked_at if not column.is_text)

@@ -150,10 +150,9 @@ class Answers:
         if joined is None:
             return []
         data = joined
-        if self._state == _State.FIRST and self._is_usual(data):
-            usual: list[Action] = [SendClient(data), *self.ended]
-            self.ended.clear()
-            return usual
+        if self._state == _State.FIRST and (usual := self._usual_answer(data)) is not None:
+            ended, self.ended = self.ended, []
+            return [SendClient(usual), *ended]
         position, end = 0, len(data)
         pieces: list[bytes] = []
         actions: list[Action] = []
@@ -190,18 +189,19 @@ class Answers:
         ended, self.ended = self.ended, []
         return [*said, *ended, *actions]
 
-    def _is_usual(self, data: bytes) -> bool:
-        """Take a whole answer at once, if one like it was seen before. It comes to what the handlers do."""
+    def _usual_answer(self, data: bytes) -> bytes | None:
+        """Take a whole answer at once, as the handlers would, if one like it was seen before: what leaves of it."""
         run = self._stream.run
         if run is None or not self._stream.is_fresh or settings.may_change(run.statement.facts):
-            return False
+            return None
         known = self._usual.find(run, data, is_binary=self._is_binary)
         if known is None:
-            return False
-        run.rows, run.row_bytes, self.status = known.rows, known.end - known.start, known.status
+            return None
+        out = self._stream.answer(data, known)
+        self.status = known.status
         run.tag = f"{run.rows} rows"
         self._finish()
-        return True
+        return out
 
     def _begin(self, state: int, length: int, run: Run | None) -> None:
         self._state = state

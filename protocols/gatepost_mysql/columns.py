@@ -20,6 +20,8 @@ from gatepost_sql import column
 from gatepost_sql.catalogue import Catalogue
 
 _FIXED_BYTES: Final = 12
+# Integers of so many bytes have ten digits at most.
+_SMALL: Final = 4
 _NOT_KNOWN: Final = Facts(effect=Effect.UNKNOWN)
 
 
@@ -42,11 +44,16 @@ class Definition(Struct, frozen=True, kw_only=True):
 
 
 class Description(Struct, frozen=True, kw_only=True):
-    """A result's columns, and how its cells travel."""
+    """A result's columns, and how its cells travel.
+
+    Attributes:
+        digits: of each column, its kind where its cells may be numbers as long as a card's, written in digits.
+    """
 
     columns: tuple[Column, ...]
     types: tuple[Type, ...]
     is_binary: bool
+    digits: tuple[Kind | None, ...]
 
     def __repr__(self) -> str:
         return f"Description({len(self.columns)} columns)"
@@ -101,7 +108,12 @@ def describe(
         columns=tuple(columns),
         types=tuple(definition.type for definition in definitions),
         is_binary=is_binary,
+        digits=tuple(column.kind if _may_be_digits(column) else None for column in columns),
     )
+
+
+def _may_be_digits(column: Column) -> bool:
+    return column.kind is Kind.TEXT or (column.kind is Kind.INTEGER and column.is_text and column.capacity > _SMALL)
 
 
 def _proven(output: Output) -> Origin | None:
@@ -129,6 +141,7 @@ def _column(definition: Definition, place: Origin | None, base: Origin | None, *
         kind=type_.kind,
         is_text=type_.is_binary_text if is_binary else type_.is_text,
         type_name=type_.name,
+        capacity=type_.capacity,
         origin=(_number(place.relation), _number(place.column)) if place is not None else None,
         base=base,
     )

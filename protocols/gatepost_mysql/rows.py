@@ -12,7 +12,7 @@ import numpy as np
 
 from gatepost.batch import CellBatch, numbers
 from gatepost.errors import UpstreamFault
-from gatepost.values import Scalar
+from gatepost.values import Kind, Scalar
 from gatepost_mysql import types
 from gatepost_mysql.columns import Description
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, counted, frame, header, renumber
@@ -47,6 +47,7 @@ class Batch(CellBatch):
     ) -> None:
         super().__init__(description.columns, buffer, starts)
         self._types = description.types
+        self._digits = description.digits
         self._is_binary = description.is_binary
         self._header = 0 if is_joined else HEADER_BYTES
         self._is_framed_anew = False
@@ -65,6 +66,34 @@ class Batch(CellBatch):
 
     def whole(self, column: int, text: str) -> bytes | None:
         return types.whole(self._types[column], text, is_binary=self._is_binary)
+
+    def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
+        """Of text rows; a row that is not what its framing says is passed over, for others to find out."""
+        if self._is_binary or not self._header:
+            return ()
+        data, kinds = self.buffer, self._digits
+        found: list[tuple[Kind, int, int]] = []
+        for start in self._starts:
+            at, count = int(start) + HEADER_BYTES, len(found)
+            end = at + (header(data, at - HEADER_BYTES)[0] & LONGEST)
+            if end > len(data):
+                break
+            for kind in kinds:
+                if at >= end:
+                    break
+                length = data[at]
+                at += 1
+                if length >= _NULL:
+                    if length != _NULL:
+                        break
+                elif kind is not None and shortest <= length <= longest and data[at : at + length].isdigit():
+                    found.append((kind, at, at + length))
+                    at += length
+                else:
+                    at += length
+            if at > end:
+                del found[count:]
+        return found
 
     def settle(self) -> None:
         self._is_framed_anew |= bool(self.resized)
@@ -121,11 +150,17 @@ class Batch(CellBatch):
         data = self.data
         begins, ends = [], []
         for _ in self._types:
-            first = data[at]
-            at, length = (at + 1, -1) if first == _NULL else self._count(at, first)
+            length = data[at]
+            at += 1
+            if length == _NULL:
+                begins.append(at)
+                ends.append(at - 1)
+                continue
+            if length > _NULL:
+                at, length = self._count(at - 1, length)
             begins.append(at)
-            ends.append(at + length)
-            at += max(length, 0)
+            at += length
+            ends.append(at)
         return at, begins, ends
 
     def _binary_cells(self, at: int) -> tuple[int, list[int], list[int]]:

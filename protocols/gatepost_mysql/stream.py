@@ -16,6 +16,7 @@ from gatepost_mysql.frames import HEADER_BYTES, LONGEST, frame, header, packets_
 from gatepost_mysql.results import Plan
 from gatepost_mysql.rows import Batch
 from gatepost_mysql.runs import Run
+from gatepost_mysql.usual import Known
 
 
 class Stream:
@@ -87,6 +88,26 @@ class Stream:
         if length == LONGEST or length > self._message_bytes:
             raise self._too_long()
 
+    def answer(self, data: bytes, known: Known) -> bytes:
+        """What leaves of an answer that is there as a whole: its rows may be changed."""
+        run, plan = self.run, known.plan
+        assert run is not None
+        begin, end, starts = known.begin, known.end, known.starts
+        run.rows, run.row_bytes = len(starts), end - begin
+        if not starts or not plan.is_watched:
+            return data
+        rows = data[begin:end]
+        batch = self._judged(plan, rows, [start - begin for start in starts])
+        if batch is None:
+            return data
+        rows = batch.packets(known.number)
+        run.rows -= batch.dropped
+        run.row_bytes = len(rows)
+        rest = data[end:]
+        if batch.dropped or len(rows) > LONGEST:
+            rest = frames.renumber(rest, known.number + frames.count(rows))
+        return b"".join((data[:begin], rows, rest))
+
     def rows(self, data: bytes, position: int) -> tuple[int, bytes | None]:
         """All whole rows from `position` on: where they end, and what leaves.
 
@@ -138,7 +159,7 @@ class Stream:
             is_over = True
         rows = data if end - position == len(data) else data[position:end]
         number, self._number = self._number, self._number + len(starts)
-        batch = self._judged(Batch(plan.description, rows, starts), rows, plan)
+        batch = self._judged(plan, rows, starts)
         if batch is None:
             if self.out != number:
                 rows = frames.renumber(rows, self.out)
@@ -151,10 +172,11 @@ class Stream:
         run.row_bytes += len(rows)
         return end, rows + self._stop(run) if is_over else rows
 
-    def _judged(self, batch: Batch, rows: bytes, plan: Plan) -> Batch | None:
-        """Show a batch to the plugins. Returns it if they have changed it."""
+    def _judged(self, plan: Plan, rows: bytes, starts: Sequence[int], *, is_joined: bool = False) -> Batch | None:
+        """Show rows to the plugins. Returns the batch if they have changed it."""
         if not plan.is_watched or not (plan.maybe is None or plan.maybe(rows)):
             return None
+        batch = Batch(plan.description, rows, starts, is_joined=is_joined)
         self._hooks.rows(batch, plan.interest)
         if not batch.changed:
             return None
@@ -190,7 +212,7 @@ class Stream:
             return stop, self._stop(run)
         if plan.is_watched:
             row = frames.payload(rows)
-            batch = self._judged(Batch(plan.description, row, (0,), is_joined=True), row, plan)
+            batch = self._judged(plan, row, (0,), is_joined=True)
             rows = frame(row, self.out) if batch is None else batch.packets(self.out)
             run.rows += 1 if batch is None else 1 - batch.dropped
             self.out += frames.count(rows)

@@ -53,6 +53,13 @@ class Type(Struct, frozen=True):
     is_bits: bool = False
 
     @property
+    def capacity(self) -> int:
+        """Bytes that an integer holds, else 0."""
+        if self.kind is not Kind.INTEGER:
+            return 0
+        return 8 if self.is_bits else self.width
+
+    @property
     def is_text(self) -> bool:
         """In a text row its values are characters, which show by themselves what they hold.
 
@@ -159,15 +166,9 @@ def _show_float(value: float, width: int) -> str:
 def scalar(type_: Type, data: bytes, *, is_binary: bool) -> Scalar:
     """The value of a cell, not NULL. Raises Malformed."""
     try:
-        return Scalar(type_.kind, _read(type_, data, is_binary=is_binary), _capacity(type_))
+        return Scalar(type_.kind, _read(type_, data, is_binary=is_binary), type_.capacity)
     except (struct.error, ValueError, OverflowError) as error:
         raise Malformed(f"not a value of type {type_.name}") from error
-
-
-def _capacity(type_: Type) -> int:
-    if type_.kind is not Kind.INTEGER:
-        return 0
-    return 8 if type_.is_bits else type_.width
 
 
 def _read(type_: Type, data: bytes, *, is_binary: bool) -> str:

@@ -19,11 +19,20 @@ _LONGEST_HEAD: Final = 16 * 1024
 
 
 class Known(NamedTuple):
-    """An answer as a whole: how many rows it has, where they begin and end, and the status behind them."""
+    """An answer as a whole.
 
-    rows: int
-    start: int
+    Attributes:
+        plan: what to do with its rows.
+        starts: where each begins; they end at `end`, and what comes before `begin` is columns.
+        number: of the first row's packet.
+        status: the flags behind the rows.
+    """
+
+    plan: Plan
+    starts: list[int]
+    begin: int
     end: int
+    number: int
     status: int
 
 
@@ -54,7 +63,7 @@ class Usual:
             self._ends.put(message, status)
 
     def find(self, run: Run, data: bytes, *, is_binary: bool) -> Known | None:
-        """What an answer is, if it is usual, all there, and leaves as it came."""
+        """What an answer is, if it is usual and all there."""
         known = self._heads.get((id(run.statement.facts), is_binary))
         if known is None or not data.startswith(known[0]):
             return None
@@ -65,7 +74,8 @@ class Usual:
             if not self._is_eof(data, at, number):
                 return None
             at, number = at + _EOF_PACKET, number + 1
-        start, first = at, number
+        begin, first = at, number
+        starts = []
         while end - at > HEADER_BYTES:
             (word,) = header(data, at)
             length = word & LONGEST
@@ -73,6 +83,7 @@ class Usual:
                 return None
             if data[at + HEADER_BYTES] >= messages.EOF:
                 break
+            starts.append(at)
             at += HEADER_BYTES + length
             number += 1
         else:
@@ -80,10 +91,9 @@ class Usual:
         status = self._ends.get(data[at + HEADER_BYTES :])
         if status is None or at + HEADER_BYTES + length != end:
             return None
-        rows = number - first
-        if rows and plan.is_watched and (plan.maybe is None or plan.maybe(data[start:at])):
+        if run.limit is not None and len(starts) > (run.left or 0):
             return None
-        return None if run.left is not None and rows > run.left else Known(rows, start, at, status)
+        return Known(plan, starts, begin, at, first, status)
 
     def _is_eof(self, data: bytes, at: int, number: int) -> bool:
         packet = data[at : at + _EOF_PACKET]

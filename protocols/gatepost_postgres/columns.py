@@ -91,6 +91,7 @@ def describe(body: bytes, catalogue: Catalogue | None = None) -> Description:
                     is_text=_is_text(oid, fmt),
                     element=type_.element,
                     type_name=type_.name or str(oid),
+                    capacity=type_.capacity,
                     origin=(table, attribute) if table and attribute else None,
                     base=base(catalogue, table, attribute) if catalogue is not None and table else None,
                 )
@@ -106,17 +107,15 @@ def describe(body: bytes, catalogue: Catalogue | None = None) -> Description:
         columns=tuple(columns),
         oids=tuple(oids),
         formats=tuple(formats),
-        digits=_kinds_of_digits(columns, oids),
+        digits=_kinds_of_digits(columns),
     )
 
 
-def _kinds_of_digits(columns: Sequence[Column], oids: Sequence[int]) -> frozenset[Kind] | None:
+def _kinds_of_digits(columns: Sequence[Column]) -> frozenset[Kind] | None:
     if len(columns) >= _MANY or not all(column.is_text for column in columns):
         return None
     return frozenset(
-        column.kind
-        for column, oid in zip(columns, oids, strict=True)
-        if column.kind not in _SHORT and not 0 < TYPES.get(oid, UNKNOWN).capacity < _LONG_INTEGER
+        column.kind for column in columns if column.kind not in _SHORT and not 0 < column.capacity < _LONG_INTEGER
     )
 
 

@@ -8,6 +8,7 @@ Source: MySQL 9 manual, "SQL Statements"; MariaDB Knowledge Base, "SQL Statement
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
@@ -21,7 +22,7 @@ from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_facts import joined, of_query, one, table_name
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_shown import describe, show
-from gatepost_sql.mysql_tokens import Kind, Token, form, scan, statements
+from gatepost_sql.mysql_tokens import Kind, Token, at_a_glance, form, scan, statements
 from gatepost_sql.mysql_words import ADMINISTERED, BEFORE_KIND
 
 _FORMS: Final = 4096
@@ -35,12 +36,18 @@ def judge(text: str, names: Names) -> Facts:
         names: what names stand for.
     """
     forms = names.forms
+    glance = at_a_glance(text)
+    known = forms.get(glance)
+    if known is not None:
+        forms.move_to_end(glance)
+        return known
     try:
         tokens = scan(text)
         key = form(tokens)
         known = forms.get(key)
         if known is not None:
             forms.move_to_end(key)
+            _remember(forms, glance, known)
             return known
         parts = list(statements(tokens))
         if not parts:
@@ -53,11 +60,17 @@ def judge(text: str, names: Names) -> Facts:
     except (AttributeError, LookupError, TypeError, ValueError):
         return _unknown("its parse tree has a shape that is not known")
     facts = joined(found, blake2b(key.encode("utf-8", "replace"), digest_size=8).hexdigest())
-    if len(key) <= _FORM_CHARACTERS and all(part[0].word in _QUERIES for part in parts):
+    if all(part[0].word in _QUERIES for part in parts):
+        _remember(forms, key, facts)
+        _remember(forms, glance, facts)
+    return facts
+
+
+def _remember(forms: OrderedDict[str, Facts], key: str, facts: Facts) -> None:
+    if 0 < len(key) <= _FORM_CHARACTERS:
         forms[key] = facts
         if len(forms) > _FORMS:
             forms.popitem(last=False)
-    return facts
 
 
 def names_of(catalogue: Catalogue | None, search_path: tuple[str, ...] | None, has_temporary: bool) -> Names:

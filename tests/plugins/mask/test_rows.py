@@ -17,10 +17,10 @@ from gatepost_mask.rows import mask_rows, plan
 
 PANS = of_every_brand(13)
 COLUMNS = (
-    Column(name="id", kind=Kind.INTEGER, is_text=True, type_name="int4"),
-    Column(name="number", kind=Kind.INTEGER, is_text=True, type_name="int8"),
+    Column(name="id", kind=Kind.INTEGER, is_text=True, type_name="int4", capacity=4),
+    Column(name="number", kind=Kind.INTEGER, is_text=True, type_name="int8", capacity=8),
     Column(name="text", kind=Kind.TEXT, is_text=True, type_name="text"),
-    Column(name="binary", kind=Kind.INTEGER, is_text=False, type_name="int8"),
+    Column(name="binary", kind=Kind.INTEGER, is_text=False, type_name="int8", capacity=8),
     Column(name="amount", kind=Kind.DECIMAL, is_text=True, type_name="numeric"),
     Column(name="json", kind=Kind.JSON, is_text=True, type_name="json"),
     Column(name="float", kind=Kind.FLOAT, is_text=True, type_name="float8"),
@@ -81,7 +81,7 @@ def test_json_escapes_and_short_floats_are_looked_at():
 
 def test_numbers_in_binary_format_are_wanted_whatever_their_bytes():
     assert plan(COLUMNS).columns == {3}
-    small = (Column(name="n", kind=Kind.INTEGER, is_text=False, type_name="int4"),)
+    small = (Column(name="n", kind=Kind.INTEGER, is_text=False, type_name="int4", capacity=4),)
     assert plan(small).columns == frozenset()
 
 

@@ -46,6 +46,21 @@ def binary_row(*cells: bytes | None) -> bytes:
 COLUMNS = [wire.definition("id", INT, collation=63), wire.definition("pan")]
 
 
+def test_an_answer_like_those_before_can_lose_rows_and_get_longer_ones() -> None:
+    def change(row: Row) -> None:
+        if row.raw(0) == b"gone":
+            row.drop()
+        elif row.raw(0) == b"long":
+            row.replace(0, ["x" * 300])
+
+    made = serving(RecordingHooks(Interest.EVERYTHING, change_row=change))
+    for cells, left in ((["1"], ["1"]), (["gone", "2", "long"], ["2", "x" * 300]), (["gone"], [])):
+        rows = [wire.text_row(cell) for cell in cells]
+        made.client(wire.query("SELECT a FROM t")).upstream(wire.result([wire.definition("a")], rows))
+        assert made.sent()[0] == wire.result([wire.definition("a")], [wire.text_row(cell) for cell in left])
+        assert made.ended[-1][1].rows == len(left)
+
+
 def test_an_execution_is_asked_with_its_parameters() -> None:
     made = prepare(serving(), "SELECT ?, ?, ?, ?", columns=COLUMNS, parameters=4)
     made.client(

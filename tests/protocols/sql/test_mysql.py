@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from gatepost.values import Effect, Facts
 from gatepost_sql import facts
+from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.mysql_tokens import at_a_glance, form, scan
 
 
 def of(text: str) -> Facts:
@@ -277,6 +279,25 @@ _WORDS = [
 def test_no_text_raises(words: list[str], tail: str) -> None:
     assert isinstance(of(" ".join(words) + tail), Facts)
     assert isinstance(of("".join(words)), Facts)
+
+
+_PIECES = st.sampled_from(
+    [*"aZ_$ .,;()=<>!+*%\n", "1", "20", "1e3", "x1", "'s'", "`q`", "-", "--", "#", "/*", "?", "@a"]
+)
+
+
+@given(st.lists(_PIECES, max_size=20).map("".join))
+def test_what_is_known_at_a_glance_has_the_same_form(text: str) -> None:
+    glance = at_a_glance(text)
+    if not glance:
+        return
+    try:
+        tokens = scan(text)
+    except NotUnderstood as error:
+        with pytest.raises(NotUnderstood, match=str(error)):
+            scan(glance)
+    else:
+        assert form(scan(glance)) == form(tokens)
 
 
 def test_the_pairs_of_a_json_object_are_read() -> None:
