@@ -155,8 +155,8 @@ def form(tokens: Sequence[Token]) -> str:
     return " ".join(map(_form, tokens))
 
 
-# Of these, words, numbers and operators are made, and neither comments nor anything in quotes.
-_UNQUOTED: Final = re.compile(r"[A-Za-z0-9_$ \t\r\n.,;()=<>!+*%]*")
+# Of these, words, numbers and operators are made; no comments, nothing in quotes, and no exponent with a sign.
+_UNQUOTED: Final = re.compile(r"[A-Za-z0-9_$ \t\r\n.,;()=<>!*%]*")
 _INTEGER: Final = re.compile(r"(?<![\w$.])[0-9]+(?![\w$.])")
 
 
