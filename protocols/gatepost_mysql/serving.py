@@ -6,6 +6,7 @@ is an ERR in an answer's place. What becomes of commands is in `commands`, the s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.commands import Commands
 from gatepost_mysql.frames import Inbox
 from gatepost_mysql.login import LoggedIn
+from gatepost_mysql.runs import Prepared
 from gatepost_mysql.understanding import Understanding
 
 _QUIT: Final = bytes((messages.QUIT,))
@@ -48,8 +50,23 @@ class ServingPhase:
         self.is_over = False
 
     @property
+    def is_busy(self) -> bool:
+        """A command is asked about, or an answer is under way."""
+        return self._answers.is_busy or self._commands.is_asking
+
+    @property
+    def status(self) -> int:
+        """The status flags that the server has told last."""
+        return self._answers.status
+
+    @property
+    def prepared(self) -> Mapping[int, Prepared]:
+        """Prepared statements, by the server's numbers."""
+        return self._answers.prepared
+
+    @property
     def is_idle(self) -> bool:
-        return self._answers.is_idle and not self._commands.is_asking and not len(self._inbox)
+        return self._answers.is_idle and not self.is_busy and not len(self._inbox)
 
     @property
     def is_amid_message(self) -> bool:
@@ -89,7 +106,7 @@ class ServingPhase:
     def _advance(self) -> list[Action]:
         """Take one command after the other, until one is asked about, is under way, or is not whole."""
         actions: list[Action] = []
-        while not (self._answers.is_busy or self._commands.is_asking or self.is_over):
+        while not (self.is_busy or self.is_over):
             message = self._inbox.message(0)
             if message is None:
                 return actions

@@ -41,6 +41,7 @@ from gatepost_mysql.commands import kill_proof
 from gatepost_mysql.dialogue import Dialogue
 from gatepost_mysql.frames import frame
 from gatepost_mysql.login import LoggedIn, Login, Wish
+from gatepost_mysql.passing import PassingPhase
 from gatepost_mysql.serving import ServingPhase
 
 
@@ -64,7 +65,7 @@ class MySqlSession(ProtocolSession):
         self._credentials: UpstreamCredentials | None = None
         self._read_only = False
         self._upstream_number = 0
-        self._serving: ServingPhase | None = None
+        self._serving: ServingPhase | PassingPhase | None = None
         self._unsent: list[Action] = []
 
     @property
@@ -180,13 +181,10 @@ class MySqlSession(ProtocolSession):
         self._upstream_number = login.number
         yield self._client.say(messages.ok(login.status))
         yield Serving()
-        serving = ServingPhase(
-            self._environment,
-            self._request.capabilities,
-            login,
-            self._identity,
-            read_only=self._read_only,
-        )
+        hooks, capabilities = self._environment.hooks, self._request.capabilities
+        judging = ServingPhase(self._environment, capabilities, login, self._identity, read_only=self._read_only)
+        is_watched = hooks.wants_statements or hooks.wants_rows or hooks.wants_notices or self._read_only
+        serving = judging if is_watched else PassingPhase(self._environment, capabilities, judging)
         self._serving = serving
         # They have done their part, and hold secrets.
         self._authentication = self._login = None

@@ -225,13 +225,26 @@ def test_local_files_are_not_asked_for(gate: Gate) -> None:
 
 def test_the_cheapest_gate_works(gate: Gate, mysql_server: MySqlDatabase, gate_of_its_own: MakeGate) -> None:
     bare = mysql_front(gate_of_its_own, mysql_server, plugins="")
-    with connect(bare) as connection, connection.cursor() as cursor:
+    with connect(bare, client_flag=CLIENT.MULTI_STATEMENTS) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pan FROM cards ORDER BY id")
         assert [pan for (pan,) in cursor.fetchall()] == list(mysql_server.pans)
         cursor.execute("SELECT REPEAT('x', 33554500)")
         assert len(cursor.fetchall()[0][0]) == 33554500
-        cursor.execute("SELECT 1")
+        for text in ("KILL 1", "SELECT 1; KILL 1", "SET sql_mode = 'ANSI_QUOTES'"):
+            with pytest.raises(pymysql.Error, match="gatepost"):
+                cursor.execute(text)
+        cursor.execute("BEGIN; SELECT 1; COMMIT")
+        assert cursor.nextset()
         assert cursor.fetchall() == ((1,),)
+        with pytest.raises(pymysql.Error, match="no_such"):
+            cursor.execute("SELECT no_such FROM cards")
+    with mysql.connector.connect(
+        host="127.0.0.1", port=bare.port, user="agent", password=bare.password, database="shop", use_pure=True
+    ) as connection:
+        cursor = connection.cursor(prepared=True)
+        for number in (1, 2):
+            cursor.execute("SELECT pan FROM cards WHERE id = %s", (number,))
+            assert cursor.fetchall() == [(mysql_server.pans[number - 1],)]
 
 
 @pytest.fixture

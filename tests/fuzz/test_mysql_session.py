@@ -127,6 +127,26 @@ def test_a_conversation(data: bytes, said: int, places: list[int], interest: Int
 
 @fuzz
 @given(
+    data=st.lists(requests, max_size=8).map(b"".join),
+    said=capabilities,
+    places=st.lists(st.integers(0, 500), max_size=6),
+)
+def test_a_conversation_that_nobody_watches(data: bytes, said: int, places: list[int]) -> None:
+    runs = []
+    for cuts in ([], places):
+        hooks = RecordingHooks(wants_statements=False, wants_rows=False, wants_notices=False)
+        player = serving(hooks, capabilities=said)
+        server = Server(said)
+        converse(player, server, data, cuts)
+        assert player.closed is None or player.closed.code is EndCode.CLIENT_FAULT, player.closed
+        assert not any(text.startswith(("kill", "prepare", "set sql_mode")) for text in server.ran)
+        is_same = player.closed is None
+        runs.append((bytes(player.to_client), bytes(player.to_upstream), player.session.is_idle) if is_same else None)
+    assert runs[0] == runs[1]
+
+
+@fuzz
+@given(
     steps=st.lists(
         st.tuples(
             st.sampled_from(Side),

@@ -1,0 +1,323 @@
+"""The serving phase where no plugin looks at anything: what can matter to this session alone passes as it came.
+
+The rest (several statements in a text, a KILL, a setting, a command that is refused) goes through the phase that
+judges, command by command. An answer passes as its bytes come: its rows are never held.
+
+Source: MySQL internals manual, "Text Resultset", "COM_STMT_PREPARE Response" and "Multi-Resultset".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final
+
+from gatepost.adapter import CLIENT, Action, Environment, SendClient, SendUpstream, Side
+from gatepost.errors import ClientFault, FaultCode, UpstreamFault
+from gatepost.partial import Partial
+from gatepost.values import Statement, Verdict
+from gatepost_mysql import messages
+from gatepost_mysql.capabilities import Capability
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, Reader, frame, header, packets_of
+from gatepost_mysql.serving import ServingPhase
+
+# One statement, of a kind that changes neither how later texts are read nor other sessions.
+_PLAIN: Final = re.compile(rb"\s*(?:select|insert|update|delete|replace|show)\b[^;]*;?\s*", re.IGNORECASE)
+# What may begin a comment that the server executes.
+_COMMENT: Final = b"/*"
+_EOF_BYTES: Final = 5
+_PREPARED_BYTES: Final = 12
+_TEXTS: Final = frozenset((messages.QUERY, messages.STMT_PREPARE))
+
+
+# With MariaDB, the statement that was prepared last, whatever its number is.
+_LATEST: Final = 0xFFFFFFFF
+
+
+class _State:
+    """What the server's next message is."""
+
+    NOTHING: Final = 0
+    FIRST: Final = 1
+    COLUMNS: Final = 2
+    COLUMNS_EOF: Final = 3
+    ROWS: Final = 4
+    PREPARED: Final = 5
+    DEFINITIONS: Final = 6
+    SIMPLE: Final = 7
+    STATISTICS: Final = 8
+
+
+# By command, how its answer begins.
+_ANSWERS: Final[Mapping[int, int]] = {
+    messages.QUERY: _State.FIRST,
+    messages.STMT_PREPARE: _State.PREPARED,
+    messages.STMT_EXECUTE: _State.FIRST,
+    messages.STMT_FETCH: _State.ROWS,
+    messages.STMT_SEND_LONG_DATA: _State.NOTHING,
+    messages.STMT_CLOSE: _State.NOTHING,
+    messages.STMT_RESET: _State.SIMPLE,
+    messages.PING: _State.SIMPLE,
+    messages.STATISTICS: _State.STATISTICS,
+}
+# Commands that name a prepared statement by its number.
+_BY_NUMBER: Final = frozenset(
+    (
+        messages.STMT_EXECUTE,
+        messages.STMT_FETCH,
+        messages.STMT_SEND_LONG_DATA,
+        messages.STMT_CLOSE,
+        messages.STMT_RESET,
+    )
+)
+
+
+class PassingPhase:
+    """Both sides' bytes, as they come.
+
+    Args:
+        judging: the phase for commands that do not just pass. It knows the statements that it has prepared itself.
+    """
+
+    def __init__(self, environment: Environment, capabilities: Capability, judging: ServingPhase) -> None:
+        self._message_bytes = environment.limits.message_bytes
+        self._has_eof = not capabilities & Capability.DEPRECATE_EOF
+        self._judging = judging
+        self._inbox = Inbox(self._message_bytes, ClientFault)
+        self._partial = Partial()
+        self._state = _State.NOTHING
+        self._status = judging.status
+        self._number = 1
+        # Of the packet that is passing: how much is still to come; and whether the next one continues the same row.
+        self._rest = 0
+        self._is_amid_row = False
+        # Column definitions that are still to come.
+        self._left = 0
+
+    @property
+    def is_over(self) -> bool:
+        """The client has said that it leaves."""
+        return self._judging.is_over
+
+    @property
+    def is_idle(self) -> bool:
+        is_waiting = self._state == _State.NOTHING and not len(self._inbox)
+        return is_waiting and self._judging.is_idle and not self._status & messages.IN_TRANSACTION
+
+    @property
+    def is_amid_message(self) -> bool:
+        """A part of one of the server's messages has left for the client."""
+        return self._rest > 0 or self._is_amid_row or self._judging.is_amid_message
+
+    @property
+    def next_number(self) -> int:
+        """Of a packet that the client would take now."""
+        return self._number if self._state else self._judging.next_number
+
+    def receive(self, side: Side, data: bytes) -> list[Action]:
+        if side is CLIENT:
+            return self._from_client(data)
+        if self._judging.is_busy:
+            return self._judged(self._judging.receive(side, data))
+        actions = self._from_server(data)
+        return actions if self._state else actions + self._advance()
+
+    def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
+        return self._judged(self._judging.resolve(statement, verdict))
+
+    def restate(self, statement: Statement, text: str) -> Statement:
+        return self._judging.restate(statement, text)
+
+    def abort(self) -> list[Action]:
+        return self._judging.abort()
+
+    def _judged(self, actions: list[Action]) -> list[Action]:
+        self._status = self._judging.status
+        return actions if self._judging.is_busy else actions + self._advance()
+
+    # The client's half.
+
+    def _from_client(self, data: bytes) -> list[Action]:
+        if self.is_over:
+            return []
+        is_waiting = not (self._state or len(self._inbox) or self._judging.is_busy)
+        if is_waiting and len(data) > HEADER_BYTES and header(data, 0)[0] == len(data) - HEADER_BYTES < LONGEST:
+            return self._take(data[HEADER_BYTES:], data)
+        self._inbox.feed(data)
+        return self._advance()
+
+    def _advance(self) -> list[Action]:
+        """Take one command after the other, until one is under way or is not whole."""
+        actions: list[Action] = []
+        while not (self._state or self._judging.is_busy or self.is_over):
+            message = self._inbox.message(0)
+            if message is None:
+                return actions
+            actions += self._take(message, frame(message, 0))
+        if len(self._inbox) > self._message_bytes:
+            raise ClientFault("too much was sent ahead of the database's answers", code=FaultCode.TOO_LARGE)
+        return actions
+
+    def _take(self, message: bytes, data: bytes) -> list[Action]:
+        """A command, and the packets that it came in."""
+        state = _ANSWERS.get(message[0]) if message else None
+        if state is None or self._is_to_be_judged(message):
+            return self._judging.receive(CLIENT, data)
+        self._state = state
+        self._number = packets_of(len(message))
+        return [SendUpstream(data)]
+
+    def _is_to_be_judged(self, message: bytes) -> bool:
+        kind = message[0]
+        if kind in _TEXTS:
+            return _COMMENT in message or _PLAIN.fullmatch(message, 1) is None
+        if kind not in _BY_NUMBER:
+            return False
+        number = int.from_bytes(message[1:5], "little")
+        return number in self._judging.prepared or number == _LATEST
+
+    # The server's half.
+
+    def _from_server(self, data: bytes) -> list[Action]:
+        joined = self._partial.join(data)
+        if joined is None:
+            return []
+        data = joined
+        at, end = self._rest, len(data)
+        while end - at >= HEADER_BYTES:
+            if self._state == _State.ROWS and not self._is_amid_row:
+                at = self._behind_rows(data, at)
+                if end - at < HEADER_BYTES:
+                    continue
+            (word,) = header(data, at)
+            length = word & LONGEST
+            stop = at + HEADER_BYTES + length
+            if not self._state:
+                raise UpstreamFault("the server sent a message that it does not owe")
+            if word >> 24 != self._number & 0xFF:
+                raise UpstreamFault("the server's packets are out of order")
+            if self._state != _State.ROWS or not self._is_row(data, at, length):
+                if length == LONGEST or length > self._message_bytes:
+                    raise UpstreamFault("the server sent a message that is too long", code=FaultCode.TOO_LARGE)
+                if stop > end:
+                    break
+                if not length:
+                    raise UpstreamFault("the server sent an empty message")
+                self._state = self._HANDLERS[self._state](self, data[at + HEADER_BYTES : stop])
+            elif end - at == HEADER_BYTES and length:
+                stop = at + HEADER_BYTES + 1
+                break
+            else:
+                self._is_amid_row = length == LONGEST
+            self._number += 1
+            at = stop
+        else:
+            stop = at + HEADER_BYTES
+        self._rest = max(at - end, 0)
+        if at < end:
+            self._partial.keep(data[at:], stop - at)
+            data = data[:at]
+        return [SendClient(data)] if data else []
+
+    def _behind_rows(self, data: bytes, at: int) -> int:
+        """Where the rows end that are like most: each in one packet, which is the next one."""
+        number, end = self._number, len(data) - HEADER_BYTES
+        while at < end:
+            (word,) = header(data, at)
+            length = word & LONGEST
+            if word >> 24 != number & 0xFF or not 0 < length < LONGEST or data[at + HEADER_BYTES] >= messages.EOF:
+                break
+            at += HEADER_BYTES + length
+            number += 1
+        self._number = number
+        return at
+
+    def _is_row(self, data: bytes, at: int, length: int) -> bool:
+        """Whether a packet among rows is one, or a part of one; one whose first byte has not come may be."""
+        at += HEADER_BYTES
+        if self._is_amid_row or not length:
+            return self._is_amid_row
+        return length == LONGEST or at == len(data) or data[at] < messages.EOF
+
+    # Each handler takes a whole message, and says what the next one is.
+
+    def _first(self, message: bytes) -> int:
+        kind = message[0]
+        if kind == messages.ERROR:
+            return _State.NOTHING
+        if kind == messages.OK:
+            return self._result_is_over(_ok_status(message))
+        if kind == messages.LOCAL_FILE:
+            raise UpstreamFault("the server asks for a file that nobody has allowed it to read")
+        reader = Reader(message)
+        self._left = reader.counted_number()
+        reader.end()
+        return _State.COLUMNS
+
+    def _column(self, message: bytes) -> int:
+        self._left -= 1
+        if self._left:
+            return _State.COLUMNS
+        return _State.COLUMNS_EOF if self._has_eof else _State.ROWS
+
+    def _columns_end(self, message: bytes) -> int:
+        status = _eof_status(message)
+        return self._result_is_over(status) if status & messages.CURSOR_EXISTS else _State.ROWS
+
+    def _rows_end(self, message: bytes) -> int:
+        if message[0] == messages.ERROR:
+            return _State.NOTHING
+        return self._result_is_over(_eof_status(message) if self._has_eof else _ok_status(message))
+
+    def _result_is_over(self, status: int) -> int:
+        self._status = status
+        return _State.FIRST if status & messages.MORE_RESULTS else _State.NOTHING
+
+    def _prepared(self, message: bytes) -> int:
+        if message[0] == messages.ERROR:
+            return _State.NOTHING
+        if message[0] != messages.OK or len(message) < _PREPARED_BYTES:
+            raise UpstreamFault("the server broke the protocol in its answer to a preparation")
+        counts = int.from_bytes(message[5:7], "little"), int.from_bytes(message[7:9], "little")
+        self._left = sum(count + self._has_eof for count in counts if count)
+        return _State.DEFINITIONS if self._left else _State.NOTHING
+
+    def _definition(self, message: bytes) -> int:
+        self._left -= 1
+        return _State.DEFINITIONS if self._left else _State.NOTHING
+
+    def _simple(self, message: bytes) -> int:
+        if message[0] == messages.ERROR:
+            return _State.NOTHING
+        is_eof = message[0] == messages.EOF and len(message) == _EOF_BYTES
+        self._status = _eof_status(message) if is_eof else _ok_status(message)
+        return _State.NOTHING
+
+    def _statistics(self, message: bytes) -> int:
+        return _State.NOTHING
+
+    _HANDLERS: ClassVar[Mapping[int, Callable[[PassingPhase, bytes], int]]] = {
+        _State.FIRST: _first,
+        _State.COLUMNS: _column,
+        _State.COLUMNS_EOF: _columns_end,
+        _State.ROWS: _rows_end,
+        _State.PREPARED: _prepared,
+        _State.DEFINITIONS: _definition,
+        _State.SIMPLE: _simple,
+        _State.STATISTICS: _statistics,
+    }
+
+
+def _eof_status(message: bytes) -> int:
+    if len(message) != _EOF_BYTES or message[0] != messages.EOF:
+        raise UpstreamFault("the server sent a message that it does not owe")
+    return int.from_bytes(message[3:5], "little")
+
+
+def _ok_status(message: bytes) -> int:
+    if message[0] not in (messages.OK, messages.EOF):
+        raise UpstreamFault("the server sent a message that it does not owe")
+    reader = Reader(message[1:])
+    reader.counted_number()
+    reader.counted_number()
+    return reader.number(2)

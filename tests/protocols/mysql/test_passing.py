@@ -1,0 +1,177 @@
+"""Bytes that nobody looks at, without sockets."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests import mysql_wire as wire
+from tests.protocols.mysql.exchange import said, serving
+
+from gatepost import EndCode
+from gatepost.adapter import CLIENT, UPSTREAM, Cancel
+from gatepost.testing import Player, RecordingHooks, every_split, from_client, from_upstream
+
+MORE, IN_TRANSACTION, CURSOR_EXISTS = 0x08, 0x01, 0x40
+COLUMNS = [wire.definition("a"), wire.definition("b")]
+ROWS = [wire.text_row("1", "x"), wire.text_row(None, "y" * 300), wire.text_row("", "")]
+
+
+def passing(capabilities: int = wire.CAPABILITIES) -> Player:
+    hooks = RecordingHooks(wants_statements=False, wants_rows=False, wants_notices=False)
+    return serving(hooks, capabilities=capabilities)
+
+
+def answer(capabilities: int, rows: list[bytes] = ROWS, *, status: int = 2, first: int = 1) -> bytes:
+    if capabilities & wire.DEPRECATE_EOF:
+        return wire.result(COLUMNS, rows, status=status, first=first)
+    return wire.packets(first, b"\x02", *COLUMNS, wire.eof(), *rows, wire.eof(status))
+
+
+@pytest.mark.parametrize("capabilities", [wire.CAPABILITIES, wire.CAPABILITIES & ~wire.DEPRECATE_EOF])
+def test_bytes_pass_as_they_come_however_they_are_split(capabilities: int) -> None:
+    one = answer(capabilities, status=2 | MORE)
+    two = answer(capabilities, first=len(wire.split(one)) + 1)
+    steps = [
+        from_client(wire.query("SELECT a, b FROM t")),
+        from_upstream(one + two),
+        from_client(wire.query("insert into t values (1)")),
+        from_upstream(wire.packet(1, wire.ok(affected=1))),
+    ]
+    for split, player in every_split(lambda: passing(capabilities), steps):
+        assert player.closed is None, split
+        assert player.asked == [], split
+        assert bytes(player.to_upstream).endswith(steps[0].data + steps[2].data), split
+        assert bytes(player.to_client).endswith(one + two + steps[3].data), split
+        assert player.session.is_idle, split
+
+
+def test_a_chunk_of_whole_messages_is_the_same_object() -> None:
+    made = passing()
+    made.client(wire.query("SELECT 1"))
+    data = answer(wire.CAPABILITIES)
+    (action,) = made.session.receive(UPSTREAM, data)
+    assert action.data is data  # type: ignore[union-attr]
+
+
+def test_a_row_larger_than_any_bound_passes_without_being_held() -> None:
+    made = passing()
+    made.client(wire.query("SELECT a, b FROM t"))
+    head = wire.packets(1, b"\x02", *COLUMNS)
+    row = wire.text_row("x" * 100_000, None)
+    made.upstream(head + wire.packet(4, row)[:50])
+    assert made.sent()[0] == head + wire.packet(4, row)[:50]
+    made.upstream(wire.packet(4, row)[50:])
+    made.upstream(wire.packet(5, wire.ok(head=0xFE)))
+    assert made.sent()[0] == wire.packet(4, row)[50:] + wire.packet(5, wire.ok(head=0xFE))
+    assert made.session.is_idle
+
+
+def test_a_row_of_several_packets_is_one_row() -> None:
+    made = passing()
+    made.client(wire.query("SELECT a FROM t"))
+    longest = b"\xfd" * 0xFFFFFF
+    made.upstream(wire.packets(1, b"\x02", *COLUMNS) + wire.packet(4, longest) + wire.packet(5, b"\xfe rest"))
+    made.upstream(wire.packet(6, longest) + wire.packet(7, b""))
+    assert not made.session.is_idle
+    made.upstream(wire.packet(8, wire.ok(head=0xFE)))
+    assert made.closed is None
+    assert made.session.is_idle
+
+
+def test_a_session_is_idle_when_all_is_answered_outside_a_transaction() -> None:
+    made = passing()
+    made.client(wire.query("BEGIN")).upstream(wire.packet(1, wire.ok(status=2 | IN_TRANSACTION)))
+    assert not made.session.is_idle
+    made.client(wire.query("SELECT a, b FROM t"))
+    made.upstream(answer(wire.CAPABILITIES, status=2 | IN_TRANSACTION))
+    assert not made.session.is_idle
+    made.client(wire.query("COMMIT")).upstream(wire.packet(1, wire.ok()))
+    assert made.session.is_idle
+
+
+def test_prepared_statements_pass() -> None:
+    made = passing()
+    made.client(wire.command(wire.PREPARE, b"SELECT a, b FROM t WHERE a = ?"))
+    head = struct.pack("<BIHHBH", 0, 7, 2, 1, 0, 0)
+    made.upstream(wire.packets(1, head, wire.definition("?"), *COLUMNS))
+    execution = wire.command(wire.EXECUTE, struct.pack("<IBI", 7, 1, 1) + b"\0\1\x03\0\5\0\0\0")
+    made.client(execution).upstream(wire.packets(1, b"\x02", *COLUMNS, wire.ok(head=0xFE, status=2 | CURSOR_EXISTS)))
+    assert made.session.is_idle
+    fetch = wire.command(wire.FETCH, struct.pack("<II", 7, 10))
+    made.client(fetch).upstream(wire.packets(1, b"\0\0\1x\1y", wire.ok(head=0xFE)))
+    made.client(wire.command(wire.CLOSE, struct.pack("<I", 7)) + wire.query("SELECT 1"))
+    made.upstream(answer(wire.CAPABILITIES))
+    assert made.closed is None
+    assert made.session.is_idle
+    assert made.asked == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "KILL 7",
+        "SELECT 1; KILL 7",
+        "SELECT 1 /*! ; KILL 7 */",
+        "PREPARE p FROM 'KILL 7'",
+        "SET sql_mode = 'ANSI_QUOTES'",
+        "SET character_set_client = gbk",
+    ],
+)
+@pytest.mark.parametrize("command", [wire.QUERY, wire.PREPARE])
+def test_what_matters_to_other_sessions_or_to_later_texts_is_refused_all_the_same(text: str, command: int) -> None:
+    made = passing()
+    made.client(wire.command(command, text.encode()))
+    to_client, to_upstream = made.sent()
+    assert to_upstream == b""
+    assert said(to_client)[0][0] == 0xFF
+    made.client(wire.query("SELECT 1")).upstream(answer(wire.CAPABILITIES))
+    assert made.closed is None
+    assert made.session.is_idle
+
+
+def test_an_own_statement_is_cancelled() -> None:
+    made = passing()
+    assert any(isinstance(action, Cancel) for action in made.session.receive(CLIENT, wire.query("KILL QUERY 9")))
+
+
+def test_a_statement_that_the_judging_phase_has_prepared_is_run_by_it() -> None:
+    made = passing()
+    made.client(wire.command(wire.PREPARE, b"CALL p()"))
+    made.upstream(wire.packet(1, struct.pack("<BIHHBH", 0, 1, 0, 0, 0, 0)))
+    made.sent()
+    made.client(wire.command(wire.EXECUTE, struct.pack("<IBI", 1, 0, 1))).upstream(wire.packet(1, wire.ok()))
+    # What it did to the settings is seen to before the next command.
+    assert b"sql_mode" in made.sent()[1]
+    made.client(wire.query("SELECT 1"))
+    assert made.sent()[1] == b""
+    made.upstream(wire.settings())
+    assert made.sent()[1] == wire.query("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        wire.packet(2, wire.ok()),
+        wire.packet(1, b""),
+        wire.packet(1, b"\xfbfile"),
+        wire.packets(1, b"\x02", *COLUMNS, b""),
+        wire.packets(1, b"\x02", *COLUMNS, b"\xfe"),
+        wire.packet(1, wire.ok()) + wire.packet(2, wire.ok()),
+    ],
+    ids=["order", "empty", "a file", "an empty row", "no end", "too much"],
+)
+def test_an_answer_that_is_none_ends_the_session(data: bytes) -> None:
+    made = passing()
+    made.client(wire.query("SELECT a, b FROM t")).upstream(data)
+    assert made.closed is not None
+    assert made.closed.code is EndCode.UPSTREAM_FAULT
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_nothing_but_faults_comes_of_any_bytes(client: bytes, upstream: bytes) -> None:
+    made = passing()
+    made.client(wire.query("SELECT 1")).upstream(wire.packet(1, upstream)).client(client)
+    assert made.closed is None or made.closed.code in (EndCode.CLIENT_FAULT, EndCode.UPSTREAM_FAULT)
