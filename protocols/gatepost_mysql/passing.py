@@ -86,6 +86,7 @@ class PassingPhase:
         self._inbox = Inbox(self._message_bytes, ClientFault)
         self._partial = Partial()
         self._state = _State.NOTHING
+        self._is_judging = False
         self._status = judging.status
         self._number = 1
         # Of the packet that is passing: how much is still to come; and whether the next one continues the same row.
@@ -117,10 +118,10 @@ class PassingPhase:
     def receive(self, side: Side, data: bytes) -> list[Action]:
         if side is CLIENT:
             return self._from_client(data)
-        if self._judging.is_busy:
+        if self._is_judging:
             return self._judged(self._judging.receive(side, data))
         actions = self._from_server(data)
-        return actions if self._state else actions + self._advance()
+        return actions if self._state or not len(self._inbox) else actions + self._advance()
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
         return self._judged(self._judging.resolve(statement, verdict))
@@ -132,15 +133,15 @@ class PassingPhase:
         return self._judging.abort()
 
     def _judged(self, actions: list[Action]) -> list[Action]:
-        self._status = self._judging.status
-        return actions if self._judging.is_busy else actions + self._advance()
+        self._is_judging, self._status = self._judging.is_busy, self._judging.status
+        return actions if self._is_judging else actions + self._advance()
 
     # The client's half.
 
     def _from_client(self, data: bytes) -> list[Action]:
         if self.is_over:
             return []
-        is_waiting = not (self._state or len(self._inbox) or self._judging.is_busy)
+        is_waiting = not (self._state or self._is_judging or len(self._inbox))
         if is_waiting and len(data) > HEADER_BYTES and header(data, 0)[0] == len(data) - HEADER_BYTES < LONGEST:
             return self._take(data[HEADER_BYTES:], data)
         self._inbox.feed(data)
@@ -149,7 +150,7 @@ class PassingPhase:
     def _advance(self) -> list[Action]:
         """Take one command after the other, until one is under way or is not whole."""
         actions: list[Action] = []
-        while not (self._state or self._judging.is_busy or self.is_over):
+        while not (self._state or self._is_judging or self.is_over):
             message = self._inbox.message(0)
             if message is None:
                 return actions
@@ -162,7 +163,9 @@ class PassingPhase:
         """A command, and the packets that it came in."""
         state = _ANSWERS.get(message[0]) if message else None
         if state is None or self._is_to_be_judged(message):
-            return self._judging.receive(CLIENT, data)
+            actions = self._judging.receive(CLIENT, data)
+            self._is_judging, self._status = self._judging.is_busy, self._judging.status
+            return actions
         self._state = state
         self._number = packets_of(len(message))
         return [SendUpstream(data)]
@@ -249,9 +252,11 @@ class PassingPhase:
             return self._result_is_over(_ok_status(message))
         if kind == messages.LOCAL_FILE:
             raise UpstreamFault("the server asks for a file that nobody has allowed it to read")
-        reader = Reader(message)
-        self._left = reader.counted_number()
-        reader.end()
+        self._left = kind
+        if len(message) > 1 or kind > messages.LOCAL_FILE:
+            reader = Reader(message)
+            self._left = reader.counted_number()
+            reader.end()
         return _State.COLUMNS
 
     def _column(self, message: bytes) -> int:
