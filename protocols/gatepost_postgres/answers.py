@@ -10,31 +10,22 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, TypeAlias, TypeVar
 
 from gatepost.adapter import Action, Environment, Redefined, SendClient, SendUpstream
-from gatepost.cache import Cache
-from gatepost.errors import FaultCode, UpstreamFault
+from gatepost.errors import UpstreamFault
 from gatepost.partial import Partial
 from gatepost_postgres import denial, messages
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, header
-from gatepost_postgres.ledger import Ledger, Mode
-from gatepost_postgres.limits import stop_at
-from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Run, State
-from gatepost_postgres.results import UNWATCHED, Plan, Plans
+from gatepost_postgres.ledger import Ledger
+from gatepost_postgres.owed import Owed, Run, State
+from gatepost_postgres.results import Plans
 from gatepost_postgres.settings import Demands
+from gatepost_postgres.stream import Change, Stream
 from gatepost_postgres.texts import Texts
 from gatepost_postgres.understanding import Understanding
+from gatepost_postgres.usual import Usual
 
 T = TypeVar("T")
 
-# What a handler returns: the message to send instead, b"" for none, None to send it as it came.
-Change: TypeAlias = bytes | None
-
 _STATUSES: Final = b"ITE"
-_READY_BYTES: Final = HEADER_BYTES + 1
-_READIES: Final = frozenset(messages.message(messages.READY, bytes((status,))) for status in _STATUSES)
-_BOUND: Final = messages.message(messages.BIND_COMPLETE, b"")
-_NO_DATA: Final = messages.message(messages.NO_DATA, b"")
-# The end of an answer, from CommandComplete on, is a few bytes.
-_ENDING_BYTES: Final = 64
 _COPY_RESPONSE_BYTES: Final = HEADER_BYTES + 3
 _SWALLOWED: Final = b""
 _ENDS_SESSION: Final = ("FATAL", "PANIC")
@@ -71,19 +62,16 @@ class Answers:
         self._demands = demands
         self._owed = ledger.owed
         self._partial = Partial()
-        self._passing = 0
-        self._hooks = environment.hooks
-        self._message_bytes = environment.limits.message_bytes
+        self._stream = Stream(environment, ledger)
         self._plans = Plans(environment.hooks, understanding)
         self._texts = Texts(environment.hooks)
-        self._endings: Cache[bytes, tuple[str, int]] = Cache()
-        # What the server is told because of what it has said.
-        self._replies: list[bytes] = []
+        self._usual = Usual(ledger, self._plans, self._texts)
+        understanding.forgets.append(self._usual.forget)
 
     @property
     def is_amid_message(self) -> bool:
         """A part of one of the server's messages has left for the client."""
-        return self._passing > 0
+        return self._stream.passing > 0
 
     def receive(self, data: bytes) -> list[Action]:
         if self._partial.data:
@@ -91,16 +79,15 @@ class Answers:
             if joined is None:
                 return []
             data = joined
-        elif not self._passing and (usual := self._usual(data)) is not None:
+        elif not self._stream.passing and (usual := self._usual_answer(data)) is not None:
             actions: list[Action] = [SendClient(usual), *self._ledger.ended]
             self._ledger.ended.clear()
             return self._redefined(actions) if self._ledger.is_redefined else actions
         end = len(data)
         position = sent = 0
         pieces = []
-        if self._passing:
-            position = min(self._passing, end)
-            self._passing -= position
+        if self._stream.passing:
+            position = self._stream.pass_rest(end)
         ledger, owed, expected = self._ledger, self._owed, self._expected
         while end - position >= HEADER_BYTES:
             kind, length = header(data, position)
@@ -111,14 +98,14 @@ class Answers:
             head = owed[0] if owed else _NOTHING
             stop = position + 1 + length
             if kind == _ROWS[head.state]:
-                stop, change = self._rows(head, data, position, stop)
+                stop, change = self._stream.rows(head, data, position, stop)
                 if stop == position:
                     self._partial.keep(data[position:], 1 + length)
                     break
             elif (handler := expected[head.state].get(kind) or self._at_any_time.get(kind)) is None:
                 raise UpstreamFault("the server sent a message that it does not owe")
             elif stop > end:
-                self._bound(length)
+                self._stream.bound(length)
                 self._partial.keep(data[position:], 1 + length)
                 break
             else:
@@ -141,9 +128,9 @@ class Answers:
         if ledger.ended:
             actions += ledger.ended
             ledger.ended.clear()
-        if self._replies:
-            actions.append(SendUpstream(b"".join(self._replies)))
-            self._replies.clear()
+        if replies := self._stream.replies:
+            actions.append(SendUpstream(b"".join(replies)))
+            replies.clear()
         return self._redefined(actions) if ledger.is_redefined else actions
 
     def _redefined(self, actions: list[Action]) -> list[Action]:
@@ -152,164 +139,23 @@ class Answers:
         self._understanding.redefined()
         return [Redefined(), *actions]
 
-    def _usual(self, data: bytes) -> bytes | None:
-        """Strike out the whole answer to a Query of one statement, or to Bind, Describe, Execute and Sync, at once.
-
-        It comes to what the handlers of its messages do. Returns what the client may see of it; None, and nothing is
-        done, unless it is all that is owed and all that came.
-        """
-        owed, ledger = self._owed, self._ledger
-        count = len(owed)
-        if (count != 1 and count != 4) or (ledger.mode and ledger.mode != Mode.HELD) or ledger.marks:
+    def _usual_answer(self, data: bytes) -> bytes | None:
+        """Take a whole answer at once, as the handlers would, if one like it was seen before: what leaves of it."""
+        known = self._usual.find(data)
+        if known is None:
             return None
-        head, portal, at, end = owed[0], None, 0, len(data)
-        run = head.run
-        if count == 4:
-            portal = head.portal
-            if (
-                portal is None
-                or head.state != State.BIND
-                or head.name
-                or owed[1] is not UNNAMED_COLUMNS_OWED
-                or owed[3] is not SYNC_OWED
-                or not data.startswith(_BOUND)
-            ):
-                return None
-            run, at = portal.run, HEADER_BYTES
-        elif head.state != State.QUERY:
-            return None
-        if run is None or end - at < HEADER_BYTES:
-            return None
-        plan, starts, begin = None, [], at
-        kind, length = header(data, at)
-        if kind == messages.ROW_DESCRIPTION:
-            begin = at + 1 + length
-            plan = self._plans.known(run.statement, data[at + HEADER_BYTES : begin])
-            if plan is None or plan.message is not None or length < 4:
-                return None
-            at = begin
-            while end - at >= HEADER_BYTES:
-                kind, length = header(data, at)
-                if kind != messages.DATA_ROW or length < 4:
-                    break
-                starts.append(at)
-                at += 1 + length
-            if run.statement.limit is not None and len(starts) > run.left(run.statement.limit):
-                return None
-        elif count == 4:
-            if not data.startswith(_NO_DATA, at):
-                return None
-            begin = at = at + len(_NO_DATA)
-        if at >= end or (ending := self._ending(data[at:])) is None:
-            return None
+        run, portal, plan, starts, begin, end, tag, status = known
         if portal is not None:
-            self._bound_portal(head, data, 0, HEADER_BYTES)
+            self._bound_portal(self._owed[0], data, 0, HEADER_BYTES)
             portal.plan = plan
-        change = None
-        if starts and plan is not None:
-            change = self._changed_rows(plan, run, data[begin:at], starts, begin)
-        owed.clear()
+        change = self._stream.changed(plan, run, data[begin:end], starts, begin) if starts and plan else None
+        self._owed.clear()
         run.rows += len(starts)
-        run.row_bytes += at - begin if change is None else len(change)
-        run.tag, status = ending
-        ledger.end(run)
-        ledger.ready(status)
-        return data if change is None else b"".join((data[:begin], change, data[at:]))
-
-    def _ending(self, tail: bytes) -> tuple[str, int] | None:
-        """The tag and the status of a CommandComplete that was seen before, and a ReadyForQuery behind it."""
-        known = self._endings.get(tail)
-        if known is not None:
-            return known
-        split = len(tail) - _READY_BYTES
-        if not HEADER_BYTES <= split <= _ENDING_BYTES or tail[split:] not in _READIES:
-            return None
-        tag = self._texts.get_tag(tail[HEADER_BYTES:split])
-        if header(tail, 0) != (messages.COMMAND_COMPLETE, split - 1) or tag is None or tag[1] is not None:
-            return None
-        return self._endings.put(tail, (tag[0], tail[-1]))
-
-    def _bound(self, length: int) -> None:
-        if length > self._message_bytes:
-            raise UpstreamFault(
-                f"the server sent a message longer than {self._message_bytes} bytes, which would have to be held whole",
-                code=FaultCode.TOO_LARGE,
-                hint="select less in one row, or have the limit on message sizes raised",
-            )
-
-    # Rows.
-
-    def _rows(self, head: Owed, data: bytes, position: int, stop: int) -> tuple[int, Change]:
-        """All rows in `data` from `position` on, the first of which ends at `stop`. Returns where they end."""
-        plan, run = head.plan, head.run
-        if plan is None or run is None:
-            plan, run = self._open_rows(head)
-        kind, end, start, most = data[position], len(data), position, -1
-        if run.statement.limit is not None:
-            most = run.left(run.statement.limit)
-            if most <= 0:
-                self._replies.append(stop_at(run.statement.limit, head, run, ledger=self._ledger))
-                return (stop, _SWALLOWED) if stop <= end else (position, None)
-        elif not plan.is_watched:
-            count = 0
-            while True:
-                count += 1
-                position = stop
-                if end - position < HEADER_BYTES:
-                    break
-                next_kind, length = header(data, position)
-                if next_kind != kind or length < 4 or length > LONGEST:
-                    break
-                stop = position + 1 + length
-            run.rows += count
-            run.row_bytes += position - start
-            if position > end:
-                self._passing = position - end
-                position = end
-            return position, None
-        starts = []
-        last = end - HEADER_BYTES
-        while stop <= end:
-            starts.append(position)
-            position = stop
-            if position > last:
-                break
-            next_kind, length = header(data, position)
-            if next_kind != kind or length < 4:
-                break
-            stop = position + 1 + length
-        else:
-            self._bound(stop - position - 1)
-        if not starts:
-            return position, None
-        if 0 <= most < len(starts):
-            position = starts[most]
-            del starts[most:]
-        rows = data if position - start == end else data[start:position]
-        change = self._changed_rows(plan, run, rows, starts, start)
-        run.rows += len(starts)
-        run.row_bytes += len(rows) if change is None else len(change)
-        return position, change
-
-    def _open_rows(self, head: Owed) -> tuple[Plan, Run]:
-        """What to do with the rows of an Execute, whose portal is known only now that it answers."""
-        portal = self._ledger.portal_of(head)
-        if portal is None or (portal.plan is None and self._hooks.wants_rows):
-            raise UpstreamFault("the server sent rows of unknown columns")
-        head.plan, head.run, head.state = portal.plan or UNWATCHED, portal.run, State.EXECUTE_ROWS
-        return head.plan, head.run
-
-    def _changed_rows(self, plan: Plan, run: Run, rows: bytes, starts: list[int], offset: int) -> Change:
-        """Show rows to the plugins that may want them; `starts` count from `offset` bytes before `rows`."""
-        if not plan.is_watched or (plan.maybe is not None and not plan.maybe(rows)):
-            return None
-        batch = plan.batch(plan.description, rows, [start - offset for start in starts] if offset else starts)
-        self._hooks.rows(batch, plan.interest)
-        if not batch.changed:
-            return None
-        run.masked += batch.masked
-        run.rows -= batch.dropped
-        return batch.output()
+        run.row_bytes += end - begin if change is None else len(change)
+        run.tag = tag
+        self._ledger.end(run)
+        self._ledger.ready(status)
+        return data if change is None else b"".join((data[:begin], change, data[end:]))
 
     def _swallow(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         return _SWALLOWED
@@ -327,7 +173,7 @@ class Answers:
 
     def _refuse_copy(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
         """The client does not learn that the server waits for COPY data."""
-        self._replies.append(denial.COPY_FAIL)
+        self._stream.replies.append(denial.COPY_FAIL)
         return _SWALLOWED
 
     # What else a result is made of.

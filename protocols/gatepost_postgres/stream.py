@@ -1,0 +1,119 @@
+"""The rows of the answers: framed, counted, shown to plugins and changed where these say so, or passed as they come."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from gatepost.adapter import Environment
+from gatepost.errors import FaultCode, UpstreamFault
+from gatepost_postgres.frames import HEADER_BYTES, LONGEST, header
+from gatepost_postgres.ledger import Ledger
+from gatepost_postgres.limits import stop_at
+from gatepost_postgres.owed import Owed, Run, State
+from gatepost_postgres.results import UNWATCHED, Plan
+
+# The message to send instead, b"" for none, None to send it as it came.
+Change: TypeAlias = bytes | None
+
+
+class Stream:
+    """Rows as they come.
+
+    Attributes:
+        passing: how much is still to come of a row whose begin has left for the client.
+        replies: what the server is told because a row is one too many.
+    """
+
+    def __init__(self, environment: Environment, ledger: Ledger) -> None:
+        self._hooks = environment.hooks
+        self._message_bytes = environment.limits.message_bytes
+        self._ledger = ledger
+        self.passing = 0
+        self.replies: list[bytes] = []
+
+    def pass_rest(self, available: int) -> int:
+        """How much of what has come, so many bytes, is the rest of that row."""
+        taken = min(self.passing, available)
+        self.passing -= taken
+        return taken
+
+    def bound(self, length: int) -> None:
+        """See whether a message of this length may be held whole."""
+        if length > self._message_bytes:
+            raise UpstreamFault(
+                f"the server sent a message longer than {self._message_bytes} bytes, which would have to be held whole",
+                code=FaultCode.TOO_LARGE,
+                hint="select less in one row, or have the limit on message sizes raised",
+            )
+
+    def rows(self, head: Owed, data: bytes, position: int, stop: int) -> tuple[int, Change]:
+        """All rows in `data` from `position` on, the first of which ends at `stop`. Returns where they end."""
+        plan, run = head.plan, head.run
+        if plan is None or run is None:
+            plan, run = self._open_rows(head)
+        kind, end, start, most = data[position], len(data), position, -1
+        if run.statement.limit is not None:
+            most = run.left(run.statement.limit)
+            if most <= 0:
+                self.replies.append(stop_at(run.statement.limit, head, run, ledger=self._ledger))
+                return (stop, b"") if stop <= end else (position, None)
+        elif not plan.is_watched:
+            count = 0
+            while True:
+                count += 1
+                position = stop
+                if end - position < HEADER_BYTES:
+                    break
+                next_kind, length = header(data, position)
+                if next_kind != kind or length < 4 or length > LONGEST:
+                    break
+                stop = position + 1 + length
+            run.rows += count
+            run.row_bytes += position - start
+            if position > end:
+                self.passing = position - end
+                position = end
+            return position, None
+        starts = []
+        last = end - HEADER_BYTES
+        while stop <= end:
+            starts.append(position)
+            position = stop
+            if position > last:
+                break
+            next_kind, length = header(data, position)
+            if next_kind != kind or length < 4:
+                break
+            stop = position + 1 + length
+        else:
+            self.bound(stop - position - 1)
+        if not starts:
+            return position, None
+        if 0 <= most < len(starts):
+            position = starts[most]
+            del starts[most:]
+        rows = data if position - start == end else data[start:position]
+        change = self.changed(plan, run, rows, starts, start)
+        run.rows += len(starts)
+        run.row_bytes += len(rows) if change is None else len(change)
+        return position, change
+
+    def _open_rows(self, head: Owed) -> tuple[Plan, Run]:
+        """What to do with the rows of an Execute, whose portal is known only now that it answers."""
+        portal = self._ledger.portal_of(head)
+        if portal is None or (portal.plan is None and self._hooks.wants_rows):
+            raise UpstreamFault("the server sent rows of unknown columns")
+        head.plan, head.run, head.state = portal.plan or UNWATCHED, portal.run, State.EXECUTE_ROWS
+        return head.plan, head.run
+
+    def changed(self, plan: Plan, run: Run, rows: bytes, starts: list[int], offset: int) -> Change:
+        """Show rows to the plugins that may want them; `starts` count from `offset` bytes before `rows`."""
+        if not plan.is_watched or (plan.maybe is not None and not plan.maybe(rows)):
+            return None
+        batch = plan.batch(plan.description, rows, [start - offset for start in starts] if offset else starts)
+        self._hooks.rows(batch, plan.interest)
+        if not batch.changed:
+            return None
+        run.masked += batch.masked
+        run.rows -= batch.dropped
+        return batch.output()
