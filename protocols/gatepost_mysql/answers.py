@@ -66,6 +66,7 @@ class Answers:
         *,
         read_only: bool,
     ) -> None:
+        self._capabilities = capabilities
         self._has_eof = not capabilities & Capability.DEPRECATE_EOF
         self._read_only = read_only
         self._understanding = understanding
@@ -82,7 +83,7 @@ class Answers:
         self._groups: list[int] = []
         self._on_ok: Callable[[], None] | None = None
         self._checking: settings.Checking | None = None
-        # Commands of gatepost's own that go before the client's next one.
+        # Texts of gatepost's own that go before the client's next one.
         self._own: list[bytes] = []
         self.ended: list[Action] = []
         self.prepared: dict[int, Prepared] = {}
@@ -210,8 +211,9 @@ class Answers:
             self._understanding.note(run.statement)
 
     def _begin_own(self) -> Action:
-        command = self._own.pop(0)
-        self._begin(_State.CHECKING if command == settings.CHECK else _State.RESTRICTING, len(command), None)
+        text = self._own.pop(0)
+        command = messages.query(text, self._capabilities)
+        self._begin(_State.CHECKING if text == settings.CHECK else _State.RESTRICTING, len(command), None)
         self._checking = settings.Checking(has_eof=self._has_eof)
         return SendUpstream(frame(command, 0))
 

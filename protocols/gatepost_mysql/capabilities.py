@@ -78,7 +78,7 @@ OFFERED: Final = (
 )
 
 # Offered in front of a database that is known to have them.
-EXTENSIONS: Final = Capability(0)
+EXTENSIONS: Final = Capability.QUERY_ATTRIBUTES
 
 # Without these nothing can be agreed on.
 NEEDED: Final = Capability.PROTOCOL_41 | Capability.SECURE_CONNECTION

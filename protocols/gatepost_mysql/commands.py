@@ -14,10 +14,12 @@ from msgspec.structs import replace
 
 from gatepost.adapter import Action, Cancel, Ended, Environment, SendClient, SendUpstream
 from gatepost.errors import ClientFault, FaultCode
-from gatepost.values import Deny, DenyCode, Effect, Facts, Identity, Limit, Outcome, Scalar, Statement, Verdict
+from gatepost.values import Deny, DenyCode, Effect, Facts, Identity, Limit, Outcome, Statement, Verdict
 from gatepost_mysql import codes, messages, parameters, settings
 from gatepost_mysql.answers import Answers
+from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import Reader, frame, packets_of
+from gatepost_mysql.parameters import Attributes, Bound
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.understanding import Understanding
 from gatepost_sql.mysql_session import DATABASE
@@ -28,6 +30,7 @@ _EXECUTABLE: Final = re.compile(r"/\*M?!", re.IGNORECASE)
 # Statements that run texts which nobody has judged.
 _BY_NAME: Final = frozenset(("prepare", "execute"))
 _CURSOR_FLAGS: Final = 0x07
+_IS_COUNTED: Final = 0x08
 _LONG_DATA_BYTES: Final = 6
 
 Step: TypeAlias = "Statement | list[Action]"
@@ -45,12 +48,15 @@ class Commands:
     def __init__(
         self,
         environment: Environment,
+        capabilities: Capability,
         answers: Answers,
         understanding: Understanding,
         identity: Identity,
         *,
         read_only: bool,
     ) -> None:
+        self._capabilities = capabilities
+        self._has_attributes = bool(capabilities & Capability.QUERY_ATTRIBUTES)
         self._answers = answers
         self._understanding = understanding
         self._limits = environment.limits
@@ -59,6 +65,7 @@ class Commands:
         self._read_only = read_only
         self._number = 0
         self._message = b""
+        self._text_at = 1
         self._allow: Allow | None = None
 
     @property
@@ -105,7 +112,7 @@ class Commands:
         """An ERR in the answer's place. The server has never heard of the command."""
         return [SendClient(frame(messages.refusal(deny, code), packets_of(len(self._message))))]
 
-    def _ask(self, text: bytes, allow: Allow, *, is_preparation: bool = False) -> Step:
+    def _ask(self, text: bytes, allow: Allow, *, is_preparation: bool = False, attributes: Attributes = ()) -> Step:
         try:
             decoded = text.decode()
         except UnicodeDecodeError:
@@ -113,7 +120,13 @@ class Commands:
                 Deny(reason="the statement is not valid UTF-8", hint="Send it in utf8mb4.", code=DenyCode.SYNTAX)
             )
         known = self._understanding.facts(decoded)
-        statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
+        statement = Statement(
+            number=self._number + 1,
+            text=decoded,
+            facts=known,
+            attributes=attributes,
+            is_preparation=is_preparation,
+        )
         deny = _own_refusal(statement)
         if deny is not None:
             return self._refuse(deny)
@@ -131,9 +144,10 @@ class Commands:
 
     def _query(self, message: bytes) -> Step:
         """A text. That of a cancel request is, as in other protocols, no statement."""
-        kill = _KILL.fullmatch(message, 1)
+        self._text_at, attributes = parameters.attributes(message) if self._has_attributes else (1, ())
+        kill = _KILL.fullmatch(message, self._text_at)
         if kill is None:
-            return self._ask(message[1:], self._allow_query)
+            return self._ask(message[self._text_at :], self._allow_query, attributes=attributes)
         number = int(kill[2])
         if (kill[1] or b"").lower() != b"query" or number >= 1 << 31:
             return self._refuse(_NOT_OWNER, _NOT_OWNER_CODE)
@@ -144,7 +158,10 @@ class Commands:
     def _allow_query(self, statement: Statement) -> list[Action]:
         message = self._message
         if statement.original is not None:
-            message = bytes((messages.QUERY,)) + statement.text.encode()
+            message = message[: self._text_at] + statement.text.encode()
+        return self._run(statement, message)
+
+    def _run(self, statement: Statement, message: bytes) -> list[Action]:
         self._answers.query(Run(statement, limit=statement.limit), len(message))
         return self._send(message)
 
@@ -154,7 +171,7 @@ class Commands:
 
     def _allow_init_db(self, statement: Statement) -> list[Action]:
         if statement.original is not None:
-            return self._allow_query(statement)
+            return self._run(statement, messages.query(statement.text.encode(), self._capabilities))
         self._answers.simple(len(self._message), run=Run(statement))
         return self._send()
 
@@ -184,20 +201,23 @@ class Commands:
         flags, iterations = reader.number(1), reader.number(4)
         if prepared is None:
             return self._refuse(_NO_STATEMENT, codes.UNKNOWN_STATEMENT)
-        if flags & ~_CURSOR_FLAGS or iterations != 1:
+        allowed = _CURSOR_FLAGS | _IS_COUNTED if self._has_attributes else _CURSOR_FLAGS
+        if flags & ~allowed or iterations != 1:
             raise ClientFault("the client executes a statement in a way that was not agreed on")
-        values, types = parameters.decode(reader, prepared.parameters, prepared.types, prepared.long_data)
+        is_named = self._has_attributes and bool(prepared.parameters or flags & _IS_COUNTED)
+        bound = parameters.decode(reader, prepared.parameters, prepared.types, prepared.long_data, is_named=is_named)
         prepared.cursor = None
         return self._question(
-            self._statement(prepared, values), lambda statement: self._allow_execute(statement, prepared, types)
+            self._statement(prepared, bound), lambda statement: self._allow_execute(statement, prepared, bound.types)
         )
 
-    def _statement(self, prepared: Prepared, values: tuple[tuple[Scalar, ...] | None, ...]) -> Statement:
+    def _statement(self, prepared: Prepared, bound: Bound) -> Statement:
         return Statement(
             number=self._number + 1,
             text=prepared.text,
             facts=self._understanding.renew(prepared),
-            parameters=values,
+            parameters=bound.values,
+            attributes=bound.attributes,
             original=prepared.original,
         )
 

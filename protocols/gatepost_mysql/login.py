@@ -278,9 +278,9 @@ class Login:
         self._state = _State.CHECKING
         yield self._command(settings.CHECK)
 
-    def _command(self, message: bytes) -> Action:
+    def _command(self, text: bytes) -> Action:
         self._dialogue.number = 0
-        return self._dialogue.say(message)
+        return self._dialogue.say(messages.query(text, self._capabilities))
 
     def _checked(self, message: bytes) -> Iterator[Action]:
         assert self._checking is not None

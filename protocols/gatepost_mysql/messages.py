@@ -10,6 +10,7 @@ from typing import Final
 
 from gatepost.values import Deny
 from gatepost_mysql import codes
+from gatepost_mysql.capabilities import Capability
 
 # What a client sends.
 QUIT: Final = 0x01
@@ -45,6 +46,9 @@ BINLOG_DUMP_GTID: Final = 0x1E
 RESET_CONNECTION: Final = 0x1F
 CLONE: Final = 0x20
 
+# What stands before a text without attributes, where it might have some.
+NO_ATTRIBUTES: Final = b"\x00\x01"
+
 # How an answer begins.
 OK: Final = 0x00
 MORE_DATA: Final = 0x01
@@ -64,6 +68,11 @@ IN_READ_ONLY_TRANSACTION: Final = 0x2000
 STATE_CHANGED: Final = 0x4000
 
 _ok = struct.Struct("<BBBHH").pack
+
+
+def query(text: bytes, capabilities: Capability) -> bytes:
+    """A text as a command."""
+    return bytes((QUERY,)) + (NO_ATTRIBUTES if capabilities & Capability.QUERY_ATTRIBUTES else b"") + text
 
 
 def ok(status: int) -> bytes:

@@ -1,6 +1,6 @@
-"""The parameters of an execution, decoded for plugins to judge.
+"""The parameters of an execution and the attributes of a query, decoded for plugins to judge.
 
-Source: MySQL internals manual, "COM_STMT_EXECUTE".
+Source: MySQL source documentation, "COM_STMT_EXECUTE" and "COM_QUERY"; MySQL 9 manual, "Query Attributes".
 """
 
 from __future__ import annotations
@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from gatepost.errors import ClientFault
+from msgspec import Struct
+
+from gatepost.errors import ClientFault, FaultCode
 from gatepost.values import Kind, Scalar
-from gatepost_mysql import types
+from gatepost_mysql import messages, types
 from gatepost_mysql.charsets import UTF8MB4
 from gatepost_mysql.frames import Reader
 from gatepost_mysql.types import COUNTED, TEMPORAL, Type
 
 Parameters: TypeAlias = tuple[tuple[Scalar, ...] | None, ...]
+Attributes: TypeAlias = tuple[tuple[str, tuple[Scalar, ...] | None], ...]
+
+MAX_ATTRIBUTES: Final = 256
 
 _NULL: Final = 6
 _UNSIGNED: Final = 0x8000
@@ -23,28 +28,88 @@ _UNSIGNED: Final = 0x8000
 _STRINGS: Final = frozenset((15, 247, 248, 249, 250, 251, 252, 253, 254))
 
 
+class Bound(Struct, frozen=True, kw_only=True):
+    """What an execution binds.
+
+    Attributes:
+        types: of the values, code and flags in one.
+        attributes: what has a name, or is no parameter of the statement.
+    """
+
+    values: Parameters = ()
+    types: tuple[int, ...] = ()
+    attributes: Attributes = ()
+
+
 def decode(
-    reader: Reader, count: int, known: tuple[int, ...] | None, long_data: Mapping[int, bytearray]
-) -> tuple[Parameters, tuple[int, ...]]:
-    """The values, and the types that they were bound with.
+    reader: Reader,
+    count: int,
+    known: tuple[int, ...] | None,
+    long_data: Mapping[int, bytearray],
+    *,
+    is_named: bool = False,
+) -> Bound:
+    """What a COM_STMT_EXECUTE binds. Raises ClientFault.
 
     Args:
-        reader: at the NULL bitmap of a COM_STMT_EXECUTE.
-        count: how many parameters there are.
+        reader: behind its fixed fields.
+        count: how many parameters the statement has.
         known: the types of the execution before, if there was one.
         long_data: what came ahead.
-
-    Raises ClientFault.
+        is_named: it says how many values it has, attributes among them, and names them.
     """
-    if not count:
+    bound = _count(reader, count) if is_named else count
+    if not bound:
         reader.end()
-        return (), ()
+        return Bound()
+    values, types_, names = _values(reader, bound, known if bound == count else None, long_data, is_named=is_named)
+    reader.end()
+    named = enumerate(zip(names, values, strict=True)) if is_named else ()
+    return Bound(
+        values=values[:count],
+        types=types_[:count],
+        attributes=tuple(each for index, each in named if index >= count or each[0]),
+    )
+
+
+def attributes(message: bytes) -> tuple[int, Attributes]:
+    """Where the text of a COM_QUERY with attributes begins, and these. Raises ClientFault."""
+    if message.startswith(messages.NO_ATTRIBUTES, 1):
+        return 1 + len(messages.NO_ATTRIBUTES), ()
+    reader = Reader(message, ClientFault)
+    reader.take(1)
+    count = _count(reader, 0)
+    if reader.counted_number() != 1:
+        raise ClientFault("the client binds more than one set of query attributes")
+    found: Attributes = ()
+    if count:
+        values, _, names = _values(reader, count, None, {}, is_named=True)
+        found = tuple(zip(names, values, strict=True))
+    return len(message) - reader.left, found
+
+
+def _count(reader: Reader, parameters: int) -> int:
+    """How many values there are, attributes behind the statement's parameters."""
+    count = reader.counted_number()
+    if count < parameters:
+        raise ClientFault("the client binds fewer values than the statement has parameters")
+    if count > parameters + MAX_ATTRIBUTES:
+        raise ClientFault(f"a statement has more than {MAX_ATTRIBUTES} query attributes", code=FaultCode.TOO_LARGE)
+    return count
+
+
+def _values(
+    reader: Reader, count: int, known: tuple[int, ...] | None, long_data: Mapping[int, bytearray], *, is_named: bool
+) -> tuple[Parameters, tuple[int, ...], tuple[str, ...]]:
+    """Values with their types and names, from the NULL bitmap on."""
     nulls = reader.number((count + 7) // 8)
     flag = reader.number(1)
+    names = ("",) * count
     if flag == 1:
-        known = tuple(reader.number(2) for _ in range(count))
+        described = [(reader.number(2), _name(reader) if is_named else "") for _ in range(count)]
+        known, names = tuple(type_ for type_, _ in described), tuple(name for _, name in described)
     elif flag or known is None:
-        raise ClientFault("the client executes a statement without the types of its parameters")
+        raise ClientFault("the client binds values without their types")
     values: list[tuple[Scalar, ...] | None] = []
     for index, code in enumerate(known):
         if index in long_data:
@@ -53,8 +118,14 @@ def decode(
             values.append(None)
         else:
             values.append((_value(reader, code),))
-    reader.end()
-    return tuple(values), known
+    return tuple(values), known, names
+
+
+def _name(reader: Reader) -> str:
+    try:
+        return reader.counted().decode()
+    except UnicodeDecodeError:
+        raise ClientFault("the name of a query attribute is not UTF-8") from None
 
 
 def _value(reader: Reader, code: int) -> Scalar:

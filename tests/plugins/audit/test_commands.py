@@ -64,6 +64,7 @@ def asked(session: str, number: int, text: str, **changes: Any) -> records.Asked
         "text": text,
         "original": None,
         "binds": (("5",), None),
+        "attributes": (("purpose", ("month's end",)), ("none", None)),
         "preparation": False,
         "verdict": "allow",
         "plugin": "",
@@ -215,6 +216,7 @@ def test_a_statement_is_shown_with_its_answer(state: Path) -> None:
     (statement,) = found(state, "show", "a/1")
     assert statement["text"] == "SELECT one"
     assert statement["binds"] == [["5"], None]
+    assert statement["attributes"] == [["purpose", ["month's end"]], ["none", None]]
     assert statement["masked"] == 1
     assert statement["answer"] == [{"kind": "row", "cells": ["row 1", None]}, {"kind": "row", "cells": ["row 2", None]}]
 

@@ -84,7 +84,8 @@ def known(version: str, capabilities: int) -> Player:
 def test_a_client_is_greeted_in_the_databases_name() -> None:
     unknown, usual = greeting_of(greeted(EXCHANGES))
     assert unknown == "5.7.44-gatepost"
-    assert greeting_of(known("9.7.0", wire.MYSQL)) == ("9.7.0", usual)
+    assert greeting_of(known("9.7.0", wire.MYSQL)) == ("9.7.0", usual | wire.QUERY_ATTRIBUTES)
+    assert greeting_of(known("5.7.44-log", wire.MYSQL & ~wire.QUERY_ATTRIBUTES)) == ("5.7.44-log", usual)
     mariadb = "5.5.5-10.11.14-MariaDB-0+deb12u2"
     assert greeting_of(known(mariadb, wire.MARIADB)) == (mariadb, usual & ~wire.IS_MYSQL)
 
@@ -92,7 +93,7 @@ def test_a_client_is_greeted_in_the_databases_name() -> None:
 def test_nothing_is_offered_that_the_database_lacks() -> None:
     _, usual = greeting_of(greeted(EXCHANGES))
     _, offered = greeting_of(known("8.4.0", wire.MYSQL & ~wire.DEPRECATE_EOF & ~wire.SESSION_TRACK))
-    assert offered == usual & ~wire.DEPRECATE_EOF & ~wire.SESSION_TRACK
+    assert offered == usual & ~wire.DEPRECATE_EOF & ~wire.SESSION_TRACK | wire.QUERY_ATTRIBUTES
 
 
 @pytest.mark.parametrize(
