@@ -162,10 +162,31 @@ def err(code: int = 1064, text: str = "syntax error", state: str = "42000") -> b
 
 
 def definition(
-    name: str, kind: int = 253, *, collation: int = 45, flags: int = 0, table: str = "", own_name: str = ""
+    name: str,
+    kind: int = 253,
+    *,
+    collation: int = 45,
+    flags: int = 0,
+    table: str = "",
+    own_name: str = "",
+    more: bytes | None = None,
 ) -> bytes:
-    texts = (b"def", b"shop" if table else b"", table.encode(), table.encode(), name.encode(), own_name.encode())
+    """`more` is what MariaDB says of the type besides."""
+    texts: tuple[bytes, ...] = (
+        b"def",
+        b"shop" if table else b"",
+        table.encode(),
+        table.encode(),
+        name.encode(),
+        own_name.encode(),
+    )
+    if more is not None:
+        texts += (more,)
     return b"".join(map(counted, texts)) + b"\x0c" + struct.pack("<HIBHB2x", collation, 1024, kind, flags, 0)
+
+
+def progress(text: str = "copy to tmp table", *, stage: int = 1, stages: int = 2, done: int = 500) -> bytes:
+    return b"\xff\xff\xff" + bytes((1, stage, stages)) + done.to_bytes(3, "little") + counted(text.encode())
 
 
 def text_row(*cells: str | bytes | None) -> bytes:

@@ -78,7 +78,9 @@ OFFERED: Final = (
 )
 
 # Offered in front of a database that is known to have them.
-EXTENSIONS: Final = Capability.QUERY_ATTRIBUTES
+EXTENSIONS: Final = (
+    Capability.QUERY_ATTRIBUTES | Capability.PROGRESS | Capability.EXTENDED_METADATA | Capability.CACHE_METADATA
+)
 
 # Without these nothing can be agreed on.
 NEEDED: Final = Capability.PROTOCOL_41 | Capability.SECURE_CONNECTION

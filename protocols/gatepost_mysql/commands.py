@@ -178,7 +178,9 @@ class Commands:
     # Prepared statements.
 
     def _prepare(self, message: bytes) -> Step:
-        if len(self._answers.prepared) >= self._limits.prepared:
+        prepared = self._answers.prepared
+        size = sum(each.size for each in prepared.values())
+        if len(prepared) >= self._limits.prepared or size > self._limits.message_bytes:
             return self._refuse(
                 Deny(
                     reason="too many prepared statements",

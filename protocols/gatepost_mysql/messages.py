@@ -56,6 +56,9 @@ LOCAL_FILE: Final = 0xFB
 EOF: Final = 0xFE
 ERROR: Final = 0xFF
 
+# MariaDB's ERR that is none, and ends nothing: how far a long statement is.
+PROGRESS: Final = b"\xff\xff\xff"
+
 # An EOF is shorter than this; a row may begin with the same byte.
 EOF_BELOW: Final = 9
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from gatepost.cache import Cache
 from gatepost_mysql import messages
+from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, frame, header
 from gatepost_mysql.results import Plan
 from gatepost_mysql.runs import Run
@@ -31,11 +32,13 @@ class Usual:
     """What was seen in a session.
 
     Args:
-        has_eof: an EOF stands between columns and rows.
+        capabilities: what was agreed on.
     """
 
-    def __init__(self, *, has_eof: bool) -> None:
-        self._has_eof = has_eof
+    def __init__(self, capabilities: Capability) -> None:
+        self._has_eof = not capabilities & Capability.DEPRECATE_EOF
+        # What stands behind the number of columns; answers that leave them out are not usual.
+        self._follow = b"\x01" if capabilities & Capability.CACHE_METADATA else b""
         self._heads: Cache[tuple[int, bool], tuple[bytes, Plan]] = Cache()
         self._ends: Cache[bytes, int] = Cache()
 
@@ -43,7 +46,7 @@ class Usual:
         """A statement's first result has these columns. Those that are changed are not usual."""
         if tuple(definitions) != plan.definitions or len(definitions) > 250 or plan.facts is not run.statement.facts:
             return
-        said = (bytes((len(definitions),)), *definitions)
+        said = (bytes((len(definitions),)) + self._follow, *definitions)
         head = b"".join(frame(message, number) for number, message in enumerate(said, 1))
         if len(head) <= _LONGEST_HEAD:
             self._heads.put((id(run.statement.facts), is_binary), (head, plan))

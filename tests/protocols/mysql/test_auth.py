@@ -87,7 +87,12 @@ def test_a_client_is_greeted_in_the_databases_name() -> None:
     assert greeting_of(known("9.7.0", wire.MYSQL)) == ("9.7.0", usual | wire.QUERY_ATTRIBUTES)
     assert greeting_of(known("5.7.44-log", wire.MYSQL & ~wire.QUERY_ATTRIBUTES)) == ("5.7.44-log", usual)
     mariadb = "5.5.5-10.11.14-MariaDB-0+deb12u2"
-    assert greeting_of(known(mariadb, wire.MARIADB)) == (mariadb, usual & ~wire.IS_MYSQL)
+    own = wire.PROGRESS | wire.EXTENDED_METADATA | wire.CACHE_METADATA
+    assert greeting_of(known(mariadb, wire.MARIADB)) == (mariadb, usual & ~wire.IS_MYSQL | own)
+    assert (
+        greeting_of(known(mariadb, wire.MARIADB & ~wire.PROGRESS))[1] == usual & ~wire.IS_MYSQL | own & ~wire.PROGRESS
+    )
+    assert greeting_of(known("8.4.0", wire.MYSQL | wire.PROGRESS))[1] == usual | wire.QUERY_ATTRIBUTES
 
 
 def test_nothing_is_offered_that_the_database_lacks() -> None:
