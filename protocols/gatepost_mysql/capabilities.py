@@ -53,8 +53,9 @@ class Capability(IntFlag):
 
 
 # Why the others are not: COMPRESS and ZSTD hide bytes from plugins; LOCAL_FILES lets a database read the agent's
-# files; IGNORE_SPACE and NO_SCHEMA change what a text means; BULK_OPERATIONS carry what is not judged yet;
-# OPTIONAL_METADATA leaves out what rows are read by.
+# files; IGNORE_SPACE and NO_SCHEMA change what a text means; OPTIONAL_METADATA leaves out what rows are read by;
+# BULK_OPERATIONS make any number of rows one statement, and connectors that are not offered it execute row by row, so
+# that each is judged and recorded by itself.
 OFFERED: Final = (
     Capability.LONG_PASSWORD
     | Capability.FOUND_ROWS
