@@ -154,8 +154,9 @@ class Server:
         try:
             async with asyncio.timeout(_RECOGNISE_SECONDS):
                 self._upstreams[listener.target.name] = await listener.adapter.recognise(listener.target)
-        except (Fault, TimeoutError) as error:
-            log.info("the database behind target %s is not recognised yet: %s", listener.target.name, error)
+        except Exception as error:
+            cause = str(error) if isinstance(error, Fault) else describe(error)
+            log.info("the database behind target %s is not recognised yet: %s", listener.target.name, cause)
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> asyncio.Server:
         def accept() -> asyncio.Protocol:

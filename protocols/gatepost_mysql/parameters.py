@@ -40,6 +40,9 @@ class Bound(Struct, frozen=True, kw_only=True):
     types: tuple[int, ...] = ()
     attributes: Attributes = ()
 
+    def __repr__(self) -> str:
+        return f"Bound({len(self.values)} values, {len(self.attributes)} attributes)"
+
 
 def decode(
     reader: Reader,
