@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import secrets
+import shutil
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +16,7 @@ import pytest
 from tests import mysql_wire as wire
 from tests.mysql_client import READ_ONLY_CURSOR, MySqlWire, Prepared
 from tests.mysql_servers import MySqlDatabase
-from tests.servers import Gate, eventually
+from tests.servers import PATIENCE, Gate, eventually
 
 PAN = "4111111111111111"
 MASKED = "************1111"
@@ -167,6 +172,37 @@ def test_progress(mariadb: MySqlWire, mysql_gate: Gate) -> None:
     assert checked.rows[-1][-1] == b"OK"
     assert mariadb.progress
     mariadb.query("DROP TABLE slow")
+
+
+def test_the_command_shows_progress(mysql_server: MySqlDatabase, mysql_gate: Gate) -> None:
+    command = shutil.which("mariadb")
+    if mysql_server.flavour != "mariadb" or command is None:
+        pytest.skip("no MariaDB, or no command of its")
+    # It shows progress on a terminal alone.
+    terminal, other = pty.openpty()
+    arguments = ["--no-defaults", "--host=127.0.0.1", f"--port={mysql_gate.port}", "--user=agent", "--no-auto-rehash"]
+    process = subprocess.Popen(
+        [command, *arguments, f"--password={mysql_gate.password}", "shop"],
+        stdin=other,
+        stdout=other,
+        stderr=other,
+        start_new_session=True,
+        env=os.environ | {"TERM": "dumb"},
+    )
+    os.close(other)
+    os.write(
+        terminal,
+        b"CREATE OR REPLACE TABLE slow (a INT, KEY (a)) ENGINE = Aria AS SELECT seq AS a FROM seq_1_to_1000;\n"
+        b"ALTER TABLE slow FORCE, ALGORITHM = COPY;\nDROP TABLE slow;\nquit\n",
+    )
+    shown = b""
+    with contextlib.suppress(OSError):  # that is how a terminal ends
+        while data := os.read(terminal, 1 << 16):
+            shown += data
+    os.close(terminal)
+    assert process.wait(PATIENCE) == 0
+    assert b"Stage: 2 of 2 'Enabling keys'" in shown
+    assert b"ERROR" not in shown
 
 
 def test_the_record_shows_progress_and_rows_without_their_columns(mariadb: MySqlWire, mysql_gate: Gate) -> None:
