@@ -196,7 +196,8 @@ class Answers:
         run = self._stream.run
         if run is None or not self._stream.is_fresh or settings.may_change(run.statement.facts):
             return False
-        known = self._usual.find(run, data, is_binary=self._is_binary)
+        skipped = self._executed.definitions if self._executed is not None else ()
+        known = self._usual.find(run, data, skipped, is_binary=self._is_binary)
         if known is None:
             return False
         run.rows, run.row_bytes, self.status = known.rows, known.end - known.start, known.status
@@ -270,11 +271,18 @@ class Answers:
         self._definitions = []
         self._state = _State.COLUMNS
         if not follow:
-            known = self._executed.definitions if self._executed is not None else ()
-            if len(known) != self._columns:
-                raise UpstreamFault("the server leaves out columns that it has not described before")
-            self._described(known)
+            self._skipped(message)
         return (message,)
+
+    def _skipped(self, message: bytes) -> None:
+        """The columns are those that came last with the statement that is executed."""
+        known = self._executed.definitions if self._executed is not None else ()
+        if len(known) != self._columns:
+            raise UpstreamFault("the server leaves out columns that it has not described before")
+        plan = self._described(known)
+        if self._stream.is_first(0):
+            assert self._stream.run is not None
+            self._usual.note_skipped(self._stream.run, message, known, plan)
 
     def _column(self, message: bytes) -> Said:
         assert self._stream.run is not None

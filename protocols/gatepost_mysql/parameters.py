@@ -67,7 +67,9 @@ def decode(
         return Bound()
     values, types_, names = _values(reader, bound, known if bound == count else None, long_data, is_named=is_named)
     reader.end()
-    named = enumerate(zip(names, values, strict=True)) if is_named else ()
+    if bound == count and not any(names):
+        return Bound(values=values, types=types_)
+    named = enumerate(zip(names, values, strict=True))
     return Bound(
         values=values[:count],
         types=types_[:count],
@@ -104,13 +106,14 @@ def _count(reader: Reader, parameters: int) -> int:
 def _values(
     reader: Reader, count: int, known: tuple[int, ...] | None, long_data: Mapping[int, bytearray], *, is_named: bool
 ) -> tuple[Parameters, tuple[int, ...], tuple[str, ...]]:
-    """Values with their types and names, from the NULL bitmap on."""
+    """Values with their types and, where it has some, their names, from the NULL bitmap on."""
     nulls = reader.number((count + 7) // 8)
     flag = reader.number(1)
-    names = ("",) * count
-    if flag == 1:
-        described = [(reader.number(2), _name(reader) if is_named else "") for _ in range(count)]
-        known, names = tuple(type_ for type_, _ in described), tuple(name for _, name in described)
+    names: tuple[str, ...] = ()
+    if flag == 1 and is_named:
+        known, names = zip(*((reader.number(2), _name(reader)) for _ in range(count)), strict=True)
+    elif flag == 1:
+        known = tuple(reader.number(2) for _ in range(count))
     elif flag or known is None:
         raise ClientFault("the client binds values without their types")
     values: list[tuple[Scalar, ...] | None] = []

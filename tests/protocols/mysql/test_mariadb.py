@@ -199,6 +199,27 @@ def test_an_answer_like_those_before_is_looked_at_all_the_same() -> None:
         assert made.ended[-1][1].rows == 1
 
 
+@pytest.mark.parametrize("has_eof", [False, True])
+def test_an_answer_like_those_before_without_its_columns(has_eof: bool) -> None:
+    def answer(name: str, kind: bytes = b"\0") -> bytes:
+        end = wire.eof() if has_eof else wire.ok(head=0xFE)
+        described = () if kind == b"\0" else PLAIN
+        return wire.packets(1, b"\2" + kind, *described, *([end] if has_eof else []), row(1, name), end)
+
+    hooks = RecordingHooks(Interest(maybe=lambda data: b"secret" in data), change_row=lambda row: row.replace(1, ["x"]))
+    made = talking(CACHE & ~wire.DEPRECATE_EOF if has_eof else CACHE, hooks)
+    play(made, preparation(*PLAIN, has_eof=has_eof))
+    made.sent()
+    for name in ("ada", "bob", "secret", "eve"):
+        made.client(execute()).upstream(answer(name))
+        assert made.sent()[0] == answer("x" if name == "secret" else name)
+        assert made.ended[-1][1].rows == 1
+    for kind in (b"\1", b"\0", b"\0"):
+        made.client(execute()).upstream(answer("secret", kind))
+        assert made.sent()[0] == answer("x", kind)
+    assert len(hooks.rows_seen) == 4
+
+
 @pytest.mark.parametrize(
     ("columns", "answer"),
     [
