@@ -19,7 +19,7 @@ from gatepost_mysql import codes, messages, parameters, refusals, settings
 from gatepost_mysql.answers import Answers
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import Reader, frame, packets_of
-from gatepost_mysql.parameters import Attributes, Bound
+from gatepost_mysql.parameters import Attributes, Parameters
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.understanding import Understanding
 
@@ -202,19 +202,22 @@ class Commands:
         if flags & ~allowed or iterations != 1:
             raise ClientFault("the client executes a statement in a way that was not agreed on")
         is_named = self._has_attributes and bool(prepared.parameters or flags & _IS_COUNTED)
-        bound = parameters.decode(reader, prepared.parameters, prepared.types, prepared.long_data, is_named=is_named)
+        values, types, attributes = parameters.decode(
+            reader, prepared.parameters, prepared.types, prepared.long_data, is_named=is_named
+        )
         prepared.cursor = None
         return self._question(
-            self._statement(prepared, bound), lambda statement: self._allow_execute(statement, prepared, bound.types)
+            self._statement(prepared, values, attributes),
+            lambda statement: self._allow_execute(statement, prepared, types),
         )
 
-    def _statement(self, prepared: Prepared, bound: Bound) -> Statement:
+    def _statement(self, prepared: Prepared, values: Parameters, attributes: Attributes) -> Statement:
         return Statement(
             number=self._number + 1,
             text=prepared.text,
             facts=self._understanding.renew(prepared),
-            parameters=bound.values,
-            attributes=bound.attributes,
+            parameters=values,
+            attributes=attributes,
             original=prepared.original,
         )
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from msgspec import Struct
-
 from gatepost.errors import ClientFault, FaultCode
 from gatepost.values import Kind, Scalar
 from gatepost_mysql import messages, types
@@ -28,22 +26,6 @@ _UNSIGNED: Final = 0x8000
 _STRINGS: Final = frozenset((15, 247, 248, 249, 250, 251, 252, 253, 254))
 
 
-class Bound(Struct, frozen=True, kw_only=True):
-    """What an execution binds.
-
-    Attributes:
-        types: of the values, code and flags in one.
-        attributes: what has a name, or is no parameter of the statement.
-    """
-
-    values: Parameters = ()
-    types: tuple[int, ...] = ()
-    attributes: Attributes = ()
-
-    def __repr__(self) -> str:
-        return f"Bound({len(self.values)} values, {len(self.attributes)} attributes)"
-
-
 def decode(
     reader: Reader,
     count: int,
@@ -51,8 +33,10 @@ def decode(
     long_data: Mapping[int, bytearray],
     *,
     is_named: bool = False,
-) -> Bound:
-    """What a COM_STMT_EXECUTE binds. Raises ClientFault.
+) -> tuple[Parameters, tuple[int, ...], Attributes]:
+    """What a COM_STMT_EXECUTE binds: values, their types, and what has a name or is no parameter of the statement.
+
+    Raises ClientFault.
 
     Args:
         reader: behind its fixed fields.
@@ -64,17 +48,14 @@ def decode(
     bound = _count(reader, count) if is_named else count
     if not bound:
         reader.end()
-        return Bound()
+        return (), (), ()
     values, types_, names = _values(reader, bound, known if bound == count else None, long_data, is_named=is_named)
     reader.end()
     if bound == count and not any(names):
-        return Bound(values=values, types=types_)
+        return values, types_, ()
     named = enumerate(zip(names, values, strict=True))
-    return Bound(
-        values=values[:count],
-        types=types_[:count],
-        attributes=tuple(each for index, each in named if index >= count or each[0]),
-    )
+    attributes = tuple(each for index, each in named if index >= count or each[0])
+    return values[:count], types_[:count], attributes
 
 
 def attributes(message: bytes) -> tuple[int, Attributes]:

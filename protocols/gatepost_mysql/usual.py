@@ -85,9 +85,9 @@ class Usual:
         """
         facts = id(run.statement.facts)
         known = self._begins.get((facts, id(skipped))) if skipped else None
-        if known is None or not data.startswith(known.head):
+        if known is None or not data.startswith(known[0]):
             known = self._begins.get((facts, is_binary))
-            if known is None or not data.startswith(known.head):
+            if known is None or not data.startswith(known[0]):
                 return None
         head, packets, plan, _ = known
         at, end = len(head), len(data)
