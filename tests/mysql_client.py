@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Self
 
 from tests import mysql_wire as wire
@@ -26,13 +26,19 @@ DATE, TIME, DATETIME, YEAR, BIT = 10, 11, 12, 13, 16
 INTEGERS: Final = {TINY: 1, SHORT: 2, YEAR: 2, LONG: 4, INT24: 4, LONGLONG: 8}
 UNSIGNED: Final = 32
 
+_EXTENSIONS: Final = ~0xFFFFFFFF
+
 
 class Column(NamedTuple):
-    """A column definition: schema, table, its own table, name, own name; and what its cells are."""
+    """A column definition: schema, table, its own table, name, own name; and what its cells are.
+
+    `more` is what MariaDB says of its type: the name by 0, the format by 1.
+    """
 
     names: tuple[str, ...]
     kind: int
     flags: int
+    more: Mapping[int, str] = {}
 
     @property
     def name(self) -> str:
@@ -76,8 +82,24 @@ class Prepared(NamedTuple):
     columns: Sequence[Column]
 
 
+class Progress(NamedTuple):
+    """How far a statement is: in thousandths of a percent of one of its stages."""
+
+    stage: int
+    stages: int
+    done: int
+    text: str
+
+
 class MySqlWire:
-    """A connection. It speaks DEPRECATE_EOF, and proves itself by mysql_native_password."""
+    """A connection. It speaks DEPRECATE_EOF, and proves itself by mysql_native_password.
+
+    Attributes:
+        number: the connection's.
+        offered: the server's capabilities.
+        progress: what was told of it.
+        skipped: how many results have come without their columns.
+    """
 
     def __init__(self, port: int, *, host: str = "127.0.0.1", capabilities: int = wire.CAPABILITIES) -> None:
         self.socket: socket.socket = socket.create_connection((host, port), timeout=PATIENCE)
@@ -85,6 +107,10 @@ class MySqlWire:
         self._buffer = b""
         self._next = 0
         self.number = 0
+        self.offered = 0
+        self.progress: list[Progress] = []
+        self.skipped = 0
+        self._columns: dict[int, Sequence[Column]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +124,8 @@ class MySqlWire:
             raise WireError(f"not a greeting: {greeting!r}")
         version = greeting.index(b"\0", 1) + 1
         self.number = int.from_bytes(greeting[version : version + 4], "little")
+        self.offered = _capabilities(greeting[version + 13 :])
+        self._capabilities &= self.offered | ~_EXTENSIONS
         nonce = greeting[version + 4 : version + 12] + greeting[version + 31 : version + 43]
         self.socket.sendall(
             wire.login(
@@ -137,8 +165,9 @@ class MySqlWire:
             return Result([], [], answer)
         number, columns, parameters = struct.unpack_from("<IHH", answer, 1)
         for _ in range(parameters):
-            _column(self.read())
-        return Prepared(number, parameters, [_column(self.read()) for _ in range(columns)])
+            self._column()
+        self._columns[number] = [self._column() for _ in range(columns)]
+        return Prepared(number, parameters, self._columns[number])
 
     def execute(self, prepared: Prepared, values: Sequence[bytes | None] = (), *, flags: int = 0) -> list[Result]:
         """All results of an execution, whose values are texts."""
@@ -149,7 +178,7 @@ class MySqlWire:
             body += struct.pack("<H", TEXT_PARAMETER) * len(values)
             body += b"".join(wire.counted(value) for value in values if value is not None)
         self.send(wire.EXECUTE, body)
-        return self.results(is_binary=True)
+        return self.results(prepared)
 
     def fetch(self, prepared: Prepared, columns: Sequence[Column], rows: int) -> Result:
         """The next rows of an open cursor."""
@@ -179,25 +208,36 @@ class MySqlWire:
         message = b"".join(parts)
         if not message:
             raise WireError("an empty message")
+        if self._capabilities & wire.PROGRESS and message.startswith(b"\xff\xff\xff"):
+            self.progress.append(_progress(message[3:]))
+            return self.read()
         return message
 
-    def results(self, *, is_binary: bool = False) -> list[Result]:
-        found = [self._result(is_binary=is_binary)]
+    def results(self, executed: Prepared | None = None) -> list[Result]:
+        """All results of what was sent; of an execution, what of."""
+        found = [self._result(executed)]
         while found[-1].error is None and found[-1].status & MORE_RESULTS:
-            found.append(self._result(is_binary=is_binary))
+            found.append(self._result(executed))
         return found
 
-    def _result(self, *, is_binary: bool) -> Result:
+    def _result(self, executed: Prepared | None) -> Result:
         head = self.read()
         if head[0] in (0, 0xFF):
             return Result([], [], head)
         if head[0] == 0xFB:
             raise WireError("the server asks for a file of the client's")
         reader = _Reader(head)
-        columns = [_column(self.read()) for _ in range(reader.count())]
+        count = reader.count()
+        is_complete = not self._capabilities & wire.CACHE_METADATA or reader.take(1) == b"\1"
         reader.end()
-        if not is_binary:
+        if not is_complete:
+            self.skipped += 1
+            if executed is None or len(self._columns[executed.number]) != count:
+                raise WireError("columns are left out that are not known")
+        columns = [self._column() for _ in range(count)] if is_complete else self._columns[executed.number]  # type: ignore[union-attr]
+        if executed is None:
             return self._rows(columns, is_binary=False)
+        self._columns[executed.number] = columns
         first = self.read()
         if first[0] == 0xFE and Result([], [], first).status & CURSOR_OPEN:
             return Result(columns, [], first)
@@ -210,6 +250,9 @@ class MySqlWire:
             rows.append(_binary_row(message, columns) if is_binary else _text_row(message, columns))
             message = self.read()
         return Result(columns, rows, message)
+
+    def _column(self) -> Column:
+        return _column(self.read(), is_extended=bool(self._capabilities & wire.EXTENDED_METADATA))
 
     def _packet(self, *, at_start: bool = False) -> bytes:
         head = self._take(4, at_start=at_start)
@@ -239,6 +282,10 @@ class _Reader:
         self._data = data
         self._place = 0
 
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._place
+
     def take(self, count: int) -> bytes:
         if self._place + count > len(self._data):
             raise WireError("a field is longer than its message")
@@ -267,16 +314,39 @@ class _Reader:
             raise WireError("bytes after the last field")
 
 
-def _column(message: bytes) -> Column:
+def _capabilities(greeting: bytes) -> int:
+    """Those in a greeting, of which this is what stands behind the nonce's first half."""
+    low, high, extended = struct.unpack_from("<H3xH7xI", greeting)
+    found: int = low | high << 16
+    return found if found & wire.IS_MYSQL else found | extended << 32
+
+
+def _progress(message: bytes) -> Progress:
+    strings, stage, stages, *done = message[:6]
+    if strings != 1:
+        raise WireError("progress is told in another form")
+    reader = _Reader(message[6:])
+    text = reader.counted().decode()
+    reader.end()
+    return Progress(stage, stages, int.from_bytes(bytes(done), "little"), text)
+
+
+def _column(message: bytes, *, is_extended: bool) -> Column:
     reader = _Reader(message)
     if reader.counted() != b"def":
         raise WireError("not a column definition")
     names = tuple(reader.counted().decode() for _ in range(5))
+    more = {}
+    if is_extended:
+        extension = _Reader(reader.counted())
+        while extension.left:
+            number = extension.take(1)[0]
+            more[number] = extension.counted().decode()
     _, _, _, kind, flags, _ = struct.unpack("<BHIBHB", reader.take(11))
     if reader.take(2) != b"\0\0":
         raise WireError("a column definition's end is not empty")
     reader.end()
-    return Column(names, kind, flags)
+    return Column(names, kind, flags, more)
 
 
 def _text_row(message: bytes, columns: Sequence[Column]) -> list[bytes | None]:

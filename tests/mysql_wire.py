@@ -14,6 +14,13 @@ SSL = 1 << 11
 QUIT, INIT_DB, QUERY, PING = 0x01, 0x02, 0x03, 0x0E
 PREPARE, EXECUTE, LONG_DATA, CLOSE, RESET, FETCH = 0x16, 0x17, 0x18, 0x19, 0x1A, 0x1C
 
+QUERY_ATTRIBUTES = 1 << 27
+# MariaDB says that it is no MySQL by leaving out the first.
+IS_MYSQL = 1 << 0
+PROGRESS, BULK_OPERATIONS, EXTENDED_METADATA, CACHE_METADATA = 1 << 32, 1 << 34, 1 << 35, 1 << 36
+MYSQL = 0xFFFFF7FF
+MARIADB = 0x81BFF7FE | PROGRESS | BULK_OPERATIONS | EXTENDED_METADATA | CACHE_METADATA
+
 NONCE = b"12345678abcdefghijkl"
 NULL = b"\xfb"
 
@@ -69,11 +76,12 @@ def login(
     number: int = 1,
     attributes: bytes | None = None,
 ) -> bytes:
+    """The capabilities' upper half is in the place of MariaDB's own."""
     capabilities |= 8 if database else 0
     capabilities |= 1 << 20 if attributes is not None else 0
     return packet(
         number,
-        struct.pack("<IIB23x", capabilities, 1 << 24, collation)
+        client_head(capabilities, collation)
         + user.encode()
         + b"\0"
         + counted(proof)
@@ -85,7 +93,11 @@ def login(
 
 
 def ssl_request(capabilities: int = CAPABILITIES) -> bytes:
-    return packet(1, struct.pack("<IIB23x", capabilities | SSL, 1 << 24, 45))
+    return packet(1, client_head(capabilities | SSL))
+
+
+def client_head(capabilities: int, collation: int = 45) -> bytes:
+    return struct.pack("<IIB19xI", capabilities & 0xFFFFFFFF, 1 << 24, collation, capabilities >> 32)
 
 
 def sha1(data: bytes) -> bytes:
@@ -116,7 +128,7 @@ def sha2_proof(password: str, nonce: bytes) -> bytes:
 def greeting(
     *,
     version: str = "8.4.0",
-    capabilities: int = 0xFFFFF7FF,
+    capabilities: int = MYSQL,
     plugin: str = "caching_sha2_password",
     number: int = 4711,
     nonce: bytes = NONCE,
@@ -129,7 +141,7 @@ def greeting(
         + struct.pack("<I", number)
         + nonce[:8]
         + b"\0"
-        + struct.pack("<HBHHB10x", capabilities & 0xFFFF, 45, 2, capabilities >> 16, 21)
+        + struct.pack("<HBHHB6xI", capabilities & 0xFFFF, 45, 2, capabilities >> 16 & 0xFFFF, 21, capabilities >> 32)
         + nonce[8:]
         + b"\0"
         + plugin.encode()
@@ -150,10 +162,31 @@ def err(code: int = 1064, text: str = "syntax error", state: str = "42000") -> b
 
 
 def definition(
-    name: str, kind: int = 253, *, collation: int = 45, flags: int = 0, table: str = "", own_name: str = ""
+    name: str,
+    kind: int = 253,
+    *,
+    collation: int = 45,
+    flags: int = 0,
+    table: str = "",
+    own_name: str = "",
+    more: bytes | None = None,
 ) -> bytes:
-    texts = (b"def", b"shop" if table else b"", table.encode(), table.encode(), name.encode(), own_name.encode())
+    """`more` is what MariaDB says of the type besides."""
+    texts: tuple[bytes, ...] = (
+        b"def",
+        b"shop" if table else b"",
+        table.encode(),
+        table.encode(),
+        name.encode(),
+        own_name.encode(),
+    )
+    if more is not None:
+        texts += (more,)
     return b"".join(map(counted, texts)) + b"\x0c" + struct.pack("<HIBHB2x", collation, 1024, kind, flags, 0)
+
+
+def progress(text: str = "copy to tmp table", *, stage: int = 1, stages: int = 2, done: int = 500) -> bytes:
+    return b"\xff\xff\xff" + bytes((1, stage, stages)) + done.to_bytes(3, "little") + counted(text.encode())
 
 
 def text_row(*cells: str | bytes | None) -> bytes:

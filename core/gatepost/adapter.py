@@ -123,6 +123,15 @@ class Redefined(Struct, frozen=True):
     """
 
 
+class Recognised(Struct, frozen=True):
+    """The database has said what it is: sessions that begin from now on find it in their `Environment.upstream`.
+
+    Said where it is not what this session has found there.
+    """
+
+    upstream: object
+
+
 class Cancel(Struct, frozen=True):
     """This connection asks to cancel what session `number` does; `secret` is its proof.
 
@@ -143,7 +152,18 @@ class Close(Struct, frozen=True):
 
 
 Action: TypeAlias = (
-    SendClient | SendUpstream | Ask | Authenticate | Connect | StartTls | Serving | Ended | Redefined | Cancel | Close
+    SendClient
+    | SendUpstream
+    | Ask
+    | Authenticate
+    | Connect
+    | StartTls
+    | Serving
+    | Ended
+    | Redefined
+    | Recognised
+    | Cancel
+    | Close
 )
 
 
@@ -246,6 +266,8 @@ class Environment(Struct, frozen=True, kw_only=True):
         client_tls, upstream_tls: what each side demands.
         upstream_direct_tls: begin TLS towards the database without asking first.
         catalogue: what the database holds; None while that is not known, or stale.
+        upstream: what the target's database has said last that it is, as a session of this worker (`Recognised`) or
+            `Adapter.recognise` has told; None before. Only its protocol looks inside.
     """
 
     number: int
@@ -258,6 +280,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     upstream_tls: TlsPolicy = TlsPolicy.OFF
     upstream_direct_tls: bool = False
     catalogue: Callable[[], Catalogue | None] = lambda: None
+    upstream: object = None
 
     def __repr__(self) -> str:
         return f"Environment(number={self.number})"
@@ -345,6 +368,14 @@ class Adapter(Protocol):
 
         It may take as long as it takes: whoever calls it sets a deadline.
         """
+
+    async def recognise(self, target: Target) -> object:
+        """What a target's database says that it is, before any login; None if it says nothing then.
+
+        Asked once by each worker, before its first client. Raises UpstreamFault if the database cannot be reached or
+        refuses. Whoever calls it sets a deadline.
+        """
+        return None
 
     def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
         """The statements that give a database role what `uses` say, and nothing else, in this database's SQL."""

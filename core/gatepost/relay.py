@@ -27,6 +27,7 @@ from gatepost.adapter import (
     Ended,
     Environment,
     ProtocolSession,
+    Recognised,
     Redefined,
     SendClient,
     SendUpstream,
@@ -88,6 +89,10 @@ class Worker(Protocol):
     def catalogue(self, target: Target) -> Callable[[], Catalogue | None]: ...
 
     def redefined(self, target: Target) -> None: ...
+
+    def upstream(self, target: Target) -> object: ...
+
+    def recognised(self, target: Target, upstream: object) -> None: ...
 
 
 class Relay:
@@ -154,6 +159,7 @@ class Relay:
                 upstream_tls=listener.upstream_tls,
                 upstream_direct_tls=listener.upstream_direct_tls,
                 catalogue=worker.catalogue(listener.target),
+                upstream=worker.upstream(listener.target),
             )
         )
         self._resolve = self._protocol.resolve
@@ -331,6 +337,8 @@ class Relay:
                 self._worker.cancel(action.number, action.secret)
             case Redefined():
                 self._worker.redefined(self._listener.target)
+            case Recognised():
+                self._worker.recognised(self._listener.target, action.upstream)
             case Close():
                 self._close(action.reason)
         return None

@@ -41,6 +41,9 @@ _REDEFINED: Final = b"R"
 _MAILBOXES: Final = "workers"
 _POST_AGAIN_SECONDS: Final = 0.02
 
+# How long a worker's first client may wait for what the database says that it is.
+_RECOGNISE_SECONDS: Final = 2.0
+
 _LISTEN_POLICY: Final = {"off": TlsPolicy.OFF, "optional": TlsPolicy.OPTIONAL, "required": TlsPolicy.REQUIRED}
 
 
@@ -108,6 +111,7 @@ class Server:
         self._slot = slot % _SLOTS
         self._gateway = LocalGateway(config, plugins, slot, self._end_sessions)
         self._keepers = {target.name: self._keeper(target) for target in self._gateway.targets}
+        self._upstreams: dict[str, object] = {}
         self._sessions: dict[int, Relay] = {}
         self._unproven: set[Relay] = set()
         self._count = 0
@@ -124,7 +128,9 @@ class Server:
             loop.add_signal_handler(number, self._stopping.set)
         await finish(self.plugins.start(self._gateway))
         self._open_mailbox(loop)
-        servers = [await self._listen(loop, each) for each in listeners(self._config, self._gateway)]
+        found = listeners(self._config, self._gateway)
+        await asyncio.gather(*map(self._recognise, found))
+        servers = [await self._listen(loop, each) for each in found]
         ready()
         tasks = [loop.create_task(keeper.run()) for keeper in self._keepers.values()]
         tasks.append(loop.create_task(self._sweep(loop)))
@@ -141,6 +147,16 @@ class Server:
     def _keeper(self, target: Target) -> Keeper:
         refresh = self._config.targets[target.name].catalogue_refresh
         return Keeper(target.name, lambda: self._gateway.catalogue(target), refresh)
+
+    async def _recognise(self, listener: Listener) -> None:
+        """See what a database is, so that the first client is greeted as later ones are. If it can't be seen now, its
+        first session tells."""
+        try:
+            async with asyncio.timeout(_RECOGNISE_SECONDS):
+                self._upstreams[listener.target.name] = await listener.adapter.recognise(listener.target)
+        except Exception as error:
+            cause = str(error) if isinstance(error, Fault) else describe(error)
+            log.info("the database behind target %s is not recognised yet: %s", listener.target.name, cause)
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> asyncio.Server:
         def accept() -> asyncio.Protocol:
@@ -210,6 +226,13 @@ class Server:
         for path in Path(_MAILBOXES).glob("*.sock"):
             if path != self._mailbox_of(self._slot):
                 self._post(path, _REDEFINED + target.name.encode())
+
+    def upstream(self, target: Target) -> object:
+        """What a target's database has said last that it is, or None."""
+        return self._upstreams.get(target.name)
+
+    def recognised(self, target: Target, upstream: object) -> None:
+        self._upstreams[target.name] = upstream
 
     def cancel(self, number: int, secret: bytes) -> None:
         """Cancel what a session does, here or in the worker that has it, if `secret` proves that it may be."""

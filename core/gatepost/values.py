@@ -323,6 +323,8 @@ class Statement(Struct, frozen=True, kw_only=True):
         number: counts the statements of a session from 1.
         text: the SQL, exactly as it will run.
         parameters: bound values, None for NULL; each value is the scalars that it is made of.
+        attributes: what the client says of it besides: names, one of which may come twice, and values like those of
+            parameters. SQL may read them.
         is_preparation: it is only prepared; its execution is asked again, with parameters.
         facts: what the text means.
         original: the text before a plugin rewrote it, else None.
@@ -334,6 +336,7 @@ class Statement(Struct, frozen=True, kw_only=True):
     text: str
     facts: Facts
     parameters: tuple[tuple[Scalar, ...] | None, ...] = ()
+    attributes: tuple[tuple[str, tuple[Scalar, ...] | None], ...] = ()
     is_preparation: bool = False
     original: str | None = None
     risk: Risk | None = None

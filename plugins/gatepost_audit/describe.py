@@ -97,6 +97,7 @@ class Describer:
             known.record,
             0 if risk is None else risk.score,
             () if risk is None else tuple(map(self.text, risk.reasons)),
+            self._attributes(statement.attributes) if statement.attributes else (),
         )
 
     def _learn(self, facts: Facts) -> Known:
@@ -143,6 +144,12 @@ class Describer:
             else:
                 found.append(self._bind(scalars))
         return tuple(found)
+
+    def _attributes(
+        self, attributes: tuple[tuple[str, tuple[Scalar, ...] | None], ...]
+    ) -> tuple[tuple[str, tuple[str, ...] | None], ...]:
+        names = (self.text(name) for name, _ in attributes)
+        return tuple(zip(names, self.binds(tuple(value for _, value in attributes)), strict=True))
 
     def _bind(self, scalars: tuple[Scalar, ...]) -> tuple[str, ...]:
         """The scalars of one parameter, looked at together: an array may hold a secret in pieces."""

@@ -75,6 +75,7 @@ def _past(row: sqlite3.Row) -> PastStatement:
             text=row["text"],
             facts=_facts(row),
             parameters=tuple(_parameter(bind) for bind in json.loads(row["binds"])),
+            attributes=tuple((name, _parameter(value)) for name, value in json.loads(row["attributes"])),
             original=row["original"],
             risk=Risk(score=row["risk"], reasons=tuple(json.loads(row["risks"]))) if row["risk"] else None,
         ),

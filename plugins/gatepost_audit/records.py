@@ -73,7 +73,8 @@ class Asked(Struct, frozen=True, array_like=True, tag=3):
     """A statement and the verdict on it, made before it could take effect.
 
     `binds` has one element for each parameter: its texts, or None for NULL. `original` is the text before a plugin
-    rewrote it. `risk` is the score of its risk, 0 if no plugin weighed it, and `risks` are the reasons.
+    rewrote it. `risk` is the score of its risk, 0 if no plugin weighed it, and `risks` are the reasons. `attributes`
+    are names of what the client said of it besides, with texts as in `binds`.
     """
 
     time: int
@@ -92,6 +93,7 @@ class Asked(Struct, frozen=True, array_like=True, tag=3):
     facts: FactsRecord
     risk: int = 0
     risks: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, tuple[str, ...] | None], ...] = ()
 
 
 class Ended(Struct, frozen=True, array_like=True, tag=4):

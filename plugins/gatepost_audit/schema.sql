@@ -59,6 +59,7 @@ CREATE TABLE statements (
     outputs TEXT NOT NULL,
     risk INTEGER NOT NULL,
     risks TEXT NOT NULL,
+    attributes TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     segment INTEGER NOT NULL,
     PRIMARY KEY (session, number)

@@ -14,7 +14,7 @@ from gatepost_audit.store import Store
 _STATEMENTS: Final = """
 SELECT s.session || '/' || s.number AS id, s.session, s.number, s.sequence, s.time,
     n.identity, n.acting_for, n.roles, n.client, n.target, n.user, n.database, n.application,
-    s.text, s.original, s.binds, s.preparation, s.verdict, s.plugin, s.rule, s.reason,
+    s.text, s.original, s.binds, s.attributes, s.preparation, s.verdict, s.plugin, s.rule, s.reason,
     s.effect, s.judgement, s.verbs, s.objects, s.functions, s.fingerprint, s.risk, s.risks,
     o.ran, o.complete, o.time AS ended, o.duration, o.rows, o.size AS bytes, o.received, o.masked,
     o.tag, o.error, o.message, o.start, o.stop
@@ -92,7 +92,7 @@ def _plain(row: sqlite3.Row) -> Found:
             value = when(value)
         elif value is None:
             pass
-        elif name in ("roles", "binds", "verbs", "objects", "functions", "risks"):
+        elif name in ("roles", "binds", "attributes", "verbs", "objects", "functions", "risks"):
             value = json.loads(value)
         elif name in ("preparation", "ran", "complete"):
             value = bool(value)

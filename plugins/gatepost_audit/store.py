@@ -20,7 +20,7 @@ from gatepost_audit import records
 from gatepost_audit.journal import Damage, Entry, Place, Segment, segments
 
 FILE = "store.sqlite"
-VERSION = 2
+VERSION = 3
 BATCH = 500
 """Entries in a transaction."""
 LOG_BYTES = 1 << 20
@@ -213,8 +213,8 @@ def rows_of(entry: Entry) -> Iterator[tuple[str, Row]]:
         case records.SessionEnd():
             yield "ends", (*flat(record), *standing)
         case records.Asked():
-            *known, _, risk, risks = flat(record)
-            yield "statements", (*known, *flat(record.facts), risk, risks, *standing)
+            *known, _, risk, risks, attributes = flat(record)
+            yield "statements", (*known, *flat(record.facts), risk, risks, attributes, *standing)
         case records.Ended():
             stop = record.offset + len(record.output)
             yield "outcomes", (*flat(record)[:12], record.ran, record.start, stop, *standing)

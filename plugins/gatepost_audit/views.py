@@ -73,6 +73,8 @@ def put_replay(steps: Iterable[Found | Shown], as_json: bool) -> None:
             put_line(f"{step['time']} #{step['number']} {step['verdict']} ({outcome(step)}): {visible(step['text'])}")
             for number, bind in enumerate(step["binds"], 1):
                 put_line(f"    ${number} = {'NULL' if bind is None else visible(', '.join(bind))}")
+            for name, value in step["attributes"]:
+                put_line(f"    {visible(name)} = {'NULL' if value is None else visible(', '.join(value))}")
             if step["verdict"] != "allow":
                 put_line(f"    {visible(step['plugin'])} {visible(step['rule'])}: {visible(step['reason'])}")
 

@@ -138,7 +138,10 @@ _SHOWN_IN_CLEAR: Final = frozenset(Tag) - {Tag.SAD}
 
 
 def _writes_mask(statement: Statement) -> bool:
-    texts = [scalar.text for value in statement.parameters for scalar in value or ()]
+    values = statement.parameters
+    if statement.attributes:
+        values += tuple(value for _, value in statement.attributes)
+    texts = [scalar.text for value in values for scalar in value or ()]
     if any(text == REMOVED or _has_mask(text) for text in texts):
         return True
     return f"'{REMOVED}'" in statement.text or _has_mask(statement.text)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from gatepost.adapter import Adapter, Catalogue, Environment, ProtocolSession, TlsTerms
 from gatepost.values import Facts, Shown, Target, UpstreamCredentials, Use
 from gatepost_mysql.grants import grants
-from gatepost_mysql.inspector import inspect
+from gatepost_mysql.inspector import inspect, recognise
 from gatepost_mysql.session import MySqlSession
 from gatepost_mysql.shown import shown
 from gatepost_sql import Context, facts
@@ -43,6 +43,9 @@ class MySqlAdapter(Adapter):
 
     async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
         return await inspect(target, credentials, tls)
+
+    async def recognise(self, target: Target) -> object:
+        return await recognise(target)
 
     def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
         return grants(role, uses)

@@ -1,6 +1,6 @@
 """The server's half of the serving phase: the answer to the one command that is under way.
 
-Source: MySQL internals manual, "Text Resultset", "COM_STMT_PREPARE Response" and "Multi-Resultset".
+Source: MySQL internals manual, "Text Resultset" and "Multi-Resultset"; MariaDB Knowledge Base, "Result Set Packets".
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from gatepost.partial import Partial
 from gatepost.values import Facts
 from gatepost_mysql import messages, settings
 from gatepost_mysql.capabilities import Capability
-from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, frame, header
-from gatepost_mysql.results import Plans
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, frame, header
+from gatepost_mysql.preparation import Preparation
+from gatepost_mysql.results import Plan, Plans, head
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.stream import Stream
-from gatepost_mysql.texts import Texts
+from gatepost_mysql.texts import Texts, eof_status
 from gatepost_mysql.understanding import Understanding
 from gatepost_mysql.usual import Usual
 
-# More columns than any server's tables or results can have.
-_MAX_COLUMNS: Final = 1 << 16
 _EOF_BYTES: Final = 5
-_PREPARED_BYTES: Final = 12
 
 # What a handler returns: the messages for the client.
 Said: TypeAlias = Sequence[bytes]
@@ -39,13 +37,11 @@ class _State:
     COLUMNS: Final = 2
     COLUMNS_EOF: Final = 3
     ROWS: Final = 4
-    PREPARED: Final = 5
-    DEFINITIONS: Final = 6
-    DEFINITIONS_EOF: Final = 7
-    SIMPLE: Final = 8
-    STATISTICS: Final = 9
-    CHECKING: Final = 10
-    RESTRICTING: Final = 11
+    PREPARING: Final = 5
+    SIMPLE: Final = 6
+    STATISTICS: Final = 7
+    CHECKING: Final = 8
+    RESTRICTING: Final = 9
 
 
 class Answers:
@@ -66,11 +62,14 @@ class Answers:
         *,
         read_only: bool,
     ) -> None:
+        self._capabilities = capabilities
         self._has_eof = not capabilities & Capability.DEPRECATE_EOF
+        self._may_skip = bool(capabilities & Capability.CACHE_METADATA)
+        self._has_progress = bool(capabilities & Capability.PROGRESS)
         self._read_only = read_only
         self._understanding = understanding
-        self._plans = Plans(environment.hooks, lambda: understanding.catalogue)
-        self._usual = Usual(has_eof=self._has_eof)
+        self._plans = Plans(environment.hooks, capabilities, lambda: understanding.catalogue)
+        self._usual = Usual(capabilities)
         self._texts = Texts(environment.hooks, capabilities)
         self._partial = Partial()
         self._state = _State.NOTHING
@@ -79,10 +78,10 @@ class Answers:
         self._executed: Prepared | None = None
         self._columns = 0
         self._definitions: list[bytes] = []
-        self._groups: list[int] = []
+        self._preparation: Preparation | None = None
         self._on_ok: Callable[[], None] | None = None
         self._checking: settings.Checking | None = None
-        # Commands of gatepost's own that go before the client's next one.
+        # Texts of gatepost's own that go before the client's next one.
         self._own: list[bytes] = []
         self.ended: list[Action] = []
         self.prepared: dict[int, Prepared] = {}
@@ -121,7 +120,9 @@ class Answers:
         self._stream.plan = executed.plan
 
     def prepare(self, run: Run, length: int) -> None:
-        self._begin(_State.PREPARED, length, run)
+        self._begin(_State.PREPARING, length, run)
+        path = self._understanding.context().search_path
+        self._preparation = Preparation(run.statement, path, self._capabilities, self._plans)
 
     def simple(self, length: int, *, run: Run | None = None, on_ok: Callable[[], None] | None = None) -> None:
         """What is answered by an OK or an ERR."""
@@ -194,7 +195,8 @@ class Answers:
         run = self._stream.run
         if run is None or not self._stream.is_fresh or settings.may_change(run.statement.facts):
             return None
-        known = self._usual.find(run, data, is_binary=self._is_binary)
+        skipped = self._executed.definitions if self._executed is not None else ()
+        known = self._usual.find(run, data, skipped, is_binary=self._is_binary)
         if known is None:
             return None
         out = self._stream.answer(data, known)
@@ -210,8 +212,9 @@ class Answers:
             self._understanding.note(run.statement)
 
     def _begin_own(self) -> Action:
-        command = self._own.pop(0)
-        self._begin(_State.CHECKING if command == settings.CHECK else _State.RESTRICTING, len(command), None)
+        text = self._own.pop(0)
+        command = messages.query(text, self._capabilities)
+        self._begin(_State.CHECKING if text == settings.CHECK else _State.RESTRICTING, len(command), None)
         self._checking = settings.Checking(has_eof=self._has_eof)
         return SendUpstream(frame(command, 0))
 
@@ -219,11 +222,11 @@ class Answers:
         if not message:
             raise UpstreamFault("the server sent an empty message")
         if message[0] == messages.ERROR:
-            return self._failed(message)
+            return self._error(message)
         assert self._stream.run is not None
         self._stream.run.tag = f"{self._stream.run.rows} rows"
         if self._has_eof:
-            status = _eof_status(message)
+            status = eof_status(message)
             said = message
         else:
             ok = self._texts.ok(message)
@@ -251,7 +254,7 @@ class Answers:
             raise UpstreamFault("the server sent an empty message")
         kind = message[0]
         if kind == messages.ERROR:
-            return self._failed(message)
+            return self._error(message)
         assert self._stream.run is not None
         if kind == messages.OK:
             ok = self._texts.ok(message)
@@ -264,79 +267,68 @@ class Answers:
                 code=FaultCode.UNSUPPORTED,
                 hint="Send the rows in INSERT statements.",
             )
-        reader = Reader(message)
-        self._columns = reader.counted_number()
-        reader.end()
-        if not 0 < self._columns <= _MAX_COLUMNS:
-            raise UpstreamFault("the server announced an impossible number of columns")
+        self._columns, follow = head(message, may_skip=self._may_skip)
         self._definitions = []
         self._state = _State.COLUMNS
+        if not follow:
+            self._skipped(message)
         return (message,)
+
+    def _skipped(self, message: bytes) -> None:
+        """The columns are those that came last with the statement that is executed."""
+        known = self._executed.definitions if self._executed is not None else ()
+        if len(known) != self._columns:
+            raise UpstreamFault("the server leaves out columns that it has not described before")
+        plan = self._described(known)
+        if self._stream.is_first(0):
+            assert self._stream.run is not None
+            self._usual.note_skipped(self._stream.run, message, known, plan)
 
     def _column(self, message: bytes) -> Said:
         assert self._stream.run is not None
         self._definitions.append(message)
         if len(self._definitions) < self._columns:
             return ()
-        plan = self._plans.rows(self._stream.run.statement, self._definitions, is_binary=self._is_binary)
-        self._stream.plan = plan
+        plan = self._described(self._definitions)
         if self._stream.is_first(len(self._definitions)):
             self._usual.note_columns(self._stream.run, self._definitions, plan, is_binary=self._is_binary)
+        if self._may_skip and self._executed is not None:
+            self._executed.describe(self._definitions)
         self._definitions = []
+        return plan.definitions
+
+    def _described(self, definitions: Sequence[bytes]) -> Plan:
+        """All columns of a result are known: rows are next."""
+        assert self._stream.run is not None
+        plan = self._plans.rows(self._stream.run.statement, definitions, is_binary=self._is_binary)
+        self._stream.plan = plan
         self._state = _State.COLUMNS_EOF if self._has_eof else _State.ROWS
-        return self._stream.plan.definitions
+        return plan
 
     def _columns_end(self, message: bytes) -> Said:
-        status = _eof_status(message)
+        status = eof_status(message)
         self._state = _State.ROWS
         if status & messages.CURSOR_EXISTS:
             self._next_result(status)
         return (message,)
 
-    def _prepared(self, message: bytes) -> Said:
-        if message[:1] == b"\xff":
+    def _preparing(self, message: bytes) -> Said:
+        preparation = self._preparation
+        assert preparation is not None
+        if preparation.prepared is None and message[:1] == b"\xff":
             return self._failed(message)
-        run = self._stream.run
-        if len(message) < _PREPARED_BYTES or message[0] != messages.OK or run is None:
-            raise UpstreamFault("the server broke the protocol in its answer to a preparation")
-        reader = Reader(message[1:])
-        number, columns, parameters = reader.number(4), reader.number(2), reader.number(2)
-        statement = run.statement
-        path = self._understanding.context().search_path
-        self.prepared[number] = Prepared(
-            statement.text, statement.facts, statement.original, parameters, search_path=path
-        )
-        self._groups = [count for count in (parameters, columns) if count]
-        self._next_definition()
-        return (message,)
-
-    def _definition(self, message: bytes) -> Said:
-        self._groups[0] -= 1
-        if not self._groups[0]:
-            self._groups.pop(0)
-            if self._has_eof:
-                self._state = _State.DEFINITIONS_EOF
-            else:
-                self._next_definition()
-        return (self._plans.definition(message),)
-
-    def _definitions_end(self, message: bytes) -> Said:
-        _eof_status(message)
-        self._next_definition()
-        return (message,)
-
-    def _next_definition(self) -> None:
-        if self._groups:
-            self._state = _State.DEFINITIONS
-        else:
+        said = preparation.take(message)
+        if preparation.prepared is not None and preparation.is_over:
+            self.prepared[preparation.number] = preparation.prepared
             self._finish()
+        return (said,)
 
     def _simple(self, message: bytes) -> Said:
         if message[:1] == b"\xff":
             return self._failed(message)
         said = message
         if message[:1] == b"\xfe" and len(message) == _EOF_BYTES:
-            self.status = _eof_status(message)
+            self.status = eof_status(message)
         elif message[:1] in (b"\x00", b"\xfe"):
             ok = self._texts.ok(message)
             self.status, said = ok.status, ok.message or message
@@ -353,7 +345,15 @@ class Answers:
         self._finish()
         return (self._texts.statistics(message) or message,)
 
+    def _error(self, message: bytes) -> Said:
+        """An error, or MariaDB's word of how far a long statement is."""
+        if self._has_progress and message.startswith(messages.PROGRESS):
+            return (self._texts.progress(message),)
+        return self._failed(message)
+
     def _failed(self, message: bytes) -> Said:
+        if self._has_progress and message.startswith(messages.PROGRESS):
+            raise UpstreamFault("the server sent a message that it does not owe")
         number, text, encoded = self._texts.error(message)
         if self._stream.run is not None and not self._stream.is_muted:
             self._stream.run.error, self._stream.run.message = number, text
@@ -371,7 +371,7 @@ class Answers:
                 self._changed(run.statement.facts, failed=bool(run.error))
         self._state = _State.NOTHING
         self._stream.end()
-        self._executed = self._on_ok = None
+        self._executed = self._on_ok = self._preparation = None
         self._is_binary = False
 
     def _changed(self, facts: Facts, *, failed: bool) -> None:
@@ -404,17 +404,9 @@ class Answers:
         _State.COLUMNS: _column,
         _State.COLUMNS_EOF: _columns_end,
         _State.ROWS: _rows_end,
-        _State.PREPARED: _prepared,
-        _State.DEFINITIONS: _definition,
-        _State.DEFINITIONS_EOF: _definitions_end,
+        _State.PREPARING: _preparing,
         _State.SIMPLE: _simple,
         _State.STATISTICS: _statistics,
         _State.CHECKING: _checked,
         _State.RESTRICTING: _restricted,
     }
-
-
-def _eof_status(message: bytes) -> int:
-    if len(message) != _EOF_BYTES or message[0] != messages.EOF:
-        raise UpstreamFault("the server sent a message that it does not owe")
-    return int.from_bytes(message[3:5], "little")

@@ -45,12 +45,17 @@ class Capability(IntFlag):
     EXTENSION = 1 << 29
     SSL_VERIFY_SERVER_CERT = 1 << 30
     REMEMBER_OPTIONS = 1 << 31
+    # MariaDB's own.
+    PROGRESS = 1 << 32
+    BULK_OPERATIONS = 1 << 34
+    EXTENDED_METADATA = 1 << 35
+    CACHE_METADATA = 1 << 36
 
 
 # Why the others are not: COMPRESS and ZSTD hide bytes from plugins; LOCAL_FILES lets a database read the agent's
-# files; IGNORE_SPACE and NO_SCHEMA change what a text means; QUERY_ATTRIBUTES and MariaDB's own (bulk operations,
-# extended and cached metadata, progress) carry what is neither judged nor masked yet; OPTIONAL_METADATA leaves out
-# what rows are read by.
+# files; IGNORE_SPACE and NO_SCHEMA change what a text means; OPTIONAL_METADATA leaves out what rows are read by;
+# BULK_OPERATIONS make any number of rows one statement, and connectors that are not offered it execute row by row, so
+# that each is judged and recorded by itself.
 OFFERED: Final = (
     Capability.LONG_PASSWORD
     | Capability.FOUND_ROWS
@@ -73,6 +78,11 @@ OFFERED: Final = (
     | Capability.DEPRECATE_EOF
 )
 
+# Offered in front of a database that is known to have them.
+EXTENSIONS: Final = (
+    Capability.QUERY_ATTRIBUTES | Capability.PROGRESS | Capability.EXTENDED_METADATA | Capability.CACHE_METADATA
+)
+
 # Without these nothing can be agreed on.
 NEEDED: Final = Capability.PROTOCOL_41 | Capability.SECURE_CONNECTION
 
@@ -87,6 +97,7 @@ SHARED: Final = (
     | Capability.PS_MULTI_RESULTS
     | Capability.SESSION_TRACK
     | Capability.DEPRECATE_EOF
+    | EXTENSIONS
 )
 
 # What gatepost asks of a database besides.
@@ -98,3 +109,8 @@ OWN: Final = (
     | Capability.PLUGIN_AUTH
     | Capability.PLUGIN_AUTH_LENENC
 )
+
+
+def offered(upstream: Capability) -> Capability:
+    """What a client may agree on in front of a database with these capabilities."""
+    return (OFFERED | EXTENSIONS) & (upstream | ~(SHARED | Capability.LONG_PASSWORD))

@@ -1,6 +1,6 @@
 """Column definitions: a result's columns, and what their cells' bytes are.
 
-Source: MySQL internals manual, "Column Definition"; MariaDB Knowledge Base, "Result Set Packets".
+Source: MySQL internals manual, "Column Definition"; MariaDB Knowledge Base, "Result Set Packets", "Extended Metadata".
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from gatepost_sql.catalogue import Catalogue
 _FIXED_BYTES: Final = 12
 # Integers of so many bytes have ten digits at most.
 _SMALL: Final = 4
+# What MariaDB says of a type besides.
+_TYPE: Final = 0
+_FORMAT: Final = 1
 _NOT_KNOWN: Final = Facts(effect=Effect.UNKNOWN)
 
 
@@ -30,17 +33,22 @@ class Definition(Struct, frozen=True, kw_only=True):
 
     Attributes:
         names: catalog, schema, table, the table's own name, the column's name, the column's own name.
+        extension: what MariaDB says of the type besides; None where that was not agreed on.
         fixed: the rest.
+        type_name: MariaDB's name of the type, or of the format that texts have; MySQL's where it tells none.
     """
 
     names: tuple[bytes, ...]
+    extension: bytes | None = None
     fixed: bytes
     collation: int
     type: Type
+    type_name: str
 
     def with_names(self, names: Sequence[bytes]) -> bytes:
         """The definition with other names."""
-        return b"".join(map(counted, names)) + counted(self.fixed)
+        rest = (self.fixed,) if self.extension is None else (self.extension, self.fixed)
+        return b"".join(map(counted, (*names, *rest)))
 
 
 class Description(Struct, frozen=True, kw_only=True):
@@ -59,10 +67,15 @@ class Description(Struct, frozen=True, kw_only=True):
         return f"Description({len(self.columns)} columns)"
 
 
-def define(message: bytes) -> Definition:
-    """Read a column definition. Raises UpstreamFault where it is malformed, or its texts cannot be read."""
+def define(message: bytes, *, is_extended: bool = False) -> Definition:
+    """Read a column definition. Raises UpstreamFault where it is malformed, or its texts cannot be read.
+
+    Args:
+        is_extended: EXTENDED_METADATA was agreed on.
+    """
     reader = Reader(message)
     names = tuple(reader.counted() for _ in range(6))
+    extension = reader.counted() if is_extended else None
     fixed = reader.counted()
     if len(fixed) != _FIXED_BYTES:
         raise reader.malformed()
@@ -77,7 +90,25 @@ def define(message: bytes) -> Definition:
             code=FaultCode.UNSUPPORTED,
             hint="Leave character_set_results at utf8mb4.",
         )
-    return Definition(names=names, fixed=fixed, collation=collation, type=type_)
+    return Definition(
+        names=names,
+        extension=extension,
+        fixed=fixed,
+        collation=collation,
+        type=type_,
+        type_name=_extended_name(extension or b"") or type_.name,
+    )
+
+
+def _extended_name(extension: bytes) -> str:
+    reader = Reader(extension)
+    told: dict[int, bytes] = {}
+    while reader.left:
+        kind = reader.number(1)
+        if kind in told or kind not in (_TYPE, _FORMAT):
+            raise UpstreamFault("the server says something of a column's type that gatepost does not know")
+        told[kind] = reader.counted()
+    return (told.get(_TYPE) or told.get(_FORMAT, b"")).decode("ascii", "replace")
 
 
 def describe(
@@ -140,7 +171,7 @@ def _column(definition: Definition, place: Origin | None, base: Origin | None, *
         name=definition.names[4].decode("utf-8", "replace"),
         kind=type_.kind,
         is_text=type_.is_binary_text if is_binary else type_.is_text,
-        type_name=type_.name,
+        type_name=definition.type_name,
         capacity=type_.capacity,
         origin=(_number(place.relation), _number(place.column)) if place is not None else None,
         base=base,

@@ -16,22 +16,23 @@ from gatepost.adapter import CLIENT, Action, Environment, StartTls, TlsInfo, Tls
 from gatepost.errors import ClientFault, FaultCode
 from gatepost.values import CredentialKind
 from gatepost_mysql import charsets, messages, proofs
-from gatepost_mysql.capabilities import NEEDED, OFFERED, Capability
+from gatepost_mysql.capabilities import NEEDED, OFFERED, Capability, offered
 from gatepost_mysql.dialogue import Dialogue
 from gatepost_mysql.frames import Reader
+from gatepost_mysql.handshake import Upstream
 
-# Drivers take from the version what they may say. This one is taken for a server that says and understands what every
-# supported MySQL and MariaDB does.
-VERSION: Final = b"5.7.44-gatepost"
+# Drivers take from the version what they may say. While the database's is not known, they are told one of a server that
+# says and understands what every supported MySQL and MariaDB does.
+UNKNOWN: Final = Upstream(b"5.7.44-gatepost", OFFERED)
 
 _PROTOCOL: Final = 10
 _FIRST_NONCE_BYTES: Final = 8
 _TLS_REQUEST_BYTES: Final = 32
 _TLS_HANDSHAKE: Final = 0x16
-_FILLER_BYTES: Final = 22
+_FILLER_BYTES: Final = 18
 _MAX_ATTRIBUTES: Final = 256
 
-_tail = struct.Struct("<HBHHB10x").pack
+_tail = struct.Struct("<HBHHB6xI").pack
 
 
 class Login(Struct, frozen=True, kw_only=True):
@@ -84,6 +85,8 @@ class Greeting:
         self._dialogue = dialogue
         self._then = then
         self._state = _State.SILENT
+        self._upstream = environment.upstream if isinstance(environment.upstream, Upstream) else UNKNOWN
+        self._offered = offered(self._upstream.capabilities)
         self.tls: TlsInfo | None = None
         self.nonce = proofs.nonce(environment.cancel_secret, b"MySQL greeting")
         self.plugin = usual_plugin(environment.offers)
@@ -99,18 +102,23 @@ class Greeting:
         return self._state is _State.OVER
 
     def begin(self) -> Iterator[Action]:
-        capabilities = OFFERED
+        capabilities = self._offered
         if self._environment.client_tls is not TlsPolicy.OFF:
             capabilities |= Capability.SSL
         greeting = (
             bytes((_PROTOCOL,))
-            + VERSION
+            + self._upstream.version
             + b"\0"
             + self._environment.number.to_bytes(4, "little")
             + self.nonce[:_FIRST_NONCE_BYTES]
             + b"\0"
             + _tail(
-                capabilities & 0xFFFF, charsets.UTF8MB4, messages.AUTOCOMMIT, capabilities >> 16, len(self.nonce) + 1
+                capabilities & 0xFFFF,
+                charsets.UTF8MB4,
+                messages.AUTOCOMMIT,
+                capabilities >> 16 & 0xFFFF,
+                len(self.nonce) + 1,
+                capabilities >> 32,
             )
             + self.nonce[_FIRST_NONCE_BYTES:]
             + b"\0"
@@ -140,7 +148,7 @@ class Greeting:
             raise ClientFault(
                 "this port demands TLS", code=FaultCode.TLS_REQUIRED, hint="Connect with --ssl-mode=REQUIRED or --ssl."
             )
-        yield from self._then(_login(said & OFFERED, reader))
+        yield from self._then(_login(said, self._offered, reader))
 
     def tls_started(self, info: TlsInfo) -> Iterator[Action]:
         self._state = _State.ENCRYPTED
@@ -169,11 +177,16 @@ def usual_plugin(offers: frozenset[CredentialKind]) -> str:
     return proofs.CACHING_SHA2
 
 
-def _login(capabilities: Capability, reader: Reader) -> Login:
-    """The rest of a client's answer, behind its capabilities."""
+def _login(said: Capability, offered: Capability, reader: Reader) -> Login:
+    """The rest of a client's answer, behind the capabilities that it has said."""
     reader.number(4)  # how long a message may be, which both sides' own limits decide
-    collation = reader.number(2) & 0xFFFF
+    collation = reader.number(2)
     reader.take(_FILLER_BYTES)
+    extended = reader.number(4)
+    # Who knows MariaDB's own capabilities says so by leaving out what MariaDB leaves out.
+    if not (said | offered) & Capability.LONG_PASSWORD:
+        said |= Capability(extended << 32)
+    capabilities = said & offered
     user = _text(reader.zero_ended())
     proof = reader.counted() if capabilities & Capability.PLUGIN_AUTH_LENENC else reader.take(reader.number(1))
     database = _text(reader.zero_ended()) if capabilities & Capability.CONNECT_WITH_DB and reader.left else ""

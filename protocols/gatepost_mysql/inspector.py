@@ -8,6 +8,7 @@ Source: MySQL 9 manual and MariaDB Knowledge Base, "INFORMATION_SCHEMA Tables".
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -19,11 +20,15 @@ from pymysql.constants import CLIENT
 from gatepost.adapter import TlsPolicy, TlsTerms
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.values import Target, UpstreamCredentials
+from gatepost_mysql import handshake, messages
+from gatepost_mysql.frames import Inbox
 from gatepost_sql.catalogue import Attribute, Catalogue, Function, Relation, RelationKind, Volatility
 
 # Bounds for what one server may hold; beyond them it stays unknown.
 MAX_ROWS: Final = 1_000_000
 MAX_CHARACTERS: Final = 256 * 1024 * 1024
+# What a server's first message may have.
+_HANDSHAKE_BYTES: Final = 1024
 # A definition that is longer is not worth reading: what it defines is unknown then.
 _DEFINITION: Final = 256 * 1024
 
@@ -71,6 +76,37 @@ async def inspect(target: Target, credentials: UpstreamCredentials, tls: TlsTerm
         raise UpstreamFault(text, code=FaultCode.UPSTREAM_DOWN) from None
     except (RuntimeError, TypeError, ValueError, LookupError):
         raise UpstreamFault("the database's catalogue holds what no known version of MySQL does") from None
+
+
+async def recognise(target: Target) -> handshake.Upstream:
+    """What a target's server says that it is, to anybody who connects.
+
+    Without it, a worker's first client would be greeted otherwise than those behind it, and many a driver goes by its
+    first connection for all that follow. It costs a connection without a login. Servers count those of a host, and shut
+    it out behind a hundred in a row (max_connect_errors); any login, an agent's or the inspector's, begins the count
+    anew. So this is done once, when a worker starts, and not again and again for as long as nobody logs in.
+
+    Raises:
+        UpstreamFault: the server cannot be reached, refuses, or is none of MySQL's protocol.
+    """
+    try:
+        reader, writer = await (
+            asyncio.open_unix_connection(target.host)
+            if target.host.startswith("/")
+            else asyncio.open_connection(target.host, target.port)
+        )
+        try:
+            inbox = Inbox(_HANDSHAKE_BYTES, UpstreamFault)
+            while (message := inbox.message(0)) is None:
+                inbox.feed(await reader.readexactly(1))
+        finally:
+            writer.close()
+    except (OSError, EOFError) as error:
+        text = f"the database cannot be reached: {type(error).__name__}"
+        raise UpstreamFault(text, code=FaultCode.UPSTREAM_DOWN) from None
+    if message[:1] == bytes((messages.ERROR,)):
+        raise UpstreamFault("the database refuses connections", code=FaultCode.UPSTREAM_REFUSED)
+    return handshake.read(message).upstream
 
 
 class _Connection(aiomysql.Connection):  # type: ignore[misc]  # it has no types

@@ -11,17 +11,16 @@ from typing import ClassVar, Final
 
 from msgspec import Struct
 
-from gatepost.adapter import UPSTREAM, Action, Environment, StartTls, TlsInfo, TlsPolicy
+from gatepost.adapter import UPSTREAM, Action, Environment, Recognised, StartTls, TlsInfo, TlsPolicy
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.values import UpstreamCredentials
-from gatepost_mysql import charsets, messages, proofs, settings
+from gatepost_mysql import charsets, handshake, messages, proofs, settings
 from gatepost_mysql.capabilities import OWN, SHARED, Capability
 from gatepost_mysql.dialogue import Dialogue
 from gatepost_mysql.frames import Reader, counted
 
-_PROTOCOL: Final = 10
 _MAX_PACKET: Final = 1 << 30
-_FIRST_NONCE_BYTES: Final = 8
+_LOW: Final = (1 << 32) - 1
 _FAST_OK: Final = b"\x03"
 _FULL: Final = b"\x04"
 _KEY_REQUEST: Final = b"\x02"
@@ -93,6 +92,9 @@ class Login:
         self._state = _State.GREETING
         self._tls: TlsInfo | None = None
         self._capabilities = OWN | wish.capabilities & SHARED
+        if self._capabilities >> 32:
+            # By leaving it out, a client says that it knows MariaDB's own capabilities.
+            self._capabilities &= ~Capability.LONG_PASSWORD
         self._collation = wish.collation
         self._number = self._status = 0
         self._plugin = proofs.NATIVE
@@ -123,34 +125,31 @@ class Login:
     def _greeting(self, message: bytes) -> Iterator[Action]:
         if message[0] == messages.ERROR:
             raise _refusal(message)
-        reader = Reader(message)
-        if reader.number(1) != _PROTOCOL:
-            raise UpstreamFault("the database speaks another protocol", hint="Is there a MySQL server on that port?")
-        version = reader.zero_ended()
-        self._number = reader.number(4)
-        self._nonce = reader.take(_FIRST_NONCE_BYTES)
-        reader.take(1)
-        low = reader.number(2)
-        reader.take(3)  # its collation and status, which are settled anew
-        offered = Capability(low | reader.number(2) << 16)
-        nonce_bytes = reader.number(1)
-        reader.take(10)
-        self._nonce += reader.take(max(13, nonce_bytes - _FIRST_NONCE_BYTES))[:-1]
-        if offered & Capability.PLUGIN_AUTH:
-            self._plugin = reader.zero_ended().decode("ascii", "replace")
-        if b"MariaDB" in version or not offered & Capability.LONG_PASSWORD:
-            # It tells by this flag that it is MariaDB, and takes it for a client's word that it is none of its own.
+        said = handshake.read(message)
+        upstream, offered = said.upstream, said.upstream.capabilities
+        self._number, self._nonce = said.number, said.nonce
+        self._plugin = said.plugin or self._plugin
+        if upstream != self._environment.upstream:
+            yield Recognised(upstream)
+        if upstream.is_mariadb:
             self._collation = self._collation if charsets.is_shared(self._collation) else charsets.UTF8MB4
-        missing = self._capabilities & ~offered & ~Capability.LONG_PASSWORD
-        if missing:
-            raise UpstreamFault(
-                "the database is too old for what the client speaks",
-                code=FaultCode.UNSUPPORTED,
-                hint="MySQL 5.7 and MariaDB 10.2 are the oldest that gatepost speaks to.",
-            )
+        if self._capabilities & ~offered & ~Capability.LONG_PASSWORD:
+            raise self._mismatch(upstream)
         if self._credentials.database or self._wish.database:
             self._capabilities |= Capability.CONNECT_WITH_DB
         yield from self._encrypt(offered)
+
+    def _mismatch(self, upstream: handshake.Upstream) -> UpstreamFault:
+        known = self._environment.upstream
+        if known is not None and known != upstream:
+            return UpstreamFault(
+                "the database is not the one any more that the client was greeted for", hint="Connect again."
+            )
+        return UpstreamFault(
+            "the database is too old for what the client speaks",
+            code=FaultCode.UNSUPPORTED,
+            hint="MySQL 5.7 and MariaDB 10.2 are the oldest that gatepost speaks to.",
+        )
 
     def _encrypt(self, offered: Capability) -> Iterator[Action]:
         policy = self._environment.upstream_tls
@@ -172,10 +171,11 @@ class Login:
 
     def _header(self) -> bytes:
         return (
-            self._capabilities.to_bytes(4, "little")
+            (self._capabilities & _LOW).to_bytes(4, "little")
             + _MAX_PACKET.to_bytes(4, "little")
             + self._collation.to_bytes(2, "little")
-            + bytes(22)
+            + bytes(18)
+            + (self._capabilities >> 32).to_bytes(4, "little")
         )
 
     def _respond(self) -> Action:
@@ -278,9 +278,9 @@ class Login:
         self._state = _State.CHECKING
         yield self._command(settings.CHECK)
 
-    def _command(self, message: bytes) -> Action:
+    def _command(self, text: bytes) -> Action:
         self._dialogue.number = 0
-        return self._dialogue.say(message)
+        return self._dialogue.say(messages.query(text, self._capabilities))
 
     def _checked(self, message: bytes) -> Iterator[Action]:
         assert self._checking is not None

@@ -10,6 +10,7 @@ from typing import Final
 
 from gatepost.values import Deny
 from gatepost_mysql import codes
+from gatepost_mysql.capabilities import Capability
 
 # What a client sends.
 QUIT: Final = 0x01
@@ -45,12 +46,18 @@ BINLOG_DUMP_GTID: Final = 0x1E
 RESET_CONNECTION: Final = 0x1F
 CLONE: Final = 0x20
 
+# What stands before a text without attributes, where it might have some.
+NO_ATTRIBUTES: Final = b"\x00\x01"
+
 # How an answer begins.
 OK: Final = 0x00
 MORE_DATA: Final = 0x01
 LOCAL_FILE: Final = 0xFB
 EOF: Final = 0xFE
 ERROR: Final = 0xFF
+
+# MariaDB's ERR that is none, and ends nothing: how far a long statement is.
+PROGRESS: Final = b"\xff\xff\xff"
 
 # An EOF is shorter than this; a row may begin with the same byte.
 EOF_BELOW: Final = 9
@@ -64,6 +71,11 @@ IN_READ_ONLY_TRANSACTION: Final = 0x2000
 STATE_CHANGED: Final = 0x4000
 
 _ok = struct.Struct("<BBBHH").pack
+
+
+def query(text: bytes, capabilities: Capability) -> bytes:
+    """A text as a command."""
+    return bytes((QUERY,)) + (NO_ATTRIBUTES if capabilities & Capability.QUERY_ATTRIBUTES else b"") + text
 
 
 def ok(status: int) -> bytes:

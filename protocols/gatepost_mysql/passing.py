@@ -19,7 +19,9 @@ from gatepost.values import Statement, Verdict
 from gatepost_mysql import messages
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, Reader, frame, header, packets_of
+from gatepost_mysql.results import head
 from gatepost_mysql.serving import ServingPhase
+from gatepost_mysql.texts import eof_status
 
 # One statement, of a kind that changes neither how later texts are read nor other sessions.
 _PLAIN: Final = re.compile(rb"\s*(?:select|insert|update|delete|replace|show)\b[^;]*;?\s*", re.IGNORECASE)
@@ -82,6 +84,9 @@ class PassingPhase:
     def __init__(self, environment: Environment, capabilities: Capability, judging: ServingPhase) -> None:
         self._message_bytes = environment.limits.message_bytes
         self._has_eof = not capabilities & Capability.DEPRECATE_EOF
+        self._has_attributes = bool(capabilities & Capability.QUERY_ATTRIBUTES)
+        self._may_skip = bool(capabilities & Capability.CACHE_METADATA)
+        self._has_progress = bool(capabilities & Capability.PROGRESS)
         self._judging = judging
         self._inbox = Inbox(self._message_bytes, ClientFault)
         self._partial = Partial()
@@ -173,7 +178,12 @@ class PassingPhase:
     def _is_to_be_judged(self, message: bytes) -> bool:
         kind = message[0]
         if kind in _TEXTS:
-            return _COMMENT in message or _PLAIN.fullmatch(message, 1) is None
+            at = 1
+            if self._has_attributes and kind == messages.QUERY:
+                at += len(messages.NO_ATTRIBUTES)
+                if message[1:at] != messages.NO_ATTRIBUTES:
+                    return True
+            return _COMMENT in message or _PLAIN.fullmatch(message, at) is None
         if kind not in _BY_NUMBER:
             return False
         number = int.from_bytes(message[1:5], "little")
@@ -247,32 +257,38 @@ class PassingPhase:
     def _first(self, message: bytes) -> int:
         kind = message[0]
         if kind == messages.ERROR:
-            return _State.NOTHING
+            return _State.FIRST if self._is_progress(message) else _State.NOTHING
         if kind == messages.OK:
             return self._result_is_over(_ok_status(message))
         if kind == messages.LOCAL_FILE:
             raise UpstreamFault("the server asks for a file that nobody has allowed it to read")
-        self._left = kind
-        if len(message) > 1 or kind > messages.LOCAL_FILE:
-            reader = Reader(message)
-            self._left = reader.counted_number()
-            reader.end()
-        return _State.COLUMNS
+        self._left, follow = head(message, may_skip=self._may_skip)
+        return _State.COLUMNS if follow else self._behind_columns()
+
+    def _behind_columns(self) -> int:
+        return _State.COLUMNS_EOF if self._has_eof else _State.ROWS
 
     def _column(self, message: bytes) -> int:
         self._left -= 1
-        if self._left:
-            return _State.COLUMNS
-        return _State.COLUMNS_EOF if self._has_eof else _State.ROWS
+        return _State.COLUMNS if self._left else self._behind_columns()
 
     def _columns_end(self, message: bytes) -> int:
-        status = _eof_status(message)
+        status = eof_status(message)
         return self._result_is_over(status) if status & messages.CURSOR_EXISTS else _State.ROWS
 
     def _rows_end(self, message: bytes) -> int:
         if message[0] == messages.ERROR:
-            return _State.NOTHING
-        return self._result_is_over(_eof_status(message) if self._has_eof else _ok_status(message))
+            return _State.ROWS if self._is_progress(message) else _State.NOTHING
+        return self._result_is_over(eof_status(message) if self._has_eof else _ok_status(message))
+
+    def _is_progress(self, message: bytes) -> bool:
+        """Whether an error is none, but MariaDB's word of how far a long statement is."""
+        return self._has_progress and message.startswith(messages.PROGRESS)
+
+    def _failed(self, message: bytes) -> int:
+        if self._is_progress(message):
+            raise UpstreamFault("the server sent a message that it does not owe")
+        return _State.NOTHING
 
     def _result_is_over(self, status: int) -> int:
         self._status = status
@@ -280,7 +296,7 @@ class PassingPhase:
 
     def _prepared(self, message: bytes) -> int:
         if message[0] == messages.ERROR:
-            return _State.NOTHING
+            return self._failed(message)
         if message[0] != messages.OK or len(message) < _PREPARED_BYTES:
             raise UpstreamFault("the server broke the protocol in its answer to a preparation")
         counts = int.from_bytes(message[5:7], "little"), int.from_bytes(message[7:9], "little")
@@ -293,9 +309,9 @@ class PassingPhase:
 
     def _simple(self, message: bytes) -> int:
         if message[0] == messages.ERROR:
-            return _State.NOTHING
+            return self._failed(message)
         is_eof = message[0] == messages.EOF and len(message) == _EOF_BYTES
-        self._status = _eof_status(message) if is_eof else _ok_status(message)
+        self._status = eof_status(message) if is_eof else _ok_status(message)
         return _State.NOTHING
 
     def _statistics(self, message: bytes) -> int:
@@ -311,12 +327,6 @@ class PassingPhase:
         _State.SIMPLE: _simple,
         _State.STATISTICS: _statistics,
     }
-
-
-def _eof_status(message: bytes) -> int:
-    if len(message) != _EOF_BYTES or message[0] != messages.EOF:
-        raise UpstreamFault("the server sent a message that it does not owe")
-    return int.from_bytes(message[3:5], "little")
 
 
 def _ok_status(message: bytes) -> int:

@@ -9,12 +9,34 @@ from msgspec import Struct
 
 from gatepost.adapter import Hooks
 from gatepost.cache import Cache
+from gatepost.errors import UpstreamFault
 from gatepost.values import Facts, Interest, Notice, NoticeKind, Result, Statement
+from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.columns import Definition, Description, define, describe
+from gatepost_mysql.frames import Reader
 from gatepost_sql.catalogue import Catalogue
 
 # Definitions that are longer than this are not worth their memory.
 _CACHED_BYTES: Final = 16 * 1024
+# More columns than any server's tables or results can have.
+_MAX_COLUMNS: Final = 1 << 16
+
+
+def head(message: bytes, *, may_skip: bool) -> tuple[int, bool]:
+    """The begin of a result: how many columns it has, and whether their definitions follow. Raises UpstreamFault.
+
+    Args:
+        may_skip: CACHE_METADATA was agreed on.
+    """
+    reader = Reader(message)
+    columns = reader.counted_number()
+    follow = reader.number(1) if may_skip else True
+    reader.end()
+    if not 0 < columns <= _MAX_COLUMNS:
+        raise UpstreamFault("the server announced an impossible number of columns")
+    if follow > 1:
+        raise reader.malformed()
+    return columns, bool(follow)
 
 
 class Plan(Struct, frozen=True):
@@ -43,8 +65,9 @@ class Plans:
         catalogue: what the database holds, None while that is not known.
     """
 
-    def __init__(self, hooks: Hooks, catalogue: Callable[[], Catalogue | None]) -> None:
+    def __init__(self, hooks: Hooks, capabilities: Capability, catalogue: Callable[[], Catalogue | None]) -> None:
         self._hooks = hooks
+        self._is_extended = bool(capabilities & Capability.EXTENDED_METADATA)
         self._catalogue = catalogue
         # By the identity of the facts: texts that differ in literals alone have the same.
         self._rows: Cache[tuple[int, bool, tuple[bytes, ...]], Plan] = Cache()
@@ -85,13 +108,13 @@ class Plans:
         known = self._definitions.get(message)
         if known is not None:
             return known
-        definition = define(message)
+        definition = define(message, is_extended=self._is_extended)
         seen = definition, message
         if self._hooks.wants_notices:
             names = (definition.names[0], *map(self._name, definition.names[1:]))
             if names != definition.names:
                 changed = definition.with_names(names)
-                seen = define(changed), changed
+                seen = define(changed, is_extended=self._is_extended), changed
         return self._definitions.put(message, seen) if len(message) <= _CACHED_BYTES else seen
 
     def _name(self, name: bytes) -> bytes:

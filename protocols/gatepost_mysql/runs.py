@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from gatepost.values import Facts, Limit, Outcome, Statement
@@ -58,6 +60,8 @@ class Prepared(Struct):
         limit, fetched: how many rows that cursor may show, and has shown.
         search_path: where its names are looked up, now and later.
         context: in which its facts hold.
+        definitions: of its columns, as they have come last; kept where an execution may leave them out.
+        size: roughly how many bytes it takes to know it.
     """
 
     text: str
@@ -74,6 +78,16 @@ class Prepared(Struct):
     fetched: int = 0
     search_path: tuple[str, ...] | None = None
     context: Context | None = None
+    definitions: tuple[bytes, ...] = ()
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = len(self.text)
+
+    def describe(self, definitions: Sequence[bytes]) -> None:
+        """Keep what its columns are."""
+        self.definitions = tuple(definitions)
+        self.size = len(self.text) + sum(map(len, definitions))
 
     def forget_long_data(self) -> None:
         self.long_data = {}

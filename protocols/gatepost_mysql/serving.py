@@ -46,7 +46,9 @@ class ServingPhase:
         self._inbox = Inbox(self._message_bytes, ClientFault)
         self._understanding = Understanding(environment, login.database)
         self._answers = Answers(environment, capabilities, login.status, self._understanding, read_only=read_only)
-        self._commands = Commands(environment, self._answers, self._understanding, identity, read_only=read_only)
+        self._commands = Commands(
+            environment, capabilities, self._answers, self._understanding, identity, read_only=read_only
+        )
         self.is_over = False
 
     @property

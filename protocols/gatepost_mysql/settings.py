@@ -18,8 +18,8 @@ from gatepost.values import Deny, Effect, Facts
 from gatepost_mysql import charsets, messages
 from gatepost_mysql.frames import Reader
 
-CHECK: Final = b"\x03SELECT @@sql_mode, @@character_set_client, @@character_set_results, DATABASE()"
-READ_ONLY: Final = b"\x03SET SESSION TRANSACTION READ ONLY"
+CHECK: Final = b"SELECT @@sql_mode, @@character_set_client, @@character_set_results, DATABASE()"
+READ_ONLY: Final = b"SET SESSION TRANSACTION READ ONLY"
 
 # Modes in which a text means the same. Others bring ANSI_QUOTES or NO_BACKSLASH_ESCAPES along, or may.
 _MODES: Final = frozenset(

@@ -1,6 +1,7 @@
 """Recorded output of a session, decoded for a person to read.
 
-What a message is follows from those before it in the same answer, for the commands are not recorded with it.
+What a message is follows from those before it in the same answer, for neither the commands nor the capabilities are
+recorded with it. Rows whose columns MariaDB has left out, since the client knew them, are told in hexadecimal.
 """
 
 from __future__ import annotations
@@ -76,6 +77,9 @@ class _Reader:
     def take(self, number: int, message: bytes) -> Iterator[Shown]:
         if not message:
             raise ValueError("a message is empty")
+        if message.startswith(messages.PROGRESS):
+            yield self._progress(message)
+            return
         # With this number an answer begins, or a row has come as the 256th packet and one more.
         if number == 1 and (self._state is not _State.ROWS or message[0] == messages.ERROR):
             self._begin()
@@ -104,16 +108,20 @@ class _Reader:
             return
         reader = Reader(message)
         self._left = reader.counted_number()
-        if reader.left or not self._left:
+        follow = reader.number(1) if reader.left == 1 else 1
+        if reader.left or not self._left or follow > 1:
             yield Shown(kind="tag", cells=(message.decode("utf-8", "replace"),))
             return
         self._definitions = []
         self._state = _State.COLUMNS
+        if not follow:
+            self._left = 0
+            self._state = _State.ROWS
 
     def _column(self, message: bytes) -> Iterator[Shown]:
         if self._state is not _State.COLUMNS:
             return  # of a prepared statement
-        self._definitions.append(define(message))
+        self._definitions.append(_define(message))
         self._left -= 1
         if not self._left:
             names = tuple(definition.names[4].decode("utf-8", "replace") for definition in self._definitions)
@@ -132,6 +140,8 @@ class _Reader:
         self._begin()
 
     def _row(self, message: bytes) -> tuple[str | None, ...]:
+        if not self._definitions:
+            return ("\\x" + message.hex(),)
         for is_binary in (False, True) if message[0] or not self._looks_binary(message) else (True, False):
             description = describe(self._definitions, is_binary=is_binary)
             batch = Batch(description, message, (0,), is_joined=True)
@@ -157,7 +167,20 @@ class _Reader:
         reader = Reader(message[1:])
         return Shown(kind="tag", cells=(f"{reader.counted_number()} rows affected",))
 
+    def _progress(self, message: bytes) -> Shown:
+        stage, stages = message[4:6]
+        text = Reader(message[9:]).counted().decode("utf-8", "replace")
+        return Shown(kind="notice", cells=(f"stage {stage} of {stages}", text))
+
     def _error(self, message: bytes) -> Shown:
         code = str(int.from_bytes(message[1:3], "little"))
         text = message[9:] if message[3:4] == b"#" else message[3:]
         return Shown(kind="error", cells=("ERROR", code, text.decode("utf-8", "replace")))
+
+
+def _define(message: bytes) -> Definition:
+    """A column definition, in whichever of its two forms: no message is of both."""
+    try:
+        return define(message)
+    except Fault:
+        return define(message, is_extended=True)

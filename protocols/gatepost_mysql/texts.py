@@ -1,6 +1,7 @@
 """What else the server says in words: read for the record, shown to plugins, written again if they changed it.
 
-Source: MySQL internals manual, "OK_Packet", "ERR_Packet" and "Session State Information".
+Source: MySQL internals manual, "OK_Packet", "ERR_Packet" and "Session State Information"; MariaDB Knowledge Base,
+"ERR_Packet", whose progress has a number of texts besides, always 1 (MariaDB 10.11).
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import Reader, counted, counted_number
 
 _CACHED_BYTES: Final = 256
+_EOF_BYTES: Final = 5
+# The begin, how many texts there are, stage, stages, and how much of it is done.
+_PROGRESS_BYTES: Final = 9
 
 # Kinds of changes of a session's state, by what they are called here.
 _VARIABLE: Final = 0
@@ -107,6 +111,19 @@ class Texts:
         encoded = shown.encode()
         return str(number), shown, None if encoded == text else message[:3] + state + encoded
 
+    def progress(self, message: bytes) -> bytes:
+        """How far a long statement is, as the client will see it."""
+        reader = Reader(message)
+        numbers, text = reader.take(_PROGRESS_BYTES), reader.counted()
+        reader.end()
+        if numbers[len(messages.PROGRESS)] != 1:
+            raise reader.malformed()
+        if not self._wants_notices:
+            return message
+        notice = Notice(NoticeKind.NOTICE, {"message": text.decode("utf-8", "replace")})
+        self._hooks.notice(notice)
+        return numbers + counted(notice.fields["message"].encode())
+
     def statistics(self, message: bytes) -> bytes | None:
         encoded = self._tag(message)
         return None if encoded == message else encoded
@@ -156,3 +173,10 @@ class Texts:
         notice = Notice(NoticeKind.PARAMETER, {"name": name, "value": value.decode("utf-8", "replace")})
         self._hooks.notice(notice)
         return notice.fields["value"].encode()
+
+
+def eof_status(message: bytes) -> int:
+    """The status flags of an EOF. Raises UpstreamFault if it is none."""
+    if len(message) != _EOF_BYTES or message[0] != messages.EOF:
+        raise UpstreamFault("the server sent a message that it does not owe")
+    return int.from_bytes(message[3:5], "little")

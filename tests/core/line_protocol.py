@@ -43,6 +43,7 @@ from gatepost.adapter import (
     Ended,
     Environment,
     ProtocolSession,
+    Recognised,
     Redefined,
     SendClient,
     SendUpstream,
@@ -93,6 +94,8 @@ class LineSession:
         for line in lines:
             if self.running[0].text.startswith("define"):
                 actions.append(Redefined())
+            if self.running[0].text.startswith("recognise"):
+                actions.append(Recognised(line.decode()))
             actions += [SendClient(line + b"\n"), Ended(self.running.popleft(), Outcome(rows=1))]
         return actions
 
@@ -157,6 +160,9 @@ class LineAdapter:
 
     async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
         return LineCatalogue()
+
+    async def recognise(self, target: Target) -> object:
+        return None
 
     def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
         return [f"{role} may {use.verb} {use.name}" for use in uses]

@@ -44,6 +44,7 @@ class Gate:
         self.connect_seconds = 5.0
         self.relays: list[Relay] = []
         self.stale: list[str] = []
+        self.upstreams: dict[str, object] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def forget(self, relay: Relay) -> None: ...
@@ -60,6 +61,12 @@ class Gate:
 
     def redefined(self, target: Target) -> None:
         self.stale.append(target.name)
+
+    def upstream(self, target: Target) -> object:
+        return self.upstreams.get(target.name)
+
+    def recognised(self, target: Target, upstream: object) -> None:
+        self.upstreams[target.name] = upstream
 
 
 class Door:
@@ -192,6 +199,13 @@ async def test_all_learn_of_a_definition_before_its_answer_is_heard() -> None:
         assert [await at.client.hear(), at.gate.stale] == ["did write a", []]
         at.client.say("define b")
         assert [await at.client.hear(), at.gate.stale] == ["did define b", ["shop"]]
+
+
+async def test_what_the_database_is_said_to_be_is_kept_for_later_sessions() -> None:
+    async with scene() as at:
+        at.client.say("recognise it")
+        assert await at.client.hear() == "did recognise it"
+        assert at.gate.upstreams == {"shop": "did recognise it"}
 
 
 async def test_what_is_sent_behind_a_held_statement_waits_and_keeps_its_order() -> None:

@@ -13,6 +13,7 @@ import mysql.connector
 import pymysql
 import pytest
 import sqlalchemy
+from pymysql.constants import CLIENT
 from tests.mysql_servers import MySqlDatabase, connect
 from tests.servers import PATIENCE, Gate
 
@@ -37,6 +38,12 @@ def test_pymysql(mysql_gate: Gate, mysql_server: MySqlDatabase) -> None:
         cursor.execute(PANS)
         assert [pan for (pan,) in cursor.fetchall()] == masked(mysql_server.pans)
         connection.ping()
+
+
+def test_a_client_is_greeted_in_the_databases_name(mysql_gate: Gate, mysql_server: MySqlDatabase) -> None:
+    with mysql_server.connect() as direct, connect(mysql_gate) as connection:
+        assert connection.get_server_info() == direct.get_server_info()
+        assert bool(connection.server_capabilities & CLIENT.LONG_PASSWORD) is (mysql_server.flavour == "mysql")
 
 
 def test_pymysql_without_tls(mysql_gate: Gate) -> None:
@@ -100,6 +107,7 @@ def test_sqlalchemy(mysql_gate: Gate, mysql_server: MySqlDatabase) -> None:
     with engine.connect() as connection:
         cards = sqlalchemy.Table("cards", sqlalchemy.MetaData(), autoload_with=connection)
         rows = connection.execute(sqlalchemy.select(cards.c.pan).order_by(cards.c.id)).all()
+        assert connection.dialect.is_mariadb is (mysql_server.flavour == "mariadb")
     engine.dispose()
     assert [pan for (pan,) in rows] == masked(mysql_server.pans)
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+
 import pytest
-from tests.mysql_servers import MySqlDatabase, connect, mysql_front
-from tests.servers import MakeGate
+from tests.mysql_servers import MySqlDatabase, MySqlServer, connect, mysql_front
+from tests.servers import PATIENCE, MakeGate
 
 KINDS = {
     "mariadb": {
@@ -39,3 +45,48 @@ def test_a_wrong_password(gate: MakeGate, mysql_server: MySqlDatabase) -> None:
     with pytest.raises(Exception, match="refused gatepost's login") as refused:
         connect(front)
     assert mysql_server.user not in str(refused.value)
+
+
+@contextlib.contextmanager
+def reachable_at(port: int, server: int) -> Iterator[None]:
+    """Let a server be reached at another port too."""
+
+    class Way(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", server)) as other:
+                back = threading.Thread(target=pump, args=(other, self.request))
+                back.start()
+                pump(self.request, other)
+                back.join()
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", port), Way) as way:
+        thread = threading.Thread(target=way.serve_forever)
+        thread.start()
+        yield
+        way.shutdown()
+        thread.join()
+
+
+def version(port: int) -> str:
+    """What a client is greeted with."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        return connection.recv(1024)[5:].split(b"\0")[0].decode()
+
+
+def test_a_database_that_is_not_there_yet(gate: MakeGate, mysql_server: MySqlDatabase) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port: int = nobody.getsockname()[1]
+    front = mysql_front(gate, mysql_server._replace(server=MySqlServer(port)))
+    assert version(front.port) == "5.7.44-gatepost"
+    with pytest.raises(Exception, match="cannot be reached"):
+        connect(front)
+    with reachable_at(port, mysql_server.server.port):
+        assert version(front.port) == "5.7.44-gatepost"
+        connect(front).close()
+        assert version(front.port) == version(mysql_server.server.port)

@@ -8,7 +8,6 @@ from tests import mysql_wire as wire
 
 FORBIDDEN = "forbidden"
 MORE, IN_TRANSACTION, CURSOR_EXISTS, LAST_ROW_SENT = 0x08, 0x01, 0x40, 0x80
-COLUMN = wire.definition("c")
 TEXT_ROW = wire.text_row("1")
 BINARY_ROW = b"\0\0" + wire.counted(b"1")
 
@@ -22,6 +21,10 @@ class Server:
     """
 
     def __init__(self, capabilities: int) -> None:
+        self._capabilities = capabilities
+        more = b"\1\4json" if capabilities & wire.EXTENDED_METADATA else None
+        self._column, self._parameter = wire.definition("c", more=more), wire.definition("?", more=more)
+        self._described: set[int] = set()
         self.ran: list[str] = []
         self.closed = False
         self._eof = not capabilities & wire.DEPRECATE_EOF
@@ -49,7 +52,7 @@ class Server:
             self.closed = True
             return []
         if kind == wire.QUERY:
-            return self._texts(body.decode())
+            return self._texts(self._behind_attributes(body).decode())
         if kind == wire.PREPARE:
             return self._prepare(body.decode())
         if kind in (wire.EXECUTE, wire.FETCH, wire.CLOSE, wire.RESET, wire.LONG_DATA):
@@ -61,7 +64,7 @@ class Server:
     def _texts(self, text: str) -> list[bytes]:
         if text.startswith("SELECT @@sql_mode"):
             definitions, rows = wire.SETTINGS
-            return [b"\x04", *definitions, *self._between(), *rows, self._end(self._status)]
+            return [self._head(4), *definitions, *self._between(), *rows, self._end(self._status)]
         self.ran.append(text)
         parts = [part.strip() for part in text.split(";") if part.strip()]
         answers: list[bytes] = []
@@ -81,8 +84,22 @@ class Server:
         if word in ("commit", "rollback"):
             self._status &= ~IN_TRANSACTION
         if word == "select":
-            return [b"\x01", COLUMN, *self._between(), TEXT_ROW, TEXT_ROW, self._end(self._status | more)]
-        return [wire.ok(affected=1, status=self._status | more)]
+            rows = [TEXT_ROW, *self._progress(), TEXT_ROW]
+            return [self._head(1), self._column, *self._between(), *rows, self._end(self._status | more)]
+        return [*self._progress(), wire.ok(affected=1, status=self._status | more)]
+
+    def _behind_attributes(self, body: bytes) -> bytes:
+        if not self._capabilities & wire.QUERY_ATTRIBUTES:
+            return body
+        count, rest = body[0], body[2:]
+        assert body[1] == 1
+        return rest[2 + count * (2 + len(wire.counted(b"name")) + len(wire.counted(b"x"))) :] if count else rest
+
+    def _head(self, columns: int, *, follow: bool = True) -> bytes:
+        return bytes((columns, follow) if self._capabilities & wire.CACHE_METADATA else (columns,))
+
+    def _progress(self) -> list[bytes]:
+        return [wire.progress()] if self._capabilities & wire.PROGRESS else []
 
     def _prepare(self, text: str) -> list[bytes]:
         self.ran.append(text)
@@ -91,9 +108,13 @@ class Server:
         self._last += 1
         self._prepared[self._last] = text
         columns, parameters = int(text.lower().startswith("select")), text.count("?")
+        if columns and not parameters:
+            columns = 0  # it tells them with the first execution, as of INSERT … RETURNING
+        elif columns:
+            self._described.add(self._last)
         head = struct.pack("<BIHHBH", 0, self._last, columns, parameters, 0, 0)
-        answer = [head, *[wire.definition("?")] * parameters, *(self._between() if parameters else ())]
-        return [*answer, *([COLUMN, *self._between()] if columns else ())]
+        answer = [head, *[self._parameter] * parameters, *(self._between() if parameters else ())]
+        return [*answer, *([self._column, *self._between()] if columns else ())]
 
     def _statement(self, kind: int, number: int, body: bytes) -> list[bytes]:
         if kind == wire.LONG_DATA:
@@ -115,10 +136,13 @@ class Server:
         self.ran.append(text)
         if not text.lower().startswith("select"):
             return self._text(text, 0)
-        if body[0]:
+        follow = not self._capabilities & wire.CACHE_METADATA or number not in self._described
+        self._described.add(number)
+        head = [self._head(1, follow=follow), *([self._column] if follow else ())]
+        if body[0] & 1:
             self._cursors.add(number)
-            return [b"\x01", COLUMN, self._end(self._status | CURSOR_EXISTS)]
-        return [b"\x01", COLUMN, *self._between(), BINARY_ROW, self._end(self._status)]
+            return [*head, self._end(self._status | CURSOR_EXISTS)]
+        return [*head, *self._between(), *self._progress(), BINARY_ROW, self._end(self._status)]
 
     def _between(self) -> list[bytes]:
         return [wire.eof(self._status)] if self._eof else []

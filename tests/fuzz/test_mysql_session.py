@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 from itertools import pairwise
+from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +23,9 @@ from tests.protocols.mysql.exchange import serving
 from gatepost import ALLOW, Deny, EndCode, Interest, Statement, Verdict
 from gatepost.adapter import CLIENT, UPSTREAM, Side
 from gatepost.testing import Player, RecordingHooks, Step, play
+
+# A client's command, by the capabilities that it has agreed on.
+Request: TypeAlias = Callable[[int], bytes]
 
 EXAMPLES = os.environ.get("GATEPOST_FUZZ_EXAMPLES")
 fuzz = settings(
@@ -56,18 +61,45 @@ texts = st.sampled_from(TEXTS)
 numbers = st.integers(1, 3)
 
 
-def execution(number: int, flags: int, parameters: int) -> bytes:
-    body = struct.pack("<IBI", number, flags, 1)
-    if parameters:
-        body += b"\0\1" + struct.pack("<H", 253) + wire.counted(b"x")
-    return wire.command(wire.EXECUTE, body)
+def values(said: int, parameters: int, attributes: int) -> bytes:
+    """How many there are, where that is said, and what they are."""
+    if not said & wire.QUERY_ATTRIBUTES:
+        attributes = 0
+    count = parameters + attributes
+    named = bool(said & wire.QUERY_ATTRIBUTES)
+    data = bytes((count,)) if named else b""
+    if count:
+        type_ = struct.pack("<H", 253) + (wire.counted(b"name") if named else b"")
+        data += b"\0\1" + type_ * count + wire.counted(b"x") * count
+    return data
 
 
-requests = st.one_of(
-    texts.map(wire.query),
-    texts.map(wire.query),
+def query(text: str, attributes: int) -> Request:
+    def encode(said: int) -> bytes:
+        if not said & wire.QUERY_ATTRIBUTES:
+            return wire.query(text)
+        data = values(said, 0, attributes)
+        return wire.command(wire.QUERY, data[:1] + b"\1" + data[1:] + text.encode())
+
+    return encode
+
+
+def execution(number: int, flags: int, parameters: int, attributes: int) -> Request:
+    def encode(said: int) -> bytes:
+        counted = 8 if said & wire.QUERY_ATTRIBUTES and attributes else 0
+        data = values(said, parameters, attributes) if parameters or counted else b""
+        return wire.command(wire.EXECUTE, struct.pack("<IBI", number, flags | counted, 1) + data)
+
+    return encode
+
+
+def plain(data: bytes) -> Request:
+    """The same, whatever was agreed on."""
+    return lambda said: data
+
+
+commands = st.one_of(
     texts.map(lambda text: wire.command(wire.PREPARE, text.encode())),
-    st.builds(execution, numbers, st.integers(0, 1), st.integers(0, 1)),
     st.builds(lambda number: wire.command(wire.FETCH, struct.pack("<II", number, 5)), numbers),
     st.builds(lambda number: wire.command(wire.CLOSE, struct.pack("<I", number)), numbers),
     st.builds(lambda number: wire.command(wire.RESET, struct.pack("<I", number)), numbers),
@@ -75,7 +107,22 @@ requests = st.one_of(
     st.sampled_from([wire.command(wire.PING), wire.command(wire.INIT_DB, b"shop"), wire.command(0x1F)]),
     st.sampled_from([wire.command(0x04, b"t\0"), wire.command(0x11), wire.command(0x0C, bytes(4))]),
 )
-capabilities = st.sampled_from([wire.CAPABILITIES, wire.CAPABILITIES & ~wire.DEPRECATE_EOF])
+requests: st.SearchStrategy[Request] = st.one_of(
+    st.builds(query, texts, st.integers(0, 2)),
+    st.builds(query, texts, st.just(0)),
+    st.builds(execution, numbers, st.integers(0, 1), st.integers(0, 1), st.integers(0, 2)),
+    commands.map(plain),
+)
+EXTENSIONS = (wire.EXTENDED_METADATA, wire.CACHE_METADATA, wire.PROGRESS)
+capabilities = st.one_of(
+    st.sampled_from([wire.CAPABILITIES, wire.CAPABILITIES | wire.QUERY_ATTRIBUTES]),
+    st.sets(st.sampled_from(EXTENSIONS), min_size=1).map(lambda some: wire.CAPABILITIES & ~wire.IS_MYSQL | sum(some)),
+).flatmap(lambda said: st.sampled_from([said, said & ~wire.DEPRECATE_EOF]))
+
+
+def session(said: int, hooks: RecordingHooks) -> Player:
+    """A session that has agreed on this, in front of a database that has all of it."""
+    return serving(hooks, capabilities=said, server=wire.MYSQL if said & wire.IS_MYSQL else wire.MARIADB, judge=judge)
 
 
 def judge(statement: Statement) -> Verdict:
@@ -98,15 +145,16 @@ def converse(player: Player, server: Server, data: bytes, places: list[int]) -> 
 
 @fuzz
 @given(
-    data=st.lists(requests, max_size=8).map(b"".join),
+    asked_for=st.lists(requests, max_size=8),
     said=capabilities,
     places=st.lists(st.integers(0, 500), max_size=6),
     interest=st.sampled_from([Interest.NOTHING, Interest.EVERYTHING]),
 )
-def test_a_conversation(data: bytes, said: int, places: list[int], interest: Interest) -> None:
+def test_a_conversation(asked_for: list[Request], said: int, places: list[int], interest: Interest) -> None:
+    data = b"".join(request(said) for request in asked_for)
     runs = []
     for cuts in ([], places):
-        player = serving(RecordingHooks(interest), capabilities=said, judge=judge)
+        player = session(said, RecordingHooks(interest))
         server = Server(said)
         converse(player, server, data, cuts)
         if player.closed is not None:
@@ -127,15 +175,16 @@ def test_a_conversation(data: bytes, said: int, places: list[int], interest: Int
 
 @fuzz
 @given(
-    data=st.lists(requests, max_size=8).map(b"".join),
+    asked_for=st.lists(requests, max_size=8),
     said=capabilities,
     places=st.lists(st.integers(0, 500), max_size=6),
 )
-def test_a_conversation_that_nobody_watches(data: bytes, said: int, places: list[int]) -> None:
+def test_a_conversation_that_nobody_watches(asked_for: list[Request], said: int, places: list[int]) -> None:
+    data = b"".join(request(said) for request in asked_for)
     runs = []
     for cuts in ([], places):
         hooks = RecordingHooks(wants_statements=False, wants_rows=False, wants_notices=False)
-        player = serving(hooks, capabilities=said)
+        player = session(said, hooks)
         server = Server(said)
         converse(player, server, data, cuts)
         assert player.closed is None or player.closed.code is EndCode.CLIENT_FAULT, player.closed
@@ -152,26 +201,29 @@ def test_a_conversation_that_nobody_watches(data: bytes, said: int, places: list
             st.sampled_from(Side),
             st.one_of(
                 requests,
-                st.binary(max_size=40),
-                st.builds(wire.packet, st.integers(0, 4), st.binary(max_size=20)),
+                st.binary(max_size=40).map(plain),
+                st.builds(wire.packet, st.integers(0, 4), st.binary(max_size=20)).map(plain),
                 st.sampled_from(
                     [
+                        wire.packets(1, b"\x01\x00"),
+                        wire.packets(1, b"\x01\x01", wire.definition("c", more=b"\1\4json")),
+                        wire.packet(1, wire.progress()),
                         wire.packets(1, b"\x01", wire.definition("c")),
                         wire.packets(3, wire.text_row("1"), wire.ok(head=0xFE)),
                         wire.packet(1, wire.ok()),
                         wire.packet(1, wire.err()),
                     ]
-                ),
+                ).map(plain),
             ),
         ),
         max_size=12,
     ),
     said=capabilities,
 )
-def test_anything_at_all(steps: list[tuple[Side, bytes]], said: int) -> None:
+def test_anything_at_all(steps: list[tuple[Side, Request]], said: int) -> None:
     """Nothing but faults, one end, and no statement that ends twice."""
-    player = serving(RecordingHooks(Interest.EVERYTHING), capabilities=said, judge=judge)
-    play(player, [Step(side, data) for side, data in steps])
+    player = session(said, RecordingHooks(Interest.EVERYTHING))
+    play(player, [Step(side, request(said)) for side, request in steps])
     ended = [statement.number for statement, _ in player.ended]
     assert len(ended) == len(set(ended))
     assert FORBIDDEN.encode() not in player.to_upstream

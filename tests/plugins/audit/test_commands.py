@@ -64,6 +64,7 @@ def asked(session: str, number: int, text: str, **changes: Any) -> records.Asked
         "text": text,
         "original": None,
         "binds": (("5",), None),
+        "attributes": (("purpose", ("month's end",)), ("none", None)),
         "preparation": False,
         "verdict": "allow",
         "plugin": "",
@@ -215,6 +216,7 @@ def test_a_statement_is_shown_with_its_answer(state: Path) -> None:
     (statement,) = found(state, "show", "a/1")
     assert statement["text"] == "SELECT one"
     assert statement["binds"] == [["5"], None]
+    assert statement["attributes"] == [["purpose", ["month's end"]], ["none", None]]
     assert statement["masked"] == 1
     assert statement["answer"] == [{"kind": "row", "cells": ["row 1", None]}, {"kind": "row", "cells": ["row 2", None]}]
 
@@ -236,6 +238,7 @@ def test_what_is_not_there_is_an_error(state: Path, missing: str) -> None:
 def test_replay_is_in_order_and_whole(state: Path) -> None:
     steps = [each.get("number") or each["cells"][0].split()[0] for each in found(state, "replay", "a")]
     assert steps == [1, "row", "row", 2, "denied", 3, "long"]
+    assert "purpose = month's end\n" in run(state, "replay", "a").stdout
     raw = run(state, "replay", "a", "--raw")
     assert raw.stdout_bytes == b"row 1\nrow 2\ndenied\n" + b"long " * 2000 + b"\x1b[2J end\n"
 

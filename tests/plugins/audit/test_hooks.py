@@ -367,7 +367,13 @@ def test_every_text_is_redacted_before_it_rests(tmp_path: Path) -> None:
             tuple(Scalar(Kind.TEXT, pan[n : n + 4]) for n in range(0, 16, 4)),
             None,
         )
-        statement = make_statement(f"SELECT '{pan}'", effect=Effect.WRITE, parameters=parameters, original=f"was {pan}")
+        statement = make_statement(
+            f"SELECT '{pan}'",
+            effect=Effect.WRITE,
+            parameters=parameters,
+            attributes=((f"n{pan}", parameters[0]), ("bytes", parameters[1]), ("none", None)),
+            original=f"was {pan}",
+        )
         deny = Deny(reason=f"r{pan}", rule=f"r{pan}")
         for verdict in (ALLOW, deny):
             waiting = audit.on_verdict(session, statement, verdict)
@@ -384,6 +390,8 @@ def test_every_text_is_redacted_before_it_rests(tmp_path: Path) -> None:
             assert pan.encode().hex().encode() not in data
     asked = next(each for each in found if isinstance(each, records.Asked))
     assert asked.binds[3] is None
+    assert [name for name, _ in asked.attributes][1:] == ["bytes", "none"]
+    assert asked.attributes[2][1] is None
 
 
 def test_durability_is_asked_for_by_effect(tmp_path: Path) -> None:

@@ -57,8 +57,9 @@ def test_what_was_judged_comes_back_as_it_was(tmp_path: Path) -> None:
     describer = Describer(lambda text: text, 0)
     risk = Risk(score=40, reasons=("it changes definitions",))
     parameters = ((Scalar(Kind.TEXT, "x"),), None)
+    attributes = (("traceparent", (Scalar(Kind.TEXT, "00-1-2-01"),)), ("", None))
     statements = [
-        make_statement(text, number=number, facts=facts(text), parameters=parameters, risk=risk)
+        make_statement(text, number=number, facts=facts(text), parameters=parameters, attributes=attributes, risk=risk)
         for number, text in enumerate(TEXTS, 1)
     ]
     denial = Deny(reason="no", rule="policy.r.deny[0]", plugin="policy")
@@ -79,6 +80,7 @@ def test_what_was_judged_comes_back_as_it_was(tmp_path: Path) -> None:
     for past, statement in zip(found, statements, strict=True):
         assert past.statement.facts == statement.facts
         assert (past.statement.risk, past.statement.parameters) == (risk, parameters)
+        assert past.statement.attributes == attributes
         assert past.session.identity is not None
         assert past.session.identity.roles == ("reader",)
         assert (past.session.client, past.session.target) == (SESSION.client, SESSION.target)

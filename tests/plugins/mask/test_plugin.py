@@ -48,6 +48,13 @@ def asked(text: str, *parameters: str):
     return make_statement(text, facts=judge(text), parameters=bound)
 
 
+def test_a_masked_value_in_an_attribute_is_not_written_back_either():
+    text = "INSERT INTO notes VALUES (mysql_query_attribute_string('pan'))"
+    attributes = (("none", None), ("pan", (Scalar(Kind.TEXT, "************1111"),)))
+    statement = make_statement(text, facts=judge("INSERT INTO notes VALUES (1)"), attributes=attributes)
+    assert isinstance(plugin("").on_statement(session(), statement), Deny)
+
+
 def shown(text: str, columns, *rows, roles=(), mask=None, is_copy=False):
     mask = mask or plugin()
     batch = make_batch(columns, *rows)

@@ -9,6 +9,7 @@ from tests import mysql_wire as wire
 from gatepost import ALLOW, CredentialKind, Statement, Verdict
 from gatepost.adapter import TlsPolicy
 from gatepost.testing import Player, RecordingHooks, make_environment
+from gatepost_mysql import handshake
 from gatepost_mysql.session import MySqlSession
 
 
@@ -22,14 +23,20 @@ def serving(
     hooks: RecordingHooks | None = None,
     *,
     capabilities: int = wire.CAPABILITIES,
+    server: int | None = None,
     environment: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Player:
-    """A session that waits for its first command."""
-    made = player(hooks, environment=environment, **changes)
+    """A session that waits for its first command.
+
+    `capabilities` are the client's, `server` those of a database that was seen before.
+    """
+    greeting = wire.greeting() if server is None else wire.greeting(capabilities=server)
+    known = {} if server is None else {"upstream": handshake.read(greeting[4:]).upstream}
+    made = player(hooks, environment=(environment or {}) | known, **changes)
     made.client(wire.ssl_request(capabilities)).client(wire.login(number=2, capabilities=capabilities))
     made.client(wire.packet(4, b"secret\0"))
-    made.upstream(wire.greeting()).upstream(wire.packet(2, wire.ok()))
+    made.upstream(greeting).upstream(wire.packet(2, wire.ok()))
     made.upstream(wire.settings() if capabilities & wire.DEPRECATE_EOF else settings_with_eof())
     assert made.serving, made.closed
     made.sent()

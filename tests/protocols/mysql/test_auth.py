@@ -14,6 +14,7 @@ from gatepost import CredentialKind, Deny, EndCode, Identity, Secret, Verifier
 from gatepost.adapter import Authenticate, Connect, TlsPolicy
 from gatepost.testing import AGENT, TLS, Player, every_split, from_client
 from gatepost.testing.sessions import TlsInfo
+from gatepost_mysql import handshake
 
 PASSWORD = "correct horse"
 OFF = {"client_tls": TlsPolicy.OFF}
@@ -63,6 +64,41 @@ def test_the_greeting() -> None:
     assert int.from_bytes(rest[:4], "little") == 7  # the session's number
     capabilities = int.from_bytes(rest[13:15], "little")
     assert not capabilities & (1 << 5 | 1 << 7 | wire.SSL)  # COMPRESS, LOCAL_FILES, SSL
+
+
+def greeting_of(made: Player) -> tuple[str, int]:
+    """The version and the capabilities that a client is greeted with."""
+    ((_, payload),) = wire.split(made.sent()[0])
+    version, _, rest = payload[1:].partition(b"\0")
+    low, high = (int.from_bytes(rest[at : at + 2], "little") for at in (13, 18))
+    return version.decode(), low | high << 16 | int.from_bytes(rest[27:31], "little") << 32
+
+
+def known(version: str, capabilities: int) -> Player:
+    """In front of a database that was seen before."""
+    return greeted(
+        EXCHANGES, upstream=handshake.read(wire.greeting(version=version, capabilities=capabilities)[4:]).upstream
+    )
+
+
+def test_a_client_is_greeted_in_the_databases_name() -> None:
+    unknown, usual = greeting_of(greeted(EXCHANGES))
+    assert unknown == "5.7.44-gatepost"
+    assert greeting_of(known("9.7.0", wire.MYSQL)) == ("9.7.0", usual | wire.QUERY_ATTRIBUTES)
+    assert greeting_of(known("5.7.44-log", wire.MYSQL & ~wire.QUERY_ATTRIBUTES)) == ("5.7.44-log", usual)
+    mariadb = "5.5.5-10.11.14-MariaDB-0+deb12u2"
+    own = wire.PROGRESS | wire.EXTENDED_METADATA | wire.CACHE_METADATA
+    assert greeting_of(known(mariadb, wire.MARIADB)) == (mariadb, usual & ~wire.IS_MYSQL | own)
+    assert (
+        greeting_of(known(mariadb, wire.MARIADB & ~wire.PROGRESS))[1] == usual & ~wire.IS_MYSQL | own & ~wire.PROGRESS
+    )
+    assert greeting_of(known("8.4.0", wire.MYSQL | wire.PROGRESS))[1] == usual | wire.QUERY_ATTRIBUTES
+
+
+def test_nothing_is_offered_that_the_database_lacks() -> None:
+    _, usual = greeting_of(greeted(EXCHANGES))
+    _, offered = greeting_of(known("8.4.0", wire.MYSQL & ~wire.DEPRECATE_EOF & ~wire.SESSION_TRACK))
+    assert offered == usual & ~wire.DEPRECATE_EOF & ~wire.SESSION_TRACK | wire.QUERY_ATTRIBUTES
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Iterator
 
 import pymysql
 import pytest
+from tests import mysql_wire as wire
 from tests.mysql_servers import MySqlDatabase
 
 from gatepost import tls
@@ -14,6 +17,8 @@ from gatepost.adapter import TlsPolicy, TlsTerms
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.values import Effect, Origin, Secret, Target, UpstreamCredentials
 from gatepost_mysql import ADAPTER, inspector
+from gatepost_mysql.capabilities import Capability
+from gatepost_mysql.handshake import Upstream
 from gatepost_sql.catalogue import Catalogue, RelationKind, Volatility
 
 PASSWORD = "inspector-password"
@@ -170,3 +175,54 @@ def test_tls(inspected: MySqlDatabase) -> None:
         with pytest.raises(UpstreamFault) as refused:
             inspect(inspected, required)
         assert refused.value.code is FaultCode.TLS_REQUIRED
+
+
+def recognise(port: int) -> Upstream:
+    found = asyncio.run(ADAPTER.recognise(Target(name="shop", protocol="mysql", host="127.0.0.1", port=port)))
+    assert isinstance(found, Upstream)
+    return found
+
+
+def test_what_a_server_is_without_a_login(inspected: MySqlDatabase) -> None:
+    found = recognise(inspected.server.port)
+    with inspected.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT VERSION()")
+        ((version,),) = cursor.fetchall()
+    assert found.version.decode().endswith(version)
+    assert found.is_mariadb is (inspected.flavour == "mariadb")
+    assert bool(found.capabilities & Capability.CACHE_METADATA) is found.is_mariadb
+    assert bool(found.capabilities & Capability.QUERY_ATTRIBUTES) is not found.is_mariadb
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (b"", FaultCode.UPSTREAM_DOWN),
+        (wire.greeting()[:-1], FaultCode.UPSTREAM_DOWN),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", None),
+        (wire.packet(0, b"x" * 2000), None),
+        (wire.packet(0, b""), None),
+        (wire.packet(0, wire.err(1129, "Host is blocked")), FaultCode.UPSTREAM_REFUSED),
+    ],
+)
+def test_a_server_that_says_something_else(said: bytes, code: FaultCode | None) -> None:
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        with pytest.raises(UpstreamFault) as refused:
+            recognise(listener.getsockname()[1])
+        thread.join()
+    assert code is None or refused.value.code is code
+
+
+def test_what_is_not_there_is_not_recognised() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(UpstreamFault) as refused:
+        recognise(port)
+    assert refused.value.code is FaultCode.UPSTREAM_DOWN

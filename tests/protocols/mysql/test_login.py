@@ -11,8 +11,9 @@ from tests import mysql_wire as wire
 from tests.protocols.mysql.exchange import player
 
 from gatepost import EndCode, Restriction, Secret, UpstreamCredentials
-from gatepost.adapter import UPSTREAM, StartTls, TlsPolicy
+from gatepost.adapter import UPSTREAM, Recognised, StartTls, TlsPolicy
 from gatepost.testing import Player, every_split, from_upstream
+from gatepost_mysql import handshake
 
 PASSWORD = "upstream-password"  # of the player's credentials
 OFFERED = 0xFFFFFFFF
@@ -60,6 +61,25 @@ def test_the_greetings_plugin(plugin: str, prove: Any) -> None:
     made.upstream(wire.settings())
     assert made.serving
     assert wire.split(made.sent()[0])[-1][1][0] == 0
+
+
+def test_what_the_database_is_is_told_once() -> None:
+    made = finish(connecting().upstream(wire.greeting(version="9.7.0")))
+    (told,) = (action for action in made.actions if isinstance(action, Recognised))
+    assert told.upstream == handshake.read(wire.greeting(version="9.7.0")[4:]).upstream
+    again = finish(connecting(upstream=told.upstream).upstream(wire.greeting(version="9.7.0")))
+    assert not any(isinstance(action, Recognised) for action in again.actions)
+    other = finish(connecting(upstream=told.upstream).upstream(wire.greeting(version="9.7.1")))
+    assert any(isinstance(action, Recognised) for action in other.actions)
+
+
+def test_the_database_is_another_than_the_client_was_greeted_for() -> None:
+    before = handshake.read(wire.greeting()[4:]).upstream
+    made = connecting(upstream=before)
+    made.upstream(wire.greeting(version="8.0.0", capabilities=wire.MYSQL & ~wire.DEPRECATE_EOF))
+    assert "not the one any more" in refusal(made)
+    assert b"Connect again" in made.sent()[0]
+    assert any(isinstance(action, Recognised) for action in made.actions)
 
 
 def test_another_plugin() -> None:
@@ -185,6 +205,9 @@ def test_a_read_only_session() -> None:
         wire.packet(1, wire.greeting()[4:]),
         wire.packet(0, b""),
         wire.packet(0, b"\x0a8.4"),
+        wire.greeting(version=""),
+        wire.greeting(version="8" * 200),
+        wire.greeting(version="8.4\n"),
         wire.packet(0, b"\x09" + wire.greeting()[5:]),
         wire.packet(0, wire.err(1040, "Too many connections")),
         wire.greeting(capabilities=0x200),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,9 +20,9 @@ COLUMNS = [wire.definition("a"), wire.definition("b")]
 ROWS = [wire.text_row("1", "x"), wire.text_row(None, "y" * 300), wire.text_row("", "")]
 
 
-def passing(capabilities: int = wire.CAPABILITIES) -> Player:
+def passing(capabilities: int = wire.CAPABILITIES, **changes: Any) -> Player:
     hooks = RecordingHooks(wants_statements=False, wants_rows=False, wants_notices=False)
-    return serving(hooks, capabilities=capabilities)
+    return serving(hooks, capabilities=capabilities, **changes)
 
 
 def answer(capabilities: int, rows: list[bytes] = ROWS, *, status: int = 2, first: int = 1) -> bytes:
@@ -130,6 +131,34 @@ def test_what_matters_to_other_sessions_or_to_later_texts_is_refused_all_the_sam
     made.client(wire.query("SELECT 1")).upstream(answer(wire.CAPABILITIES))
     assert made.closed is None
     assert made.session.is_idle
+
+
+def test_a_text_with_attributes_is_looked_at() -> None:
+    made = passing(wire.CAPABILITIES | wire.QUERY_ATTRIBUTES, server=wire.MYSQL)
+    plain = wire.command(wire.QUERY, b"\0\1SELECT 1")
+    made.client(plain).upstream(answer(wire.CAPABILITIES))
+    assert made.asked == []
+    assert made.session.is_idle
+    named = wire.command(wire.QUERY, b"\1\1\0\1\xfd\0\1a\1xKILL 7")
+    made.client(named)
+    assert made.sent()[1] == plain
+    assert made.session.is_idle
+
+
+@pytest.mark.parametrize("eof", [0, wire.DEPRECATE_EOF])
+def test_what_mariadb_alone_has_passes(eof: int) -> None:
+    agreed = wire.CAPABILITIES & ~wire.IS_MYSQL & ~wire.DEPRECATE_EOF | eof
+    made = passing(agreed | wire.PROGRESS | wire.CACHE_METADATA, server=wire.MARIADB)
+    between, end = ([], wire.ok(head=0xFE)) if eof else ([wire.eof()], wire.eof())
+    whole = wire.packets(1, wire.progress(), b"\2\1", *COLUMNS, *between, *ROWS, end)
+    skipped = wire.packets(1, b"\2\0", *between, ROWS[0], wire.progress(), end)
+    for data in (whole, skipped):
+        made.client(wire.query("SELECT a, b FROM t")).upstream(data)
+        assert made.closed is None
+        assert made.sent()[0] == data
+        assert made.session.is_idle
+    made.client(wire.command(wire.PING)).upstream(wire.packet(1, wire.progress()))
+    assert made.closed is not None
 
 
 def test_an_own_statement_is_cancelled() -> None:

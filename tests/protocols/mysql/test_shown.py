@@ -23,6 +23,12 @@ OUTPUT = [
     wire.packet(1, wire.err(text="no")),
     wire.packets(1, b"\x01", wire.definition("c"), wire.text_row("x"), wire.err(text="amid")),
     wire.packet(1, b"Uptime: 5"),
+    wire.packets(
+        1, wire.progress(), b"\x02\x01", wire.definition("j", more=b"\1\4json"), wire.definition("t", more=b"")
+    ),
+    wire.packets(4, wire.text_row("{}", "x"), wire.progress("amid", stage=2), wire.ok(head=0xFE)),
+    wire.packets(1, b"\x01\x00", BINARY, wire.ok(head=0xFE)),
+    wire.packets(1, b"\x01\x00", wire.eof(), BINARY, wire.eof()),
 ]
 SHOWN = [
     ("tag", ("0 rows affected",)),
@@ -47,6 +53,15 @@ SHOWN = [
     ("row", ("x",)),
     ("error", ("ERROR", "1064", "amid")),
     ("tag", ("Uptime: 5",)),
+    ("notice", ("stage 1 of 2", "copy to tmp table")),
+    ("columns", ("j", "t")),
+    ("row", ("{}", "x")),
+    ("notice", ("stage 2 of 2", "amid")),
+    ("tag", ("0 rows affected",)),
+    ("row", ("\\x" + BINARY.hex(),)),
+    ("tag", ("0 rows affected",)),
+    ("row", ("\\x" + BINARY.hex(),)),
+    ("tag", ("",)),
 ]
 
 
@@ -64,7 +79,7 @@ def test_pieces_change_nothing(size: int) -> None:
     assert shown(*(data[at : at + size] for at in range(0, len(data), size))) == SHOWN
 
 
-@given(st.integers(0, 700))
+@given(st.integers(0, 1000))
 def test_a_recording_may_end_anywhere(length: int) -> None:
     found = shown(b"".join(OUTPUT)[:length])
     assert found == SHOWN[: len(found)]
