@@ -77,7 +77,7 @@ class Prepared(NamedTuple):
 
 
 class MySqlWire:
-    """A connection. It speaks DEPRECATE_EOF, and proves itself by mysql_native_password."""
+    """A connection. It reads results with DEPRECATE_EOF, and proves itself by mysql_native_password."""
 
     def __init__(self, port: int, *, host: str = "127.0.0.1", capabilities: int = wire.CAPABILITIES) -> None:
         self.socket: socket.socket = socket.create_connection((host, port), timeout=PATIENCE)
@@ -155,6 +155,19 @@ class MySqlWire:
         """The next rows of an open cursor."""
         self.send(wire.FETCH, struct.pack("<II", prepared.number, rows))
         return self._rows(columns, is_binary=True)
+
+    def fields(self, table: str, pattern: str = "") -> Result:
+        """A table's columns and, as their one row, what their defaults are."""
+        self.send(wire.FIELD_LIST, table.encode() + b"\0" + pattern.encode())
+        columns, defaults = [], []
+        message = self.read()
+        while message[0] not in (0xFE, 0xFF):
+            reader = _Reader(message)
+            columns.append(_definition(reader))
+            defaults.append(reader.cell())
+            reader.end()
+            message = self.read()
+        return Result(columns, [defaults], message)
 
     def command(self, kind: int, body: bytes = b"") -> Result:
         """A command whose answer is one OK or ERR."""
@@ -269,13 +282,18 @@ class _Reader:
 
 def _column(message: bytes) -> Column:
     reader = _Reader(message)
+    column = _definition(reader)
+    reader.end()
+    return column
+
+
+def _definition(reader: _Reader) -> Column:
     if reader.counted() != b"def":
         raise WireError("not a column definition")
     names = tuple(reader.counted().decode() for _ in range(5))
     _, _, _, kind, flags, _ = struct.unpack("<BHIBHB", reader.take(11))
     if reader.take(2) != b"\0\0":
         raise WireError("a column definition's end is not empty")
-    reader.end()
     return Column(names, kind, flags)
 
 

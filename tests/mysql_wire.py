@@ -11,7 +11,7 @@ SESSION_TRACK = 1 << 23
 DEPRECATE_EOF = 1 << 24
 SSL = 1 << 11
 
-QUIT, INIT_DB, QUERY, PING = 0x01, 0x02, 0x03, 0x0E
+QUIT, INIT_DB, QUERY, FIELD_LIST, PING = 0x01, 0x02, 0x03, 0x04, 0x0E
 PREPARE, EXECUTE, LONG_DATA, CLOSE, RESET, FETCH = 0x16, 0x17, 0x18, 0x19, 0x1A, 0x1C
 
 NONCE = b"12345678abcdefghijkl"
@@ -154,6 +154,11 @@ def definition(
 ) -> bytes:
     texts = (b"def", b"shop" if table else b"", table.encode(), table.encode(), name.encode(), own_name.encode())
     return b"".join(map(counted, texts)) + b"\x0c" + struct.pack("<HIBHB2x", collation, 1024, kind, flags, 0)
+
+
+def field(name: str, default: str | None, *, table: str = "t") -> bytes:
+    """A column definition with a default value."""
+    return definition(name, table=table, own_name=name) + text_row(default)
 
 
 def text_row(*cells: str | bytes | None) -> bytes:

@@ -547,7 +547,8 @@ class Notice:
     Attributes:
         kind: what it is.
         fields: its texts by name: "message", "detail", "hint", "where", "schema", "table", "column", "constraint",
-            "query", … of an ERROR or NOTICE; "channel" and "payload"; "name" and "value"; "tag"; "name".
+            "query", … of an ERROR or NOTICE; "channel" and "payload"; "name" and "value"; "tag"; a COLUMN's "name" or
+            "default".
         code: the server's error code, or "".
         is_about_text: it is an error in the statement's own text, and what it quotes is from there.
     """

@@ -46,6 +46,7 @@ class _State:
     STATISTICS: Final = 9
     CHECKING: Final = 10
     RESTRICTING: Final = 11
+    FIELDS: Final = 12
 
 
 class Answers:
@@ -122,6 +123,10 @@ class Answers:
 
     def prepare(self, run: Run, length: int) -> None:
         self._begin(_State.PREPARED, length, run)
+
+    def fields(self, run: Run, length: int) -> None:
+        """A table's columns, of which each counts as a row."""
+        self._begin(_State.FIELDS, length, run)
 
     def simple(self, length: int, *, run: Run | None = None, on_ok: Callable[[], None] | None = None) -> None:
         """What is answered by an OK or an ERR."""
@@ -293,6 +298,19 @@ class Answers:
             self._next_result(status)
         return (message,)
 
+    def _field(self, message: bytes) -> Said:
+        run = self._stream.run
+        assert run is not None
+        if message[:1] in (b"", b"\xfe", b"\xff"):
+            return self._rows_end(message)
+        if run.left == 0:
+            return () if self._stream.is_muted else (self._stream.stop(run),)
+        said = self._plans.field(message)
+        run.rows += 1
+        run.row_bytes += HEADER_BYTES + len(said)
+        run.masked += said is not message
+        return (said,)
+
     def _prepared(self, message: bytes) -> Said:
         if message[:1] == b"\xff":
             return self._failed(message)
@@ -411,6 +429,7 @@ class Answers:
         _State.STATISTICS: _statistics,
         _State.CHECKING: _checked,
         _State.RESTRICTING: _restricted,
+        _State.FIELDS: _field,
     }
 
 

@@ -1,6 +1,6 @@
 """Column definitions: a result's columns, and what their cells' bytes are.
 
-Source: MySQL internals manual, "Column Definition"; MariaDB Knowledge Base, "Result Set Packets".
+Source: MySQL internals manual, "Column Definition" and "COM_FIELD_LIST"; MariaDB Knowledge Base, "Result Set Packets".
 """
 
 from __future__ import annotations
@@ -55,11 +55,24 @@ class Description(Struct, frozen=True, kw_only=True):
 def define(message: bytes) -> Definition:
     """Read a column definition. Raises UpstreamFault where it is malformed, or its texts cannot be read."""
     reader = Reader(message)
+    definition = _definition(reader)
+    reader.end()
+    return definition
+
+
+def define_field(message: bytes) -> tuple[Definition, bytes | None]:
+    """Read a column definition that tells the column's default value, None for NULL or none. Raises UpstreamFault."""
+    reader = Reader(message)
+    field = _definition(reader), reader.nullable()
+    reader.end()
+    return field
+
+
+def _definition(reader: Reader) -> Definition:
     names = tuple(reader.counted() for _ in range(6))
     fixed = reader.counted()
     if len(fixed) != _FIXED_BYTES:
         raise reader.malformed()
-    reader.end()
     collation = int.from_bytes(fixed[:2], "little")
     type_ = types.of(fixed[6], int.from_bytes(fixed[7:9], "little"), collation)
     if type_ is None:

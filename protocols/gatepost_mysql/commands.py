@@ -14,19 +14,14 @@ from msgspec.structs import replace
 
 from gatepost.adapter import Action, Cancel, Ended, Environment, SendClient, SendUpstream
 from gatepost.errors import ClientFault, FaultCode
-from gatepost.values import Deny, DenyCode, Effect, Facts, Identity, Limit, Outcome, Scalar, Statement, Verdict
-from gatepost_mysql import codes, messages, parameters, settings
+from gatepost.values import Deny, DenyCode, Identity, Limit, Outcome, Scalar, Statement, Verdict
+from gatepost_mysql import codes, messages, parameters, refusals, settings
 from gatepost_mysql.answers import Answers
 from gatepost_mysql.frames import Reader, frame, packets_of
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.understanding import Understanding
-from gatepost_sql.mysql_session import DATABASE
 
 _KILL: Final = re.compile(rb"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.IGNORECASE)
-_MENTIONS_KILL: Final = re.compile(r"(?<![\w$.`@])kill(?![\w$])", re.IGNORECASE)
-_EXECUTABLE: Final = re.compile(r"/\*M?!", re.IGNORECASE)
-# Statements that run texts which nobody has judged.
-_BY_NAME: Final = frozenset(("prepare", "execute"))
 _CURSOR_FLAGS: Final = 0x07
 _LONG_DATA_BYTES: Final = 6
 
@@ -74,8 +69,8 @@ class Commands:
         self._message = message
         if handler is not None:
             return handler(self, message)
-        if message[0] in _REFUSED:
-            return self._refuse(_REFUSED[message[0]], codes.UNKNOWN_COMMAND)
+        if message[0] in refusals.COMMANDS:
+            return self._refuse(refusals.COMMANDS[message[0]], codes.UNKNOWN_COMMAND)
         raise ClientFault("the client sent a command that does not exist")
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
@@ -94,11 +89,11 @@ class Commands:
 
     def _objection(self, statement: Statement) -> Deny | None:
         """The denial of what the plugins would let run, and the session can't."""
-        deny = _own_refusal(statement) if statement.original is not None else None
+        deny = refusals.of_statement(statement) if statement.original is not None else None
         if deny is None and self._read_only:
             deny = settings.refusal_to_write(statement.facts)
-        if deny is None and statement.limit is not None and _limits_too_late(statement.facts):
-            deny = _SEVERAL
+        if deny is None and statement.limit is not None:
+            deny = refusals.of_limit(statement.facts)
         return deny
 
     def _refuse(self, deny: Deny, code: tuple[int, str] | None = None) -> list[Action]:
@@ -114,7 +109,7 @@ class Commands:
             )
         known = self._understanding.facts(decoded)
         statement = Statement(number=self._number + 1, text=decoded, facts=known, is_preparation=is_preparation)
-        deny = _own_refusal(statement)
+        deny = refusals.of_statement(statement)
         if deny is not None:
             return self._refuse(deny)
         return self._question(statement, allow)
@@ -123,6 +118,11 @@ class Commands:
         self._number = statement.number
         self._allow = allow
         return statement
+
+    def _rewritten(self, statement: Statement) -> list[Action]:
+        """A plugin has given other words to what is not a text of its own."""
+        never = Outcome(error=str(codes.OF_DENIAL[DenyCode.DENIED][0]), message=refusals.REWRITTEN.reason)
+        return [*self._refuse(refusals.REWRITTEN), Ended(statement, never)]
 
     def _send(self, message: bytes | None = None) -> list[Action]:
         return [SendUpstream(frame(self._message if message is None else message, 0))]
@@ -136,7 +136,7 @@ class Commands:
             return self._ask(message[1:], self._allow_query)
         number = int(kill[2])
         if (kill[1] or b"").lower() != b"query" or number >= 1 << 31:
-            return self._refuse(_NOT_OWNER, _NOT_OWNER_CODE)
+            return self._refuse(refusals.NOT_OWNER, refusals.NOT_OWNER_CODE)
         # As with the server, nobody learns whether it did anything.
         said = SendClient(frame(messages.ok(self._answers.status), packets_of(len(message))))
         return [Cancel(number, self._kill_proof), said]
@@ -156,6 +156,23 @@ class Commands:
         if statement.original is not None:
             return self._allow_query(statement)
         self._answers.simple(len(self._message), run=Run(statement))
+        return self._send()
+
+    def _field_list(self, message: bytes) -> Step:
+        """It shows what a SHOW COLUMNS shows, and is judged as that."""
+        reader = Reader(message[1:], ClientFault)
+        table, pattern = reader.zero_ended(), reader.rest().removesuffix(b"\0")
+        if b"\0" in pattern:
+            raise reader.malformed()
+        text = b"SHOW COLUMNS FROM `" + table.replace(b"`", b"``") + b"`"
+        if pattern:
+            text += b" LIKE '" + pattern.replace(b"\\", b"\\\\").replace(b"'", b"''") + b"'"
+        return self._ask(text, self._allow_field_list)
+
+    def _allow_field_list(self, statement: Statement) -> list[Action]:
+        if statement.original is not None:
+            return self._rewritten(statement)
+        self._answers.fields(Run(statement, limit=statement.limit), len(self._message))
         return self._send()
 
     # Prepared statements.
@@ -183,7 +200,7 @@ class Commands:
         prepared = self._prepared(reader.number(4))
         flags, iterations = reader.number(1), reader.number(4)
         if prepared is None:
-            return self._refuse(_NO_STATEMENT, codes.UNKNOWN_STATEMENT)
+            return self._refuse(refusals.NO_STATEMENT, codes.UNKNOWN_STATEMENT)
         if flags & ~_CURSOR_FLAGS or iterations != 1:
             raise ClientFault("the client executes a statement in a way that was not agreed on")
         values, types = parameters.decode(reader, prepared.parameters, prepared.types, prepared.long_data)
@@ -203,7 +220,7 @@ class Commands:
 
     def _allow_execute(self, statement: Statement, prepared: Prepared, types: tuple[int, ...]) -> list[Action]:
         if statement.text != prepared.text:
-            return [*self._refuse(_REWRITTEN), Ended(statement, Outcome(error="1142", message=_REWRITTEN.reason))]
+            return self._rewritten(statement)
         held = prepared.held
         prepared.types = types
         prepared.forget_long_data()
@@ -229,13 +246,13 @@ class Commands:
         reader.number(4)
         reader.end()
         if prepared is None or prepared.cursor is None:
-            return self._refuse(_NO_STATEMENT, codes.UNKNOWN_STATEMENT)
+            return self._refuse(refusals.NO_STATEMENT, codes.UNKNOWN_STATEMENT)
         statement = replace(prepared.cursor, number=self._number + 1)
         return self._question(statement, lambda statement: self._allow_fetch(statement, prepared))
 
     def _allow_fetch(self, statement: Statement, prepared: Prepared) -> list[Action]:
         if statement.text != prepared.text:
-            return [*self._refuse(_REWRITTEN), Ended(statement, Outcome(error="1142", message=_REWRITTEN.reason))]
+            return self._rewritten(statement)
         limit = _stricter(prepared.limit, statement.limit)
         self._answers.fetch(Run(statement, limit=limit, before=prepared.fetched), len(self._message), prepared)
         return self._send()
@@ -279,11 +296,12 @@ class Commands:
         self._answers.check_settings()
 
     def _kill(self, message: bytes) -> Step:
-        return self._refuse(_NOT_OWNER, _NOT_OWNER_CODE)
+        return self._refuse(refusals.NOT_OWNER, refusals.NOT_OWNER_CODE)
 
     _HANDLERS: ClassVar[Mapping[int, Callable[[Commands, bytes], Step]]] = {
         messages.QUERY: _query,
         messages.INIT_DB: _init_db,
+        messages.FIELD_LIST: _field_list,
         messages.STMT_PREPARE: _prepare,
         messages.STMT_EXECUTE: _execute,
         messages.STMT_SEND_LONG_DATA: _long_data,
@@ -298,90 +316,7 @@ class Commands:
     }
 
 
-_NOT_OWNER_CODE: Final = (1095, "HY000")
-_NOT_OWNER: Final = Deny(
-    reason="an agent may cancel what its own sessions run, and end no session",
-    rule="gatepost: own sessions",
-    hint="Use KILL QUERY with the connection id of a session of yours, or close that session.",
-)
-_NO_STATEMENT: Final = Deny(
-    reason="there is no prepared statement of that number, or no open cursor of it",
-    rule="gatepost: prepared statements",
-    hint="Prepare it again.",
-)
-_REWRITTEN: Final = Deny(
-    reason="a plugin has other words for this statement than those that were prepared",
-    rule="gatepost: prepared statements",
-    hint="Prepare it again, or send it as a text.",
-)
-
-
-_SEVERAL: Final = Deny(
-    reason="how many rows it may show is limited, and the text has several statements, not all of which only read",
-    rule="gatepost: limits",
-    hint="Send them one by one.",
-)
-
-
-def _limits_too_late(known: Facts) -> bool:
-    """The error of a limit comes behind what the server has done of the same text."""
-    return known.statements > 1 and known.effect not in (Effect.READ, Effect.CONTROL)
-
-
 def _stricter(one: Limit | None, other: Limit | None) -> Limit | None:
     if one is None or other is None:
         return one or other
     return min(one, other, key=lambda limit: limit.rows)
-
-
-def _own_refusal(statement: Statement) -> Deny | None:
-    """The denial of what the session itself cannot let through."""
-    known = statement.facts
-    if not _BY_NAME.isdisjoint(known.verbs):
-        return Deny(
-            reason="PREPARE and EXECUTE in SQL run a text that was not judged",
-            rule="gatepost: prepared texts",
-            hint="Send the statement itself, or have your driver prepare it.",
-        )
-    if known.statements > 1 and any(name == DATABASE for name, _ in known.settings):
-        return Deny(
-            reason="names behind a USE in the same text are of another database than they were judged for",
-            rule="gatepost: session state",
-            hint="Send USE by itself, or put the database's name before the tables'.",
-        )
-    if known.effect is Effect.UNKNOWN and _EXECUTABLE.search(statement.text):
-        return Deny(
-            reason="what an executable comment does depends on the server's version",
-            rule="gatepost: executable comments",
-            hint="Write the statement without /*! and /*M!.",
-        )
-    # A KILL that the session does not carry out itself may end any session, for all are the same user's.
-    if "kill" in known.verbs or (known.effect is Effect.UNKNOWN and _MENTIONS_KILL.search(statement.text)):
-        return _NOT_OWNER
-    return settings.refusal(known)
-
-
-def _unsupported(what: str, hint: str) -> Deny:
-    return Deny(reason=f"{what} is not supported through the gateway", hint=hint)
-
-
-_REPLICATION: Final = _unsupported("replication", "Replicate from the database itself.")
-_OPERATION: Final = _unsupported("operating the server", "Ask the database's operator.")
-_STATEMENT: Final = _unsupported("this command", "Send the statement that does the same.")
-
-# Known commands that are refused; the session goes on.
-_REFUSED: Final[Mapping[int, Deny]] = {
-    messages.FIELD_LIST: _unsupported("listing fields by command", "Use SHOW COLUMNS."),
-    messages.PROCESS_INFO: _unsupported("listing processes by command", "Use SHOW PROCESSLIST."),
-    messages.CHANGE_USER: _unsupported("changing the user", "Connect again as the other one."),
-    messages.CREATE_DB: _STATEMENT,
-    messages.DROP_DB: _STATEMENT,
-    **dict.fromkeys((messages.REFRESH, messages.SHUTDOWN, messages.DEBUG, messages.CLONE, messages.DAEMON), _OPERATION),
-    **dict.fromkeys(
-        (messages.BINLOG_DUMP, messages.BINLOG_DUMP_GTID, messages.TABLE_DUMP, messages.REGISTER_SLAVE), _REPLICATION
-    ),
-    **dict.fromkeys(
-        (messages.CONNECT, messages.CONNECT_OUT, messages.TIME, messages.DELAYED_INSERT),
-        _unsupported("this command", "It is none of a client's."),
-    ),
-}

@@ -137,10 +137,7 @@ class Checking:
         elif self._state is states.ROW:
             reader = Reader(message)
             while reader.left:
-                is_null = message[len(message) - reader.left] == messages.LOCAL_FILE
-                self._values.append(None if is_null else reader.counted())
-                if is_null:
-                    reader.take(1)
+                self._values.append(reader.nullable())
             check(self._values)
             self.database = (self._values[3] or b"").decode("utf-8", "replace")
             self._state = states.END

@@ -133,7 +133,7 @@ class Stream:
             end = position + starts[run.left]
             starts = starts[: run.left]
             if not starts:
-                error = self._stop(run)
+                error = self.say(self.stop(run))
                 return self._skipped(data, position)[0], error
             is_over = True
         rows = data if end - position == len(data) else data[position:end]
@@ -149,7 +149,7 @@ class Stream:
             self.out += frames.count(rows)
             run.rows += len(starts) - batch.dropped
         run.row_bytes += len(rows)
-        return end, rows + self._stop(run) if is_over else rows
+        return end, rows + self.say(self.stop(run)) if is_over else rows
 
     def _judged(self, batch: Batch, rows: bytes, plan: Plan) -> Batch | None:
         """Show a batch to the plugins. Returns it if they have changed it."""
@@ -187,7 +187,7 @@ class Stream:
         rows = data[position:stop]
         if run.left == 0 and not self._is_amid_row:
             self._is_amid_row = not plan.is_watched and (header(rows, 0)[0] & LONGEST) == LONGEST
-            return stop, self._stop(run)
+            return stop, self.say(self.stop(run))
         if plan.is_watched:
             row = frames.payload(rows)
             batch = self._judged(Batch(plan.description, row, (0,), is_joined=True), row, plan)
@@ -202,8 +202,8 @@ class Stream:
         run.row_bytes += len(rows)
         return stop, rows
 
-    def _stop(self, run: Run) -> bytes:
-        """One row is too many: the client is told so, and sees nothing of what is behind."""
+    def stop(self, run: Run) -> bytes:
+        """One row is too many: what tells the client so, which sees nothing of what is behind."""
         limit = run.limit
         assert limit is not None
         deny = Deny(
@@ -214,7 +214,7 @@ class Stream:
         )
         run.error, run.message = str(codes.OF_DENIAL[deny.code][0]), deny.reason
         self.is_muted = True
-        return frame(messages.refusal(deny), self.out)
+        return messages.refusal(deny)
 
     def _skipped(self, data: bytes, position: int) -> tuple[int, bytes | None]:
         """Rows that nobody sees: where they end, as `_rows` returns it."""

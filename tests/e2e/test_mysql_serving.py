@@ -10,6 +10,8 @@ import mysql.connector
 import pymysql
 import pytest
 from pymysql.constants import CLIENT, COMMAND
+from tests import mysql_wire as wire
+from tests.mysql_client import MySqlWire
 from tests.mysql_servers import MySqlDatabase, connect, mysql_front
 from tests.servers import Gate, MakeGate, eventually, gates
 
@@ -122,7 +124,6 @@ def test_texts_over_16_megabytes(gate: Gate) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        COMMAND.COM_FIELD_LIST,
         COMMAND.COM_CREATE_DB,
         COMMAND.COM_SHUTDOWN,
         COMMAND.COM_PROCESS_INFO,
@@ -140,6 +141,30 @@ def test_commands_that_are_refused(gate: Gate, command: int) -> None:
         assert refused.value.args[0] == 1047
         cursor.execute("SELECT 1")
         assert cursor.fetchall() == ((1,),)
+
+
+def test_fields_are_listed_with_card_numbers_masked(gate: Gate, mysql_server: MySqlDatabase) -> None:
+    pan = mysql_server.pans[0]
+    with mysql_server.connect() as connection, connection.cursor() as direct:
+        direct.execute("DROP TABLE IF EXISTS fielded")
+        columns = f"id INT DEFAULT 5, pan VARCHAR(19) DEFAULT '{pan}', big BIGINT DEFAULT {pan}, note TEXT"
+        direct.execute(f"CREATE TABLE fielded ({columns})")
+    listed = [[b"5", masked(pan), masked(pan), None]]
+    for capabilities in (wire.CAPABILITIES, wire.CAPABILITIES & ~wire.DEPRECATE_EOF):
+        with MySqlWire(gate.port, capabilities=capabilities).log_in("agent", gate.password) as talk:
+            found = talk.fields("fielded")
+            assert [column.name for column in found.columns] == ["id", "pan", "big", "note"]
+            assert found.rows == listed
+            assert [column.name for column in talk.fields("fielded", "p%").columns] == ["pan"]
+            assert talk.fields("no_such").error == (1146, "42S02", "Table 'shop.no_such' doesn't exist")
+            assert talk.command(wire.PING).error is None
+    (found, *_) = eventually(lambda: gate.audit("search", "--text", "SHOW COLUMNS FROM `fielded`"))
+    assert (found["verdict"], found["effect"]) == ("allow", "read")
+    assert masked(pan).decode() in gate.command("audit", "replay", found["session"])
+
+
+def masked(pan: str) -> bytes:
+    return b"*" * (len(pan) - 4) + pan[-4:].encode()
 
 
 def test_prepared_statements(gate: Gate) -> None:

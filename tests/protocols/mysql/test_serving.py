@@ -330,6 +330,53 @@ def test_a_long_row_that_is_too_many() -> None:
     assert made.sent()[0] == wire.packet(1, wire.ok())
 
 
+@pytest.mark.parametrize("capabilities", [wire.CAPABILITIES, wire.CAPABILITIES & ~wire.DEPRECATE_EOF])
+def test_fields_are_listed_as_a_statement_that_shows_them(capabilities: int) -> None:
+    def change(notice: Notice) -> None:
+        notice.fields.update({name: "hidden" for name, text in notice.fields.items() if text == "secret"})
+
+    made = serving(RecordingHooks(change_notice=change), capabilities=capabilities)
+    command = wire.command(wire.FIELD_LIST, b"ca`rds\0p\\_a'n%")
+    made.client(command + wire.command(wire.PING))
+    assert made.asked[-1].text == "SHOW COLUMNS FROM `ca``rds` LIKE 'p\\\\_a''n%'"
+    assert [use.name for use in made.asked[-1].facts.objects] == ["information_schema.columns"]
+    assert made.sent()[1] == command
+    end = wire.ok(head=0xFE) if capabilities & wire.DEPRECATE_EOF else wire.eof()
+    made.upstream(wire.packets(1, wire.field("a", None), wire.field("b", "secret"), wire.field("c", ""), end))
+    seen = [wire.field("a", None), wire.field("b", "hidden"), wire.field("c", ""), end]
+    assert made.sent() == (wire.packets(1, *seen), wire.command(wire.PING))
+    ((_, outcome),) = made.ended
+    assert (outcome.rows, outcome.masked, outcome.error) == (3, 1, "")
+    assert outcome.bytes == len(wire.packets(1, *seen[:3]))
+
+
+def test_fields_that_are_not_listed() -> None:
+    made = serving().client(wire.command(wire.FIELD_LIST, b"nosuch\0"))
+    made.upstream(wire.packet(1, wire.err(1146, "no such table")))
+    assert made.ended[-1][1].error == "1146"
+    deny = Deny(reason="no")
+    made = serving(judge=lambda statement: deny).client(wire.command(wire.FIELD_LIST, b"cards\0"))
+    client, upstream = made.sent()
+    assert not upstream
+    assert said(client)[0][1:3] == struct.pack("<H", 1142)
+    rewrite = Rewrite(text="SELECT 1")
+    made = serving(judge=lambda statement: rewrite).client(wire.command(wire.FIELD_LIST, b"cards\0"))
+    client, upstream = made.sent()
+    assert not upstream
+    assert said(client)[0][0] == 0xFF
+    assert made.closed is None
+    assert made.session.is_idle
+
+
+def test_no_field_too_many_is_listed() -> None:
+    made = serving(judge=limited).client(wire.command(wire.FIELD_LIST, b"cards\0"))
+    made.upstream(wire.packets(1, *(wire.field(name, None) for name in "abcd"), wire.ok(head=0xFE)))
+    *fields, error = said(made.sent()[0])
+    assert fields == [wire.field("a", None), wire.field("b", None)]
+    assert b"more than 2 rows" in error
+    assert made.session.is_idle
+
+
 def test_names_and_texts_are_shown_and_changed() -> None:
     def change(notice: Notice) -> None:
         for name, text in notice.fields.items():
@@ -496,6 +543,8 @@ def test_a_client_that_leaves() -> None:
         execute((200, b"x")),
         wire.command(wire.CLOSE, b"\1"),
         wire.command(wire.FETCH, b"\1\0\0\0"),
+        wire.command(wire.FIELD_LIST, b"cards"),
+        wire.command(wire.FIELD_LIST, b"cards\0a\0b"),
     ],
 )
 def test_a_client_that_breaks_the_protocol(data: bytes) -> None:

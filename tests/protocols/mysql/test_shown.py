@@ -23,6 +23,8 @@ OUTPUT = [
     wire.packet(1, wire.err(text="no")),
     wire.packets(1, b"\x01", wire.definition("c"), wire.text_row("x"), wire.err(text="amid")),
     wire.packet(1, b"Uptime: 5"),
+    wire.packets(1, struct.pack("<BIHHBH", 0, 1, 0, 1, 0, 0), wire.definition("?")),
+    wire.packets(1, *(wire.field(f"f{number}", None) for number in range(299)), wire.field("last", "5"), wire.eof()),
 ]
 SHOWN = [
     ("tag", ("0 rows affected",)),
@@ -47,6 +49,9 @@ SHOWN = [
     ("row", ("x",)),
     ("error", ("ERROR", "1064", "amid")),
     ("tag", ("Uptime: 5",)),
+    *(("row", (f"f{number}", None)) for number in range(299)),
+    ("row", ("last", "5")),
+    ("tag", ("",)),
 ]
 
 

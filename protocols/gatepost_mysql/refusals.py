@@ -1,0 +1,96 @@
+"""What the session itself refuses, whatever plugins say of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from gatepost.values import Deny, Effect, Facts, Statement
+from gatepost_mysql import messages, settings
+from gatepost_sql.mysql_session import DATABASE
+
+_MENTIONS_KILL: Final = re.compile(r"(?<![\w$.`@])kill(?![\w$])", re.IGNORECASE)
+_EXECUTABLE: Final = re.compile(r"/\*M?!", re.IGNORECASE)
+# Statements that run texts which nobody has judged.
+_BY_NAME: Final = frozenset(("prepare", "execute"))
+
+NOT_OWNER_CODE: Final = (1095, "HY000")
+NOT_OWNER: Final = Deny(
+    reason="an agent may cancel what its own sessions run, and end no session",
+    rule="gatepost: own sessions",
+    hint="Use KILL QUERY with the connection id of a session of yours, or close that session.",
+)
+NO_STATEMENT: Final = Deny(
+    reason="there is no prepared statement of that number, or no open cursor of it",
+    rule="gatepost: prepared statements",
+    hint="Prepare it again.",
+)
+REWRITTEN: Final = Deny(
+    reason="a plugin has other words for this statement than those that were prepared, or that a command stands for",
+    rule="gatepost: prepared statements",
+    hint="Prepare it again, or send it as a text.",
+)
+_SEVERAL: Final = Deny(
+    reason="how many rows it may show is limited, and the text has several statements, not all of which only read",
+    rule="gatepost: limits",
+    hint="Send them one by one.",
+)
+
+
+def of_limit(known: Facts) -> Deny | None:
+    """The denial of a limited text where the limit's error would come behind what the server has done of it."""
+    is_too_late = known.statements > 1 and known.effect not in (Effect.READ, Effect.CONTROL)
+    return _SEVERAL if is_too_late else None
+
+
+def of_statement(statement: Statement) -> Deny | None:
+    """The denial of what the session itself cannot let through."""
+    known = statement.facts
+    if not _BY_NAME.isdisjoint(known.verbs):
+        return Deny(
+            reason="PREPARE and EXECUTE in SQL run a text that was not judged",
+            rule="gatepost: prepared texts",
+            hint="Send the statement itself, or have your driver prepare it.",
+        )
+    if known.statements > 1 and any(name == DATABASE for name, _ in known.settings):
+        return Deny(
+            reason="names behind a USE in the same text are of another database than they were judged for",
+            rule="gatepost: session state",
+            hint="Send USE by itself, or put the database's name before the tables'.",
+        )
+    if known.effect is Effect.UNKNOWN and _EXECUTABLE.search(statement.text):
+        return Deny(
+            reason="what an executable comment does depends on the server's version",
+            rule="gatepost: executable comments",
+            hint="Write the statement without /*! and /*M!.",
+        )
+    # A KILL that the session does not carry out itself may end any session, for all are the same user's.
+    if "kill" in known.verbs or (known.effect is Effect.UNKNOWN and _MENTIONS_KILL.search(statement.text)):
+        return NOT_OWNER
+    return settings.refusal(known)
+
+
+def _unsupported(what: str, hint: str) -> Deny:
+    return Deny(reason=f"{what} is not supported through the gateway", hint=hint)
+
+
+_REPLICATION: Final = _unsupported("replication", "Replicate from the database itself.")
+_OPERATION: Final = _unsupported("operating the server", "Ask the database's operator.")
+_STATEMENT: Final = _unsupported("this command", "Send the statement that does the same.")
+
+# Known commands that are refused; the session goes on.
+COMMANDS: Final[Mapping[int, Deny]] = {
+    messages.PROCESS_INFO: _unsupported("listing processes by command", "Use SHOW PROCESSLIST."),
+    messages.CHANGE_USER: _unsupported("changing the user", "Connect again as the other one."),
+    messages.CREATE_DB: _STATEMENT,
+    messages.DROP_DB: _STATEMENT,
+    **dict.fromkeys((messages.REFRESH, messages.SHUTDOWN, messages.DEBUG, messages.CLONE, messages.DAEMON), _OPERATION),
+    **dict.fromkeys(
+        (messages.BINLOG_DUMP, messages.BINLOG_DUMP_GTID, messages.TABLE_DUMP, messages.REGISTER_SLAVE), _REPLICATION
+    ),
+    **dict.fromkeys(
+        (messages.CONNECT, messages.CONNECT_OUT, messages.TIME, messages.DELAYED_INSERT),
+        _unsupported("this command", "It is none of a client's."),
+    ),
+}
