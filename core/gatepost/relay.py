@@ -83,7 +83,7 @@ class Worker(Protocol):
 
     def background(self, work: Coroutine[Any, Any, Any]) -> None: ...
 
-    def cancel(self, number: int, secret: bytes) -> None: ...
+    def cancel(self, number: int, secret: bytes, ends_session: bool) -> Steps[bool]: ...
 
     def catalogue(self, target: Target) -> Callable[[], Catalogue | None]: ...
 
@@ -264,6 +264,13 @@ class Relay:
         elif self._serving and (request := self._protocol.cancel_upstream()) is not None:
             self._worker.background(Canceller(request, self._listener, self._worker.connect_seconds).run())
 
+    def kill(self) -> None:
+        """End the session, and what it runs in its database."""
+        if not self._protocol.is_idle:
+            self.cancel()
+        fault = ClientFault("the session was ended by another one of the same agent", code=FaultCode.KILLED)
+        self.fail(fault, EndCode.KILLED)
+
     # Actions.
 
     def _guard(self, call: Callable[[], list[Action]]) -> None:
@@ -328,7 +335,10 @@ class Relay:
             case Serving():
                 self._serving = True
             case Cancel():
-                self._worker.cancel(action.number, action.secret)
+                found = self._worker.cancel(action.number, action.secret, action.ends_session)
+                if self._serving:
+                    return self._question(found, self._protocol.cancelled)
+                self._worker.background(finish(found))
             case Redefined():
                 self._worker.redefined(self._listener.target)
             case Close():

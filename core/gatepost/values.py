@@ -618,6 +618,7 @@ class EndCode(IntEnum):
     TIMEOUT = 6
     SHUTDOWN = 7
     CANCEL_REQUEST = 8
+    KILLED = 9
 
 
 class Reason(Struct, frozen=True, kw_only=True):

@@ -83,6 +83,8 @@ _STATEMENTS: Final[Mapping[str, Verb | None]] = {
     # Those concern the session alone.
     **dict.fromkeys(("begin", "commit", "rollback", "savepoint", "release", "rollback_to", "set_constraints")),
     **dict.fromkeys(("set", "reset", "show", "discard", "fetch", "move", "close", "deallocate", "unlisten")),
+    # The agent's own sessions, as far as its effect is known.
+    "kill": None,
     **dict.fromkeys(("listen", "notify"), Verb.NOTIFY),
     **dict.fromkeys(("create", "alter", "drop", "comment", "refresh"), Verb.DEFINE),
     **dict.fromkeys(("vacuum", "analyze", "cluster", "reindex"), Verb.DEFINE),

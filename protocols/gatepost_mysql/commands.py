@@ -30,12 +30,15 @@ Allow: TypeAlias = "Callable[[Statement], list[Action]]"
 
 
 def kill_proof(gate_secret: bytes, identity: Identity) -> bytes:
-    """By what a session shows another one that it may cancel it: both are the same identity's."""
+    """By what a session shows that it may cancel or end another one: both are the same identity's."""
     return hmac.digest(gate_secret, f"MySQL kill\0{identity.issuer}\0{identity.name}".encode(), "sha256")
 
 
 class Commands:
-    """A client's commands, one by one."""
+    """A client's commands, one by one.
+
+    A KILL never reaches the server, where all sessions are the same user's and have other numbers.
+    """
 
     def __init__(
         self,
@@ -55,11 +58,13 @@ class Commands:
         self._number = 0
         self._message = b""
         self._allow: Allow | None = None
+        self._is_seeking = False
+        self._killing: Statement | None = None
 
     @property
     def is_asking(self) -> bool:
-        """A statement was returned and neither allowed nor denied yet."""
-        return self._allow is not None
+        """A statement was returned and neither allowed nor denied yet, or a session is being looked for."""
+        return self._allow is not None or self._is_seeking
 
     def take(self, message: bytes) -> Step:
         """A command: what to ask about it, or what to do."""
@@ -82,10 +87,26 @@ class Commands:
             return self._refuse(verdict)
         deny = self._objection(statement)
         if deny is not None:
-            number, _ = codes.OF_DENIAL[deny.code]
-            never = Outcome(error=str(number), message=deny.reason)
-            return [*self._refuse(deny), Ended(statement, never)]
+            return self._fail(statement, deny)
         return allow(statement)
+
+    def cancelled(self, found: bool) -> list[Action]:
+        """The answer to a KILL; there is none to one that has ended this very session."""
+        if not self._is_seeking:
+            return []
+        self._is_seeking = False
+        statement, self._killing = self._killing, None
+        if not found:
+            refusal, code = refusals.NO_SESSION, codes.UNKNOWN_SESSION
+            return self._fail(statement, refusal, code) if statement else self._refuse(refusal, code)
+        said = SendClient(frame(messages.ok(self._answers.status), packets_of(len(self._message))))
+        return [said, Ended(statement, Outcome())] if statement else [said]
+
+    def abort(self) -> list[Action]:
+        """The session is over: a KILL that is not answered ends incomplete."""
+        self._is_seeking = False
+        statement, self._killing = self._killing, None
+        return [Ended(statement, Outcome(complete=False))] if statement else []
 
     def _objection(self, statement: Statement) -> Deny | None:
         """The denial of what the plugins would let run, and the session can't."""
@@ -119,10 +140,14 @@ class Commands:
         self._allow = allow
         return statement
 
+    def _fail(self, statement: Statement, deny: Deny, code: tuple[int, str] | None = None) -> list[Action]:
+        """Refuse what plugins have let run."""
+        number, _ = code or codes.OF_DENIAL[deny.code]
+        return [*self._refuse(deny, code), Ended(statement, Outcome(error=str(number), message=deny.reason))]
+
     def _rewritten(self, statement: Statement) -> list[Action]:
         """A plugin has given other words to what is not a text of its own."""
-        never = Outcome(error=str(codes.OF_DENIAL[DenyCode.DENIED][0]), message=refusals.REWRITTEN.reason)
-        return [*self._refuse(refusals.REWRITTEN), Ended(statement, never)]
+        return self._fail(statement, refusals.REWRITTEN)
 
     def _send(self, message: bytes | None = None) -> list[Action]:
         return [SendUpstream(frame(self._message if message is None else message, 0))]
@@ -135,11 +160,9 @@ class Commands:
         if kill is None:
             return self._ask(message[1:], self._allow_query)
         number = int(kill[2])
-        if (kill[1] or b"").lower() != b"query" or number >= 1 << 31:
-            return self._refuse(refusals.NOT_OWNER, refusals.NOT_OWNER_CODE)
-        # As with the server, nobody learns whether it did anything.
-        said = SendClient(frame(messages.ok(self._answers.status), packets_of(len(message))))
-        return [Cancel(number, self._kill_proof), said]
+        if (kill[1] or b"").lower() != b"query":
+            return self._kill(message[1:].decode("ascii"), number)
+        return self._refuse(refusals.CANCELLED) if number == self._own_number else self._seek(number)
 
     def _allow_query(self, statement: Statement) -> list[Action]:
         message = self._message
@@ -295,8 +318,27 @@ class Commands:
         self._understanding.was_reset()
         self._answers.check_settings()
 
-    def _kill(self, message: bytes) -> Step:
-        return self._refuse(refusals.NOT_OWNER, refusals.NOT_OWNER_CODE)
+    # Other sessions.
+
+    def _process_kill(self, message: bytes) -> Step:
+        reader = Reader(message[1:], ClientFault)
+        number = reader.number(4)
+        reader.end()
+        return self._kill(f"KILL {number}", number)
+
+    def _kill(self, text: str, number: int) -> Step:
+        statement = Statement(number=self._number + 1, text=text, facts=self._understanding.facts(text))
+        return self._question(statement, lambda statement: self._allow_kill(statement, number))
+
+    def _allow_kill(self, statement: Statement, number: int) -> list[Action]:
+        if statement.original is not None:
+            return self._rewritten(statement)
+        self._killing = statement
+        return self._seek(number)
+
+    def _seek(self, number: int) -> list[Action]:
+        self._is_seeking = True
+        return [Cancel(number, self._kill_proof, ends_session=self._killing is not None)]
 
     _HANDLERS: ClassVar[Mapping[int, Callable[[Commands, bytes], Step]]] = {
         messages.QUERY: _query,
@@ -312,7 +354,7 @@ class Commands:
         messages.SET_OPTION: _simple,
         messages.STATISTICS: _statistics,
         messages.RESET_CONNECTION: _reset_connection,
-        messages.PROCESS_KILL: _kill,
+        messages.PROCESS_KILL: _process_kill,
     }
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from gatepost.values import Deny, Effect, Facts, Statement
+from gatepost.values import Deny, DenyCode, Effect, Facts, Statement
 from gatepost_mysql import messages, settings
 from gatepost_sql.mysql_session import DATABASE
 
@@ -15,12 +15,20 @@ _EXECUTABLE: Final = re.compile(r"/\*M?!", re.IGNORECASE)
 # Statements that run texts which nobody has judged.
 _BY_NAME: Final = frozenset(("prepare", "execute"))
 
-NOT_OWNER_CODE: Final = (1095, "HY000")
-NOT_OWNER: Final = Deny(
-    reason="an agent may cancel what its own sessions run, and end no session",
-    rule="gatepost: own sessions",
-    hint="Use KILL QUERY with the connection id of a session of yours, or close that session.",
+# Whatever is wrong with a session's number, whoever asks is told the same.
+_OWN_SESSIONS: Final = "gatepost: own sessions"
+_WHICH_NUMBER: Final = "the connection id that its driver was told at the login, which CONNECTION_ID() does not tell"
+NO_SESSION: Final = Deny(
+    reason="no session of yours has this number",
+    rule=_OWN_SESSIONS,
+    hint=f"Name a session of yours by {_WHICH_NUMBER}.",
 )
+_NOT_OWNER: Final = Deny(
+    reason="an agent may end and cancel its own sessions alone, one at a time",
+    rule=_OWN_SESSIONS,
+    hint=f"Send KILL or KILL QUERY by itself, and behind it {_WHICH_NUMBER}.",
+)
+CANCELLED: Final = Deny(reason="the statement was cancelled by itself", rule=_OWN_SESSIONS, code=DenyCode.CANCELLED)
 NO_STATEMENT: Final = Deny(
     reason="there is no prepared statement of that number, or no open cursor of it",
     rule="gatepost: prepared statements",
@@ -67,7 +75,7 @@ def of_statement(statement: Statement) -> Deny | None:
         )
     # A KILL that the session does not carry out itself may end any session, for all are the same user's.
     if "kill" in known.verbs or (known.effect is Effect.UNKNOWN and _MENTIONS_KILL.search(statement.text)):
-        return NOT_OWNER
+        return _NOT_OWNER
     return settings.refusal(known)
 
 

@@ -28,7 +28,7 @@ class ServingPhase:
     """Commands and their answers.
 
     Attributes:
-        is_over: the client has said that it leaves.
+        is_over: the client has said that it leaves, or the session was aborted.
     """
 
     def __init__(
@@ -83,8 +83,12 @@ class ServingPhase:
         original = statement.text if statement.original is None else statement.original
         return replace(statement, text=text, facts=self._understanding.facts(text), original=original)
 
+    def cancelled(self, found: bool) -> list[Action]:
+        return self._commands.cancelled(found) + self._advance()
+
     def abort(self) -> list[Action]:
-        return self._answers.abort()
+        self.is_over = True
+        return self._answers.abort() + self._commands.abort()
 
     def _advance(self) -> list[Action]:
         """Take one command after the other, until one is asked about, is under way, or is not whole."""

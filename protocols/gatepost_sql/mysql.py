@@ -246,6 +246,7 @@ _READERS: Final[Mapping[str, Callable[[Sequence[Token], Names], Facts]]] = {
     ),
     **dict.fromkeys(("optimize", "repair", "check", "checksum"), _maintain),
     "call": _procedure,
+    "kill": mysql_session.kill,
     "set": mysql_session.set_,
     "start": mysql_session.start,
     "use": mysql_session.use,
@@ -281,6 +282,6 @@ _BY_FIRST_WORD: Final[Mapping[str, Effect]] = {
     ),
     # What they run, or read by name, is not in the text.
     **dict.fromkeys(
-        ("do", "execute", "prepare", "kill", "handler", "signal", "resignal", "get", "xa", "clone"), Effect.UNKNOWN
+        ("do", "execute", "prepare", "handler", "signal", "resignal", "get", "xa", "clone"), Effect.UNKNOWN
     ),
 }

@@ -27,6 +27,7 @@ from gatepost import (
     hookimpl,
 )
 from gatepost.adapter import Catalogue, Limits, TlsPolicy
+from gatepost.calling import Steps
 from gatepost.listener import Listener
 from gatepost.plugins import Plugins
 from gatepost.relay import Relay
@@ -45,6 +46,8 @@ class Gate:
         self.relays: list[Relay] = []
         self.stale: list[str] = []
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.cancels: list[tuple[int, bytes, bool]] = []
+        self.found: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def forget(self, relay: Relay) -> None: ...
 
@@ -53,7 +56,10 @@ class Gate:
     def background(self, work: Coroutine[Any, Any, Any]) -> None:
         self.tasks.add(asyncio.get_running_loop().create_task(work))
 
-    def cancel(self, number: int, secret: bytes) -> None: ...
+    def cancel(self, number: int, secret: bytes, ends_session: bool) -> Steps[bool]:
+        self.cancels.append((number, secret, ends_session))
+        found = yield self.found
+        return bool(found)
 
     def catalogue(self, target: Target) -> Callable[[], Catalogue | None]:
         return lambda: None
@@ -227,6 +233,28 @@ async def test_a_held_statement_that_is_cancelled_is_denied_and_recorded_and_the
         assert await at.client.hear() == "did read 2"
         assert at.asked == ["read 2"]
         assert at.door.events[0] == ("verdict", "hold 1", "Deny")
+
+
+@pytest.mark.parametrize(("found", "answer"), [(True, "CANCELLED"), (False, "NOT FOUND")])
+async def test_who_would_end_another_session_learns_whether_there_is_one(found: bool, answer: str) -> None:
+    async with scene() as at:
+        at.client.say("KILL 12", "read 1")
+        at.gate.found.set_result(found)
+        assert [await at.client.hear(), await at.client.hear()] == [answer, "did read 1"]
+        assert at.gate.cancels == [(12, SECRET, True)]
+
+
+async def test_a_session_that_is_ended_is_told_so_and_what_it_holds_does_not_run() -> None:
+    held = Held()
+    async with scene(held) as at:
+        at.client.say("hold 1")
+        await held.asked.wait()
+        at.gate.relays[0].kill()
+        assert (await at.client.hear()).startswith("FAULT the session was ended")
+        assert await at.client.hear() == ""
+        await at.door.ended.wait()
+        assert at.asked == []
+        assert at.door.events == [("verdict", "hold 1", "Deny"), ("over", EndCode.KILLED)]
 
 
 async def test_a_client_that_leaves_while_held_ends_the_session_once_and_nothing_runs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mysql.connector
@@ -13,7 +14,7 @@ from pymysql.constants import CLIENT, COMMAND
 from tests import mysql_wire as wire
 from tests.mysql_client import MySqlWire
 from tests.mysql_servers import MySqlDatabase, connect, mysql_front
-from tests.servers import Gate, MakeGate, eventually, gates
+from tests.servers import PATIENCE, Gate, MakeGate, eventually, gates
 
 NO_DELETE = """
 from gatepost import Deny, hookimpl
@@ -224,8 +225,68 @@ def _is_sleeping(server: MySqlDatabase) -> bool:
     return bool(count)
 
 
-@pytest.mark.parametrize("statement", ["KILL 1", "KILL CONNECTION 1", "KILL (SELECT 1)", "KILL USER agent"])
-def test_no_session_is_ended(gate: Gate, statement: str) -> None:
+def test_a_session_that_runs_is_ended_by_another_one(gate: Gate, mysql_server: MySqlDatabase) -> None:
+    with connect(gate) as one, connect(gate) as other, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(_failed, one, "SELECT SLEEP(60) FROM customers")
+        eventually(lambda: _is_sleeping(mysql_server))
+        other.kill(one.thread_id())
+        assert running.result(PATIENCE) == 1317
+        eventually(lambda: not _is_sleeping(mysql_server))
+        assert _failed(other, f"KILL {one.thread_id()}") == 1094
+        other.ping(reconnect=False)
+    (found, *_) = eventually(lambda: gate.audit("search", "--text", f"KILL {one.thread_id()}"))
+    assert (found["verdict"], found["effect"]) == ("allow", "control")
+    eventually(lambda: [each for each in gate.audit("sessions") if each["ending"] == "killed"])
+
+
+def test_a_session_ends_itself(gate: Gate) -> None:
+    connection = connect(gate)
+    assert _failed(connection, f"KILL QUERY {connection.thread_id()}") == 1317
+    connection.ping(reconnect=False)
+    assert _failed(connection, f"KILL CONNECTION {connection.thread_id()}") == 1317
+    assert _failed(connection, "SELECT 1") in (0, 2006, 2013)
+
+
+def test_sessions_are_ended_at_whatever_worker_they_are(mysql_server: MySqlDatabase, gate_of_its_own: MakeGate) -> None:
+    two = mysql_front(gate_of_its_own, mysql_server, settings="workers = 2")
+    victims = [connect(two) for _ in range(10)]
+    assert len({each.thread_id() >> 20 for each in victims}) == 2
+    with connect(two) as killer, killer.cursor() as cursor:
+        for each in victims:
+            cursor.execute(f"KILL {each.thread_id()}")
+            assert _failed(each, "SELECT 1") in (0, 1317, 2006, 2013)
+        for each in victims:
+            assert _failed(killer, f"KILL {each.thread_id()}") == 1094
+
+
+def test_the_sessions_of_other_agents_are_as_if_they_were_not_there(gate: Gate, mysql_server: MySqlDatabase) -> None:
+    password = gate.add_agent("foreigner", "reader")
+    with connect(gate) as one, connect(gate, user="foreigner", password=password) as other:
+        told = set()
+        for number in (one.thread_id(), 77, (1 << 31) - 1, 1 << 31, 10**19):
+            for verb in ("KILL", "KILL CONNECTION", "KILL QUERY"):
+                with other.cursor() as cursor, pytest.raises(pymysql.Error) as refused:
+                    cursor.execute(f"{verb} {number}")
+                told.add(refused.value.args)
+        with pytest.raises(pymysql.Error) as refused:
+            other.kill(one.thread_id())
+        told.add(refused.value.args)
+        ((code, text),) = told
+        assert code == 1094
+        assert "no session of yours" in text
+        one.ping(reconnect=False)
+
+
+def _failed(connection: Any, statement: str) -> int:
+    """The number of the error that a statement ends in."""
+    with pytest.raises(pymysql.Error) as failed, connection.cursor() as cursor:
+        cursor.execute(statement)
+        cursor.fetchall()
+    return int(failed.value.args[0])
+
+
+@pytest.mark.parametrize("statement", ["KILL (SELECT 1)", "KILL USER agent", "KILL HARD 1", "KILL QUERY ID 1"])
+def test_a_kill_of_what_is_no_session_is_refused(gate: Gate, statement: str) -> None:
     with connect(gate) as connection, connection.cursor() as cursor:
         with pytest.raises(pymysql.Error, match="gatepost"):
             cursor.execute(statement)

@@ -8,7 +8,23 @@ import pytest
 from tests import mysql_wire as wire
 from tests.protocols.mysql.exchange import said, serving
 
-from gatepost import ALLOW, Deny, EndCode, Identity, Interest, Kind, Limit, Notice, PluginFault, Rewrite, Row, Statement
+from gatepost import (
+    ALLOW,
+    ClientFault,
+    Deny,
+    Effect,
+    EndCode,
+    FaultCode,
+    Identity,
+    Interest,
+    Kind,
+    Limit,
+    Notice,
+    PluginFault,
+    Rewrite,
+    Row,
+    Statement,
+)
 from gatepost.adapter import UPSTREAM, Authenticate, Cancel, Limits
 from gatepost.testing import AGENT, Player, RecordingHooks, every_split, from_client, from_upstream
 from gatepost_mysql.commands import kill_proof
@@ -482,6 +498,76 @@ def test_a_cancel_names_a_session_of_the_same_identity() -> None:
 
 def _somebody_else(question: Authenticate) -> Identity:
     return Identity(name="other", issuer="test")
+
+
+def test_the_server_s_word_for_a_session_that_is_not_there_is_that_for_a_foreign_one() -> None:
+    for text, statements in (("KILL QUERY 12", 0), ("KILL 12", 1), ("KILL CONNECTION 12", 1)):
+        made = serving(finds=lambda request: False)
+        made.client(wire.query(text) + wire.query("SELECT 1"))
+        assert [statement.text for statement in made.asked] == [*[text][:statements], "SELECT 1"]
+        client, upstream = made.sent()
+        assert said(client)[0][1:3] == struct.pack("<H", 1094)
+        assert [outcome.error for _, outcome in made.ended] == ["1094"][:statements]
+        assert upstream == wire.query("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (wire.query("KILL 12"), "KILL 12"),
+        (wire.query(" kill\tCONNECTION 12 ; "), " kill\tCONNECTION 12 ; "),
+        (wire.command(0x0C, struct.pack("<I", 12)), "KILL 12"),
+    ],
+)
+def test_a_kill_is_a_statement_that_ends_a_session(command: bytes, text: str) -> None:
+    made = serving().client(command)
+    (statement,) = made.asked
+    assert (statement.text, statement.facts.effect, statement.facts.verbs) == (text, Effect.CONTROL, ("kill",))
+    (request,) = made.cancelled
+    assert (request.number, request.ends_session) == (12, True)
+    assert made.session.owns(request.secret)
+    client, upstream = made.sent()
+    assert not upstream
+    assert said(client)[0][0] == 0
+    assert [outcome.error for _, outcome in made.ended] == [""]
+    assert made.session.is_idle
+    deny = Deny(reason="no")
+    denied = serving(judge=lambda statement: deny).client(command)
+    assert not denied.cancelled
+    assert said(denied.sent()[0])[0][1:3] == struct.pack("<H", 1142)
+
+
+def test_a_session_that_ends_itself() -> None:
+    made = serving(finds=lambda request: killed.append(made.fault(KILLED)) is None)
+    killed: list[Player] = []
+    made.client(wire.query("KILL 7") + wire.query("SELECT 1"))
+    assert killed
+    client, upstream = made.sent()
+    assert not upstream
+    ((number, error),) = wire.split(client)
+    assert (number, error[1:3]) == (1, struct.pack("<H", 1317))
+    ((_, outcome),) = made.ended
+    assert not outcome.complete
+    assert made.closed is not None
+    assert made.session.cancelled(True) == []
+    again = serving().client(wire.query("KILL QUERY 7"))
+    assert not again.cancelled
+    assert said(again.sent()[0])[0][1:3] == struct.pack("<H", 1317)
+    assert again.closed is None
+
+
+KILLED = ClientFault("it was ended", code=FaultCode.KILLED)
+
+
+@pytest.mark.parametrize(
+    "text", ["KILL 1; KILL 2", "SELECT 1; KILL 12", "KILL USER agent", "KILL (SELECT 12)", "KILL ?"]
+)
+def test_a_kill_that_the_session_does_not_carry_out_goes_nowhere(text: str) -> None:
+    made = serving().client(wire.query(text))
+    client, upstream = made.sent()
+    assert not upstream
+    assert not made.cancelled
+    assert b"own sessions" in client
 
 
 def test_a_kill_cannot_be_prepared() -> None:
