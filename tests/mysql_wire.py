@@ -9,6 +9,7 @@ from collections.abc import Sequence
 CAPABILITIES = 0x00BFA20D | 1 << 24  # what clients ask for, EOF packets left out
 SESSION_TRACK = 1 << 23
 DEPRECATE_EOF = 1 << 24
+LOCAL_FILES = 1 << 7
 SSL = 1 << 11
 
 QUIT, INIT_DB, QUERY, FIELD_LIST, PING = 0x01, 0x02, 0x03, 0x04, 0x0E

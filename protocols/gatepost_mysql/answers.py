@@ -9,18 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final, TypeAlias
 
 from gatepost.adapter import Action, Ended, Environment, Redefined, SendClient, SendUpstream
-from gatepost.errors import FaultCode, UpstreamFault
+from gatepost.errors import ClientFault, FaultCode, UpstreamFault
 from gatepost.partial import Partial
 from gatepost.values import Facts
 from gatepost_mysql import messages, settings
 from gatepost_mysql.capabilities import Capability
-from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, frame, header
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, Reader, frame, header
 from gatepost_mysql.results import Plans
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.stream import Stream
 from gatepost_mysql.texts import Texts
 from gatepost_mysql.understanding import Understanding
+from gatepost_mysql.upload import Upload
 from gatepost_mysql.usual import Usual
+from gatepost_sql.mysql_load import LOADS, local_file
 
 # More columns than any server's tables or results can have.
 _MAX_COLUMNS: Final = 1 << 16
@@ -47,6 +49,7 @@ class _State:
     CHECKING: Final = 10
     RESTRICTING: Final = 11
     FIELDS: Final = 12
+    UPLOAD: Final = 13
 
 
 class Answers:
@@ -82,6 +85,7 @@ class Answers:
         self._definitions: list[bytes] = []
         self._groups: list[int] = []
         self._on_ok: Callable[[], None] | None = None
+        self._upload = Upload(0)
         self._checking: settings.Checking | None = None
         # Commands of gatepost's own that go before the client's next one.
         self._own: list[bytes] = []
@@ -97,6 +101,11 @@ class Answers:
     @property
     def is_idle(self) -> bool:
         return not self.is_busy and not self.status & messages.IN_TRANSACTION
+
+    @property
+    def is_uploading(self) -> bool:
+        """What the client sends is a file that the server has asked for."""
+        return self._state == _State.UPLOAD
 
     @property
     def is_amid_message(self) -> bool:
@@ -135,6 +144,18 @@ class Answers:
 
     def statistics(self, length: int) -> None:
         self._begin(_State.STATISTICS, length, None)
+
+    def upload(self, inbox: Inbox) -> list[Action]:
+        """Pass on what has come of the file. Raises ClientFault."""
+        data = inbox.drain()
+        end = self._upload.take(data)
+        inbox.feed(data[end:])
+        assert self._stream.run is not None
+        self._stream.run.received = self._upload.received
+        self._stream.go_on(self._upload.number)
+        if self._upload.is_over:
+            self._state = _State.SIMPLE
+        return [SendUpstream(data[:end])] if end else []
 
     def check_settings(self) -> None:
         """See, before the client's next command, whether it will be read as it is judged."""
@@ -264,11 +285,7 @@ class Answers:
             self._next_result(ok.status)
             return (ok.message or message,)
         if kind == messages.LOCAL_FILE:
-            raise UpstreamFault(
-                "the server asks for a file of the client, which is never given",
-                code=FaultCode.UNSUPPORTED,
-                hint="Send the rows in INSERT statements.",
-            )
+            return self._file_asked(message)
         reader = Reader(message)
         self._columns = reader.counted_number()
         reader.end()
@@ -277,6 +294,22 @@ class Answers:
         self._definitions = []
         self._state = _State.COLUMNS
         return (message,)
+
+    def _file_asked(self, message: bytes) -> Said:
+        run = self._stream.run
+        assert run is not None
+        is_loading = LOADS in run.statement.facts.verbs and self._executed is None and self._stream.is_first(0)
+        file = local_file(run.statement.text) if is_loading else None
+        if file is None or message[1:] != file.encode():
+            raise UpstreamFault("the server asks for a file of the client that the statement does not name")
+        if not self._texts.may_show(message[1:]):
+            raise ClientFault("the file's name is one that must not be shown", hint="Give the file another name.")
+        self._upload = Upload(self._stream.out + 1)
+        self._state = _State.UPLOAD
+        return (message,)
+
+    def _early(self, message: bytes) -> Said:
+        raise UpstreamFault("the server does not wait for the end of the client's file")
 
     def _column(self, message: bytes) -> Said:
         assert self._stream.run is not None
@@ -430,6 +463,7 @@ class Answers:
         _State.CHECKING: _checked,
         _State.RESTRICTING: _restricted,
         _State.FIELDS: _field,
+        _State.UPLOAD: _early,
     }
 
 

@@ -47,16 +47,17 @@ class Capability(IntFlag):
     REMEMBER_OPTIONS = 1 << 31
 
 
-# Why the others are not: COMPRESS and ZSTD hide bytes from plugins; LOCAL_FILES lets a database read the agent's
-# files; IGNORE_SPACE and NO_SCHEMA change what a text means; QUERY_ATTRIBUTES and MariaDB's own (bulk operations,
-# extended and cached metadata, progress) carry what is neither judged nor masked yet; OPTIONAL_METADATA leaves out
-# what rows are read by.
+# LOCAL_FILES lets a database read the agent's files; the session sees to it that it reads none but those which judged
+# statements name. Why the others are not: COMPRESS and ZSTD hide bytes from plugins; IGNORE_SPACE and NO_SCHEMA change
+# what a text means; QUERY_ATTRIBUTES and MariaDB's own (bulk operations, extended and cached metadata, progress) carry
+# what is neither judged nor masked yet; OPTIONAL_METADATA leaves out what rows are read by.
 OFFERED: Final = (
     Capability.LONG_PASSWORD
     | Capability.FOUND_ROWS
     | Capability.LONG_FLAG
     | Capability.CONNECT_WITH_DB
     | Capability.ODBC
+    | Capability.LOCAL_FILES
     | Capability.PROTOCOL_41
     | Capability.INTERACTIVE
     | Capability.IGNORE_SIGPIPE
@@ -80,6 +81,7 @@ NEEDED: Final = Capability.PROTOCOL_41 | Capability.SECURE_CONNECTION
 SHARED: Final = (
     Capability.FOUND_ROWS
     | Capability.ODBC
+    | Capability.LOCAL_FILES
     | Capability.INTERACTIVE
     | Capability.TRANSACTIONS
     | Capability.MULTI_STATEMENTS

@@ -141,6 +141,8 @@ class Login:
         if b"MariaDB" in version or not offered & Capability.LONG_PASSWORD:
             # It tells by this flag that it is MariaDB, and takes it for a client's word that it is none of its own.
             self._collation = self._collation if charsets.is_shared(self._collation) else charsets.UTF8MB4
+        if not offered & Capability.LOCAL_FILES:
+            self._capabilities &= ~Capability.LOCAL_FILES
         missing = self._capabilities & ~offered & ~Capability.LONG_PASSWORD
         if missing:
             raise UpstreamFault(

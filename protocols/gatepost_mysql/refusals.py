@@ -8,8 +8,11 @@ from typing import Final
 
 from gatepost.values import Deny, DenyCode, Effect, Facts, Statement
 from gatepost_mysql import messages, settings
+from gatepost_sql.mysql_load import LOADS
 from gatepost_sql.mysql_session import DATABASE
 
+_LOCAL: Final = re.compile(r"\blocal\b", re.IGNORECASE)
+_INFILE: Final = re.compile(r"\binfile\b", re.IGNORECASE)
 _MENTIONS_KILL: Final = re.compile(r"(?<![\w$.`@])kill(?![\w$])", re.IGNORECASE)
 _EXECUTABLE: Final = re.compile(r"/\*M?!", re.IGNORECASE)
 # Statements that run texts which nobody has judged.
@@ -38,6 +41,11 @@ REWRITTEN: Final = Deny(
     reason="a plugin has other words for this statement than those that were prepared, or that a command stands for",
     rule="gatepost: prepared statements",
     hint="Prepare it again, or send it as a text.",
+)
+_NOT_PLAIN: Final = Deny(
+    reason="a file of the client is read by a plain LOAD DATA LOCAL alone, sent as a text of its own",
+    rule="gatepost: local files",
+    hint="Send LOAD DATA LOCAL INFILE 'file' INTO TABLE … by itself, without preparing it, or INSERT the rows.",
 )
 _SEVERAL: Final = Deny(
     reason="how many rows it may show is limited, and the text has several statements, not all of which only read",
@@ -76,7 +84,18 @@ def of_statement(statement: Statement) -> Deny | None:
     # A KILL that the session does not carry out itself may end any session, for all are the same user's.
     if "kill" in known.verbs or (known.effect is Effect.UNKNOWN and _MENTIONS_KILL.search(statement.text)):
         return _NOT_OWNER
+    if _may_read_file(statement):
+        return _NOT_PLAIN
     return settings.refusal(known)
+
+
+def _may_read_file(statement: Statement) -> bool:
+    """The server may ask for a file of the client's in a way that the session does not follow."""
+    known = statement.facts
+    if LOADS in known.verbs:
+        return known.statements > 1 or statement.is_preparation
+    text = statement.text
+    return known.effect is Effect.UNKNOWN and _LOCAL.search(text) is not None and _INFILE.search(text) is not None
 
 
 def _unsupported(what: str, hint: str) -> Deny:

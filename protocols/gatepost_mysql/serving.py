@@ -92,7 +92,7 @@ class ServingPhase:
 
     def _advance(self) -> list[Action]:
         """Take one command after the other, until one is asked about, is under way, or is not whole."""
-        actions: list[Action] = []
+        actions = self._answers.upload(self._inbox) if self._answers.is_uploading else []
         while not (self._answers.is_busy or self._commands.is_asking or self.is_over):
             message = self._inbox.message(0)
             if message is None:

@@ -112,6 +112,8 @@ class _Reader:
                 return
             yield self._ok(message)
             return
+        if message[0] == messages.LOCAL_FILE:
+            return
         reader = Reader(message)
         self._left = reader.counted_number()
         if reader.left or not self._left:

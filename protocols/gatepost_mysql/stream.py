@@ -77,6 +77,10 @@ class Stream:
         """The packet has come."""
         self._number += 1
 
+    def go_on(self, number: int) -> None:
+        """The client has sent packets amid the answer, which goes on with this number."""
+        self._number = self.out = number
+
     def say(self, message: bytes) -> bytes:
         """A message for the client."""
         data = frame(message, self.out)

@@ -304,11 +304,6 @@ def test_a_client_without_utf8(gate: Gate) -> None:
         connect(gate, charset="latin1")
 
 
-def test_local_files_are_not_asked_for(gate: Gate) -> None:
-    with connect(gate, local_infile=True) as connection, connection.cursor() as cursor, pytest.raises(pymysql.Error):
-        cursor.execute("LOAD DATA LOCAL INFILE '/etc/hostname' INTO TABLE customers")
-
-
 def test_the_cheapest_gate_works(gate: Gate, mysql_server: MySqlDatabase, gate_of_its_own: MakeGate) -> None:
     bare = mysql_front(gate_of_its_own, mysql_server, plugins="")
     with connect(bare) as connection, connection.cursor() as cursor:

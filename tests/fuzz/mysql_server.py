@@ -30,6 +30,7 @@ class Server:
         self._cursors: set[int] = set()
         self._last = 0
         self._status = 2
+        self._file_packet = 0
 
     def receive(self, data: bytes) -> bytes:
         """What it answers to these bytes, which may end within a message."""
@@ -40,6 +41,11 @@ class Server:
             if len(self._data) < 4 + length:
                 break
             number, payload, self._data = self._data[3], self._data[4 : 4 + length], self._data[4 + length :]
+            if self._file_packet:
+                assert number == self._file_packet
+                self._file_packet = number + 1 if payload else 0
+                answer += b"" if payload else wire.packet(number + 1, wire.ok(affected=1, status=self._status))
+                continue
             assert number == 0
             answer += wire.packets(1, *self._command(payload[0], payload[1:]))
         return answer
@@ -66,6 +72,9 @@ class Server:
             definitions, rows = wire.SETTINGS
             return [b"\x04", *definitions, *self._between(), *rows, self._end(self._status)]
         self.ran.append(text)
+        if text.startswith("load data local"):
+            self._file_packet = 2
+            return [b"\xfb" + text.split("'")[1].encode()]
         parts = [part.strip() for part in text.split(";") if part.strip()]
         answers: list[bytes] = []
         for index, part in enumerate(parts):

@@ -45,6 +45,8 @@ TEXTS = (
     "commit",
     "call p()",
     "set sql_mode = 'ansi'",
+    "load data local infile 'f' into table t",
+    "load data local infile 'f' into table t; select 1",
     "kill query 9",
     "kill 9",
     "prepare p from 'select 1'",
@@ -52,6 +54,7 @@ TEXTS = (
     f"select 1; select '{FORBIDDEN}'",
 )
 
+LOAD = wire.query("load data local infile 'g' into table t (a, @b) set c = @b")
 texts = st.sampled_from(TEXTS)
 numbers = st.integers(1, 3)
 
@@ -74,6 +77,7 @@ requests = st.one_of(
     st.builds(lambda number: wire.command(wire.LONG_DATA, struct.pack("<IH", number, 0) + b"x"), numbers),
     st.sampled_from([wire.command(wire.PING), wire.command(wire.INIT_DB, b"shop"), wire.command(0x1F)]),
     st.sampled_from([wire.command(0x04, b"t\0"), wire.command(0x11), wire.command(0x0C, bytes(4))]),
+    st.lists(st.binary(max_size=9).filter(bool), max_size=3).map(lambda parts: LOAD + wire.packets(2, *parts, b"")),
 )
 capabilities = st.sampled_from([wire.CAPABILITIES, wire.CAPABILITIES & ~wire.DEPRECATE_EOF])
 
@@ -140,6 +144,8 @@ def test_a_conversation(data: bytes, said: int, places: list[int], interest: Int
                         wire.packets(3, wire.text_row("1"), wire.ok(head=0xFE)),
                         wire.packet(1, wire.ok()),
                         wire.packet(1, wire.err()),
+                        wire.packet(1, b"\xfbg"),
+                        wire.packet(3, wire.ok()),
                     ]
                 ),
             ),

@@ -25,7 +25,7 @@ from gatepost import (
     Row,
     Statement,
 )
-from gatepost.adapter import UPSTREAM, Authenticate, Cancel, Limits
+from gatepost.adapter import CLIENT, UPSTREAM, Authenticate, Cancel, Limits
 from gatepost.testing import AGENT, Player, RecordingHooks, every_split, from_client, from_upstream
 from gatepost_mysql.commands import kill_proof
 
@@ -391,6 +391,155 @@ def test_no_field_too_many_is_listed() -> None:
     assert fields == [wire.field("a", None), wire.field("b", None)]
     assert b"more than 2 rows" in error
     assert made.session.is_idle
+
+
+LOAD = "LOAD DATA LOCAL INFILE '/tmp/a\\\\b''c' INTO TABLE orders"
+ASKED = wire.packet(1, b"\xfb/tmp/a\\b'c")
+
+
+def test_a_file_that_a_statement_names_is_passed_on_and_counted() -> None:
+    long = (1 << 24) - 1
+    for pieces in ([b"1,2\n", b"3,4\n"], [], [bytes(long), b"", b"x"], [b"x"] * 300):
+        made = serving().client(wire.query(LOAD))
+        assert [(use.verb, use.name) for use in made.asked[-1].facts.objects] == [("load_local", "shop.orders")]
+        assert made.sent()[1] == wire.query(LOAD)
+        made.upstream(ASKED)
+        assert made.sent() == (ASKED, b"")
+        file = wire.packets(2, *pieces, b"")
+        made.client(file + wire.query("SELECT 1"))
+        assert made.sent() == (b"", file)
+        assert not made.ended
+        done = wire.packet(2 + len(pieces) + 1, wire.ok(affected=2))
+        made.upstream(done)
+        assert made.sent() == (done, wire.query("SELECT 1"))
+        ((_, outcome),) = made.ended
+        assert (outcome.received, outcome.complete, outcome.tag) == (sum(map(len, pieces)), True, "2 rows affected")
+
+
+def test_what_is_sent_of_a_file_does_not_wait_for_the_rest() -> None:
+    made = serving(environment={"limits": Limits(message_bytes=1000)}).client(wire.query(LOAD)).upstream(ASKED)
+    made.sent()
+    packet = wire.packet(2, bytes(5000))
+    made.client(packet[:3000])
+    assert made.sent() == (b"", packet[:3000])
+    made.client(packet[3000:] + wire.packet(3, b""))
+    assert made.sent() == (b"", packet[3000:] + wire.packet(3, b""))
+    made.upstream(wire.packet(4, wire.err(1062, "duplicate")))
+    ((_, outcome),) = made.ended
+    assert (outcome.error, outcome.received) == ("1062", 5000)
+    assert made.session.is_idle
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("SELECT 1", ASKED),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE orders", wire.packet(1, b"\xfbX")),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE orders", wire.packet(1, b"\xfb")),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE orders", wire.packet(1, b"\xfbx\0")),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE orders", wire.packets(1, wire.ok(status=2 | MORE), b"\xfbx")),
+        ("LOAD DATA INFILE 'x' INTO TABLE orders", wire.packet(1, b"\xfbx")),
+        ("CALL p('load data local infile')", wire.packet(1, b"\xfbx")),
+    ],
+)
+def test_a_file_that_no_statement_names_is_not_asked_for(text: str, asked: bytes) -> None:
+    made = serving().client(wire.query(text)).upstream(asked)
+    if made.closed is None:
+        assert b"local files" in made.sent()[0]
+        return
+    assert made.closed.code is EndCode.UPSTREAM_FAULT
+    assert b"\xfb" not in made.to_client[-100:]
+    made.client(wire.packets(2, b"secret", b""))
+    assert b"secret" not in made.to_upstream
+
+
+def test_a_file_is_asked_for_once() -> None:
+    made = serving().client(wire.query(LOAD)).upstream(ASKED).client(wire.packets(2, b"1\n", b""))
+    made.sent()
+    made.upstream(wire.packet(4, ASKED[4:]))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.UPSTREAM_FAULT
+    assert ASKED[4:] not in made.sent()[0]
+
+
+@pytest.mark.parametrize("answer", [wire.err(), wire.ok(), ASKED[4:]])
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_server_that_does_not_wait_for_the_file(answer: bytes, number: int) -> None:
+    made = serving().client(wire.query(LOAD)).upstream(ASKED).client(wire.packet(2, b"1\n") + b"\x05\0\0")
+    made.sent()
+    made.upstream(wire.packet(number, answer))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.UPSTREAM_FAULT
+    ((number, error),) = wire.split(made.sent()[0])
+    assert (number, error[0]) == (3, 0xFF)
+    ((_, outcome),) = made.ended
+    assert (outcome.complete, outcome.received) == (False, 2)
+
+
+def test_a_file_that_is_sent_before_it_is_asked_for() -> None:
+    file = wire.packets(2, b"1\n", b"")
+    made = serving().client(wire.query(LOAD) + file)
+    assert made.sent()[1] == wire.query(LOAD)
+    made.upstream(ASKED)
+    assert made.sent() == (ASKED, file)
+    refused = serving().client(wire.query(LOAD) + file).upstream(wire.packet(1, wire.err(1146, "no such table")))
+    assert refused.closed is not None
+    assert refused.closed.code is EndCode.CLIENT_FAULT
+    assert file not in refused.to_upstream
+
+
+@pytest.mark.parametrize(
+    "data", [wire.command(wire.PING), wire.packet(3, b"1\n"), wire.packets(2, b"1\n", b"2\n")[:10]]
+)
+def test_a_client_that_sends_something_else_than_the_file(data: bytes) -> None:
+    made = serving().client(wire.query(LOAD)).upstream(ASKED)
+    made.sent()
+    made.client(data)
+    if wire.split(data[:6])[0][0] == 2:
+        made.eof(CLIENT)
+    assert made.closed is not None
+    assert made.closed.code in (EndCode.CLIENT_FAULT, EndCode.CLIENT_LEFT)
+    ((_, outcome),) = made.ended
+    assert not outcome.complete
+
+
+def test_a_file_whose_name_must_not_be_shown() -> None:
+    def change(notice: Notice) -> None:
+        notice.fields.update(dict.fromkeys(notice.fields, "****"))
+
+    made = serving(RecordingHooks(change_notice=change)).client(wire.query(LOAD)).upstream(ASKED)
+    assert made.closed is not None
+    assert ASKED[4:] not in made.to_client
+
+
+def test_a_load_that_the_session_cannot_follow_is_denied() -> None:
+    for command in (
+        wire.command(wire.PREPARE, LOAD.encode()),
+        wire.query(f"{LOAD}; SELECT 1"),
+        wire.query("LOAD XML LOCAL INFILE 'x' INTO TABLE t"),
+        wire.query("LOAD DATA LOCAL INFILE x'41' INTO TABLE t"),
+    ):
+        made = serving().client(command)
+        client, upstream = made.sent()
+        assert not upstream
+        assert b"local files" in client
+        assert made.closed is None
+
+
+def test_splitting_a_file_changes_nothing() -> None:
+    steps = [
+        from_client(wire.query(LOAD)),
+        from_upstream(ASKED),
+        from_client(wire.packets(2, b"1\n", b"22\n", b"") + wire.command(wire.PING)),
+        from_upstream(wire.packet(5, wire.ok(affected=2))),
+        from_upstream(wire.packet(1, wire.ok())),
+    ]
+    plays = every_split(serving, steps)
+    _, whole = next(plays)
+    assert whole.closed is None
+    for how, made in plays:
+        assert (made.to_client, made.to_upstream) == (whole.to_client, whole.to_upstream), how
+        assert [outcome for _, outcome in made.ended] == [outcome for _, outcome in whole.ended], how
 
 
 def test_names_and_texts_are_shown_and_changed() -> None:
