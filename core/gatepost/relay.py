@@ -259,9 +259,11 @@ class Relay:
 
     def cancel(self) -> None:
         """Cancel what the session does: a held statement is denied, one that runs is cancelled upstream."""
+        if not self._serving:
+            return
         if self._waiting is not None:
             self._waiting.cancel()
-        elif self._serving and (request := self._protocol.cancel_upstream()) is not None:
+        elif (request := self._protocol.cancel_upstream()) is not None:
             self._worker.background(Canceller(request, self._listener, self._worker.connect_seconds).run())
 
     def kill(self) -> None:
@@ -279,7 +281,7 @@ class Relay:
         except Exception as error:
             self._failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         if not isinstance(error, Fault):
             error = failure(self._listener.adapter.name, "session", error)
         self.fail(error)
@@ -398,7 +400,7 @@ class Relay:
             value = end.value
             self._guard(lambda: answer(value))
             self._resume_input()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             self._steps = self._answer = self._waiting = None
             if self._closing is not None:
                 self._end_session()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -75,6 +76,7 @@ class Door:
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
+        self.connecting = asyncio.Event()
         self.ended = asyncio.Event()
 
     @hookimpl
@@ -83,6 +85,7 @@ class Door:
 
     @hookimpl
     def on_connect(self) -> UpstreamCredentials:
+        self.connecting.set()
         return UpstreamCredentials(user="app")
 
     @hookimpl
@@ -116,7 +119,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(*plugins: object, login: str = "LOGIN alice") -> AsyncIterator[Scene]:
+async def scene(*plugins: object, login: str = "LOGIN alice", port: int = 0) -> AsyncIterator[Scene]:
     asked: list[str] = []
     dropped = asyncio.Event()
 
@@ -133,7 +136,7 @@ async def scene(*plugins: object, login: str = "LOGIN alice") -> AsyncIterator[S
     door = Door()
     gate = Gate(Plugins([("door", door), *((type(plugin).__name__, plugin) for plugin in plugins)]))
     upstream = await asyncio.start_server(database, "127.0.0.1", 0)
-    port = upstream.sockets[0].getsockname()[1]
+    port = port or upstream.sockets[0].getsockname()[1]
     listener = Listener(
         target=Target(name="shop", protocol="line", host="127.0.0.1", port=port),
         adapter=LineAdapter(),
@@ -394,6 +397,28 @@ async def test_draining_waits_for_what_is_under_way() -> None:
         assert await at.client.hear() == "FAULT the gateway is shutting down"
         await at.door.ended.wait()
         assert at.door.events[-1] == ("over", EndCode.SHUTDOWN)
+
+
+@pytest.mark.parametrize("how", ["leaves", "is ended", "is cancelled"])
+async def test_a_session_that_ends_while_its_database_does_not_answer_is_over(how: str) -> None:
+    with ExitStack() as stack:
+        deaf = stack.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        waiting = stack.enter_context(socket.create_connection(deaf.getsockname()))
+        async with scene(login="LOGIN carol", port=deaf.getsockname()[1]) as at:
+            await at.door.connecting.wait()
+            if how == "leaves":
+                at.client.writer.close()
+            elif how == "is ended":
+                at.gate.relays[0].kill()
+            else:
+                at.gate.relays[0].cancel()
+                waiting.close()
+                deaf.close()
+            await at.door.ended.wait()
+            codes = {"leaves": EndCode.CLIENT_LEFT, "is ended": EndCode.KILLED, "is cancelled": EndCode.UPSTREAM_FAULT}
+            assert at.door.events == [("over", codes[how])]
 
 
 async def test_a_fault_of_the_client_is_said_and_ends_the_session() -> None:
