@@ -569,7 +569,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     Attributes:
         rows, bytes: how much of its answer left for the client; `bytes` counts rows alone.
-        received: bytes of COPY data that the client sent for it.
+        received: bytes of COPY data, or of a file, that the client sent for it.
         duration: seconds from the verdict to the end of the answer.
         tag: the server's own summary, such as "SELECT 20".
         error: the server's error code, or "" if it succeeded.
