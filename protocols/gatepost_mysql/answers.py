@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final, TypeAlias
 
 from gatepost.adapter import Action, Ended, Environment, Redefined, SendClient, SendUpstream
-from gatepost.errors import ClientFault, FaultCode, UpstreamFault
+from gatepost.errors import ClientFault, UpstreamFault
 from gatepost.partial import Partial
 from gatepost.values import Facts
 from gatepost_mysql import messages, settings
@@ -46,10 +46,9 @@ class _State:
     DEFINITIONS_EOF: Final = 7
     SIMPLE: Final = 8
     STATISTICS: Final = 9
-    CHECKING: Final = 10
-    RESTRICTING: Final = 11
-    FIELDS: Final = 12
-    UPLOAD: Final = 13
+    OWN: Final = 10
+    FIELDS: Final = 11
+    UPLOAD: Final = 12
 
 
 class Answers:
@@ -71,7 +70,6 @@ class Answers:
         read_only: bool,
     ) -> None:
         self._has_eof = not capabilities & Capability.DEPRECATE_EOF
-        self._read_only = read_only
         self._understanding = understanding
         self._plans = Plans(environment.hooks, lambda: understanding.catalogue)
         self._usual = Usual(has_eof=self._has_eof)
@@ -86,9 +84,7 @@ class Answers:
         self._groups: list[int] = []
         self._on_ok: Callable[[], None] | None = None
         self._upload = Upload(0)
-        self._checking: settings.Checking | None = None
-        # Commands of gatepost's own that go before the client's next one.
-        self._own: list[bytes] = []
+        self._upkeep = settings.Upkeep(has_eof=self._has_eof, read_only=read_only)
         self.ended: list[Action] = []
         self.prepared: dict[int, Prepared] = {}
         self.status = status
@@ -159,9 +155,7 @@ class Answers:
 
     def check_settings(self) -> None:
         """See, before the client's next command, whether it will be read as it is judged."""
-        self._own.append(settings.CHECK)
-        if self._read_only:
-            self._own.append(settings.READ_ONLY)
+        self._upkeep.ask()
 
     def abort(self) -> list[Action]:
         """The session is over: what is under way ends incomplete, behind what has ended."""
@@ -207,7 +201,7 @@ class Answers:
             if not is_muted:
                 pieces += map(self._stream.say, answer)
             position = stop
-            if self._own and not self.is_busy:
+            if self._upkeep.due and not self.is_busy:
                 actions.append(self._begin_own())
         else:
             if position < end:
@@ -236,9 +230,8 @@ class Answers:
             self._understanding.note(run.statement)
 
     def _begin_own(self) -> Action:
-        command = self._own.pop(0)
-        self._begin(_State.CHECKING if command == settings.CHECK else _State.RESTRICTING, len(command), None)
-        self._checking = settings.Checking(has_eof=self._has_eof)
+        command = self._upkeep.begin()
+        self._begin(_State.OWN, len(command), None)
         return SendUpstream(frame(command, 0))
 
     def _rows_end(self, message: bytes) -> Said:
@@ -434,19 +427,11 @@ class Answers:
         if self._understanding.redefines(facts):
             self.ended.append(Redefined())
 
-    # Answers to gatepost's own commands, which the client does not see.
-
-    def _checked(self, message: bytes) -> Said:
-        assert self._checking is not None
-        if self._checking.take(message):
-            self._understanding.is_in(self._checking.database)
+    def _own(self, message: bytes) -> Said:
+        """Of the answer to a command of gatepost's own, which the client does not see."""
+        if self._upkeep.take(message):
+            self._understanding.is_in(self._upkeep.database)
             self._state = _State.NOTHING
-        return ()
-
-    def _restricted(self, message: bytes) -> Said:
-        if message[:1] != b"\x00":
-            raise UpstreamFault("the database does not keep the session read-only", code=FaultCode.UPSTREAM_REFUSED)
-        self._state = _State.NOTHING
         return ()
 
     # What a message is in which state.
@@ -460,8 +445,7 @@ class Answers:
         _State.DEFINITIONS_EOF: _definitions_end,
         _State.SIMPLE: _simple,
         _State.STATISTICS: _statistics,
-        _State.CHECKING: _checked,
-        _State.RESTRICTING: _restricted,
+        _State.OWN: _own,
         _State.FIELDS: _field,
         _State.UPLOAD: _early,
     }

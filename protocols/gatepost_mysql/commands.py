@@ -23,7 +23,6 @@ from gatepost_mysql.understanding import Understanding
 
 _KILL: Final = re.compile(rb"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.IGNORECASE)
 _CURSOR_FLAGS: Final = 0x07
-_LONG_DATA_BYTES: Final = 6
 
 Step: TypeAlias = "Statement | list[Action]"
 Allow: TypeAlias = "Callable[[Statement], list[Action]]"
