@@ -32,6 +32,11 @@ class Server:
         self._status = 2
         self._file_packet = 0
 
+    @property
+    def waits_for_file(self) -> bool:
+        """It has asked for a file whose end has not come."""
+        return self._file_packet > 0
+
     def receive(self, data: bytes) -> bytes:
         """What it answers to these bytes, which may end within a message."""
         self._data += data

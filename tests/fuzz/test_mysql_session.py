@@ -115,6 +115,8 @@ def test_a_conversation(data: bytes, said: int, places: list[int], interest: Int
         converse(player, server, data, cuts)
         if player.closed is not None:
             assert player.closed.code is EndCode.CLIENT_FAULT, player.closed
+        elif server.waits_for_file:
+            player.eof(CLIENT)
         asked = [statement.text for statement in player.asked if FORBIDDEN not in statement.text]
         assert all(text in asked for text in server.ran)
         assert not any(FORBIDDEN in text for text in server.ran)
