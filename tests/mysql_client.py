@@ -92,7 +92,7 @@ class Progress(NamedTuple):
 
 
 class MySqlWire:
-    """A connection. It speaks DEPRECATE_EOF, and proves itself by mysql_native_password.
+    """A connection. It reads results with DEPRECATE_EOF, and proves itself by mysql_native_password.
 
     Attributes:
         number: the connection's.
@@ -185,6 +185,33 @@ class MySqlWire:
         self.send(wire.FETCH, struct.pack("<II", prepared.number, rows))
         return self._rows(columns, is_binary=True)
 
+    def fields(self, table: str, pattern: str = "") -> Result:
+        """A table's columns and, as their one row, what their defaults are."""
+        self.send(wire.FIELD_LIST, table.encode() + b"\0" + pattern.encode())
+        columns, defaults = [], []
+        message = self.read()
+        while message[0] not in (0xFE, 0xFF):
+            reader = _Reader(message)
+            columns.append(_definition(reader, is_extended=self._is_extended))
+            defaults.append(reader.cell())
+            reader.end()
+            message = self.read()
+        return Result(columns, [defaults], message)
+
+    def load(self, text: str, file: bytes) -> Result:
+        """A LOAD DATA LOCAL, whose file is sent in packets as long as can be."""
+        self.send(wire.QUERY, text.encode())
+        asked = self.read()
+        if asked[0] != 0xFB:
+            return Result([], [], asked)
+        pieces = [file[at : at + WHOLE] for at in range(0, len(file), WHOLE)]
+        if pieces and len(pieces[-1]) == WHOLE:
+            pieces.append(b"")
+        for piece in (*pieces, b""):
+            self.socket.sendall(wire.packet(self._next, piece))
+            self._next += 1
+        return Result([], [], self.read())
+
     def command(self, kind: int, body: bytes = b"") -> Result:
         """A command whose answer is one OK or ERR."""
         self.send(kind, body)
@@ -252,7 +279,11 @@ class MySqlWire:
         return Result(columns, rows, message)
 
     def _column(self) -> Column:
-        return _column(self.read(), is_extended=bool(self._capabilities & wire.EXTENDED_METADATA))
+        return _column(self.read(), is_extended=self._is_extended)
+
+    @property
+    def _is_extended(self) -> bool:
+        return bool(self._capabilities & wire.EXTENDED_METADATA)
 
     def _packet(self, *, at_start: bool = False) -> bytes:
         head = self._take(4, at_start=at_start)
@@ -333,6 +364,12 @@ def _progress(message: bytes) -> Progress:
 
 def _column(message: bytes, *, is_extended: bool) -> Column:
     reader = _Reader(message)
+    column = _definition(reader, is_extended=is_extended)
+    reader.end()
+    return column
+
+
+def _definition(reader: _Reader, *, is_extended: bool) -> Column:
     if reader.counted() != b"def":
         raise WireError("not a column definition")
     names = tuple(reader.counted().decode() for _ in range(5))
@@ -345,7 +382,6 @@ def _column(message: bytes, *, is_extended: bool) -> Column:
     _, _, _, kind, flags, _ = struct.unpack("<BHIBHB", reader.take(11))
     if reader.take(2) != b"\0\0":
         raise WireError("a column definition's end is not empty")
-    reader.end()
     return Column(names, kind, flags, more)
 
 

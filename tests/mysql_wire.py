@@ -9,9 +9,10 @@ from collections.abc import Sequence
 CAPABILITIES = 0x00BFA20D | 1 << 24  # what clients ask for, EOF packets left out
 SESSION_TRACK = 1 << 23
 DEPRECATE_EOF = 1 << 24
+LOCAL_FILES = 1 << 7
 SSL = 1 << 11
 
-QUIT, INIT_DB, QUERY, PING = 0x01, 0x02, 0x03, 0x0E
+QUIT, INIT_DB, QUERY, FIELD_LIST, PING = 0x01, 0x02, 0x03, 0x04, 0x0E
 PREPARE, EXECUTE, LONG_DATA, CLOSE, RESET, FETCH = 0x16, 0x17, 0x18, 0x19, 0x1A, 0x1C
 
 QUERY_ATTRIBUTES = 1 << 27
@@ -187,6 +188,11 @@ def definition(
 
 def progress(text: str = "copy to tmp table", *, stage: int = 1, stages: int = 2, done: int = 500) -> bytes:
     return b"\xff\xff\xff" + bytes((1, stage, stages)) + done.to_bytes(3, "little") + counted(text.encode())
+
+
+def field(name: str, default: str | None, *, table: str = "t", more: bytes | None = None) -> bytes:
+    """A column definition with a default value."""
+    return definition(name, table=table, own_name=name, more=more) + text_row(default)
 
 
 def text_row(*cells: str | bytes | None) -> bytes:

@@ -5,10 +5,10 @@ A protocol package has an `Adapter` under the entry point group `gatepost.protoc
 
 The rules of the exchange:
 
-- At most one question (`Ask`, `Authenticate`, `Connect`, or `StartTls`) is open at a time for each side, and it is the
-  last action of a list. Until the relay has answered it, it calls `receive(CLIENT, …)` no more (upstream bytes
-  still come); what the session had already taken from the client stays in the session and is parsed
-  when the answer arrives.
+- At most one question (`Ask`, `Authenticate`, `Connect`, `StartTls`, or the `Cancel` of a session that serves) is open
+  at a time for each side, and it is the last action of a list. Until the relay has answered it, it calls
+  `receive(CLIENT, …)` no more (upstream bytes still come); what the session had already taken from the client stays in
+  the session and is parsed when the answer arrives.
 - Splitting the same bytes differently gives the same bytes out and the same questions, up to a fault. Of the bytes that
   raise it, what came ahead of it is dropped too, but for the ends of statements: they are among `fault()`'s actions.
 - Methods raise nothing but `Fault`; the relay answers one with `fault()`, whose actions end in `Close`.
@@ -133,13 +133,15 @@ class Recognised(Struct, frozen=True):
 
 
 class Cancel(Struct, frozen=True):
-    """This connection asks to cancel what session `number` does; `secret` is its proof.
+    """This connection asks to cancel what session `number` does, or to end that session; `secret` is its proof.
 
-    Close follows, unless the connection is one that serves and asks for this between its statements.
+    Of a session that serves it is a question, answered by `cancelled`. Of any other, Close follows, and nobody learns
+    what came of it.
     """
 
     number: int
     secret: bytes
+    ends_session: bool = False
 
     def __repr__(self) -> str:
         return f"Cancel({self.number})"
@@ -332,8 +334,15 @@ class ProtocolSession(Protocol):
     def fault(self, fault: Fault, code: EndCode) -> list[Action]:
         """Something ends this session: tell the client in the protocol's own form, and `Close`."""
 
+    def cancelled(self, found: bool) -> list[Action]:
+        """The answer to a `Cancel` while this session serves: whether the proof is that of such a session.
+
+        If it ended this very session, that has closed before. A protocol that does not cancel so need not have this.
+        """
+        return []
+
     def owns(self, secret: bytes) -> bool:
-        """Is this the proof that a cancel of this session needs? Constant time."""
+        """Is this the proof that a cancel of this session, or its end, needs? Constant time."""
 
     def cancel_upstream(self) -> ProtocolSession | None:
         """A session for a second upstream connection that cancels what this one runs, or None.

@@ -21,6 +21,7 @@ class FaultCode(StrEnum):
     TIMEOUT = "timeout"
     IDLE = "idle"
     SHUTDOWN = "shutdown"
+    KILLED = "killed"
     UPSTREAM_DOWN = "upstream_down"
     UPSTREAM_REFUSED = "upstream_refused"
     UPSTREAM_LOST = "upstream_lost"

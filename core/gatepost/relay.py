@@ -84,7 +84,7 @@ class Worker(Protocol):
 
     def background(self, work: Coroutine[Any, Any, Any]) -> None: ...
 
-    def cancel(self, number: int, secret: bytes) -> None: ...
+    def cancel(self, number: int, secret: bytes, ends_session: bool) -> Steps[bool]: ...
 
     def catalogue(self, target: Target) -> Callable[[], Catalogue | None]: ...
 
@@ -265,10 +265,19 @@ class Relay:
 
     def cancel(self) -> None:
         """Cancel what the session does: a held statement is denied, one that runs is cancelled upstream."""
+        if not self._serving:
+            return
         if self._waiting is not None:
             self._waiting.cancel()
-        elif self._serving and (request := self._protocol.cancel_upstream()) is not None:
+        elif (request := self._protocol.cancel_upstream()) is not None:
             self._worker.background(Canceller(request, self._listener, self._worker.connect_seconds).run())
+
+    def kill(self) -> None:
+        """End the session, and what it runs in its database."""
+        if not self._protocol.is_idle:
+            self.cancel()
+        fault = ClientFault("the session was ended by another one of the same agent", code=FaultCode.KILLED)
+        self.fail(fault, EndCode.KILLED)
 
     # Actions.
 
@@ -278,7 +287,7 @@ class Relay:
         except Exception as error:
             self._failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         if not isinstance(error, Fault):
             error = failure(self._listener.adapter.name, "session", error)
         self.fail(error)
@@ -334,7 +343,10 @@ class Relay:
             case Serving():
                 self._serving = True
             case Cancel():
-                self._worker.cancel(action.number, action.secret)
+                found = self._worker.cancel(action.number, action.secret, action.ends_session)
+                if self._serving:
+                    return self._question(found, self._protocol.cancelled)
+                self._worker.background(finish(found))
             case Redefined():
                 self._worker.redefined(self._listener.target)
             case Recognised():
@@ -396,7 +408,7 @@ class Relay:
             value = end.value
             self._guard(lambda: answer(value))
             self._resume_input()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             self._steps = self._answer = self._waiting = None
             if self._closing is not None:
                 self._end_session()

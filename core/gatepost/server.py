@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import itertools
 import logging
 import os
 import secrets
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any, Final
 
 from gatepost import tls
 from gatepost.adapter import Catalogue, Limits, TlsPolicy, TlsTerms
-from gatepost.calling import finish
+from gatepost.calling import Steps, finish
 from gatepost.catalogue import Keeper
 from gatepost.config import Config, ListenTls, address
 from gatepost.errors import ClientFault, Fault, FaultCode, describe
@@ -37,7 +39,12 @@ _SLOTS: Final = 1 << 31 - _COUNT_BITS
 
 # What workers tell each other begins with one of these.
 _CANCEL: Final = b"C"
+_ANSWER: Final = b"A"
 _REDEFINED: Final = b"R"
+# A cancel: the session, who asks (a slot and its ticket for the answer), and whether it ends the session.
+_cancel: Final = struct.Struct("!III?")
+_answer: Final = struct.Struct("!I?")
+_ANSWER_SECONDS: Final = 5.0
 _MAILBOXES: Final = "workers"
 _POST_AGAIN_SECONDS: Final = 0.02
 
@@ -119,6 +126,8 @@ class Server:
         self._stopping = asyncio.Event()
         self._empty = asyncio.Event()
         self._mailbox: socket.socket | None = None
+        self._tickets = itertools.count()
+        self._asked: dict[int, asyncio.Future[bool]] = {}
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM, then drain. `ready` is called when the listeners are open."""
@@ -234,14 +243,34 @@ class Server:
     def recognised(self, target: Target, upstream: object) -> None:
         self._upstreams[target.name] = upstream
 
-    def cancel(self, number: int, secret: bytes) -> None:
-        """Cancel what a session does, here or in the worker that has it, if `secret` proves that it may be."""
+    def cancel(self, number: int, secret: bytes, ends_session: bool) -> Steps[bool]:
+        """Cancel what a session does, or end it, here or in the worker that has it, if `secret` proves that it may be.
+
+        Returns whether there is such a session.
+        """
+        slot = number >> _COUNT_BITS
+        if not 0 <= slot < _SLOTS:
+            return False
+        if slot == self._slot:
+            return self._cancel_own(number, secret, ends_session)
+        ticket = next(self._tickets) & 0xFFFFFFFF
+        answer = self._asked[ticket] = asyncio.get_running_loop().create_future()
+        letter = _CANCEL + _cancel.pack(number, self._slot, ticket, ends_session) + secret
+        try:
+            if not self._post(self._mailbox_of(slot), letter):
+                return False
+            return bool((yield asyncio.wait_for(answer, _ANSWER_SECONDS)))
+        except (TimeoutError, asyncio.CancelledError):
+            return False
+        finally:
+            del self._asked[ticket]
+
+    def _cancel_own(self, number: int, secret: bytes, ends_session: bool) -> bool:
         relay = self._sessions.get(number)
-        if relay is not None:
-            if relay.owns(secret):
-                relay.cancel()
-        elif number >> _COUNT_BITS != self._slot:
-            self._post(self._mailbox_of(number >> _COUNT_BITS), _CANCEL + number.to_bytes(4, "big") + secret)
+        if relay is None or not relay.owns(secret):
+            return False
+        relay.kill() if ends_session else relay.cancel()
+        return True
 
     # What workers tell each other: datagrams on Unix sockets in the state folder.
 
@@ -249,18 +278,21 @@ class Server:
         # Relative to the state folder, which is a worker's own: a socket's path may have 107 bytes.
         return Path(_MAILBOXES) / f"{slot}.sock"
 
-    def _post(self, path: Path, letter: bytes) -> None:
+    def _post(self, path: Path, letter: bytes) -> bool:
+        """Whether somebody will get the letter."""
         if self._mailbox is None:
-            return
+            return False
         try:
             self._mailbox.sendto(hmac.digest(self.gate_secret, letter, "sha256") + letter, str(path))
         except BlockingIOError:
             # The other one's mailbox is full; it must not miss what makes its catalogue stale.
             asyncio.get_running_loop().call_later(_POST_AGAIN_SECONDS, self._post, path, letter)
         except (FileNotFoundError, ConnectionRefusedError):
-            pass  # it is gone
+            return False  # it is gone
         except OSError as error:
             log.warning("what another worker should know was not delivered: %s", error.strerror)
+            return False
+        return True
 
     def _open_mailbox(self, loop: asyncio.AbstractEventLoop) -> None:
         path = self._mailbox_of(self._slot)
@@ -277,10 +309,15 @@ class Server:
         if not hmac.compare_digest(seal, hmac.digest(self.gate_secret, body, "sha256")):
             return
         kind, rest = body[:1], body[1:]
-        if kind == _CANCEL and len(rest) > 4:
-            relay = self._sessions.get(int.from_bytes(rest[:4], "big"))
-            if relay is not None and relay.owns(rest[4:]):
-                relay.cancel()
+        if kind == _CANCEL and len(rest) > _cancel.size:
+            number, slot, ticket, ends_session = _cancel.unpack_from(rest)
+            found = self._cancel_own(number, rest[_cancel.size :], ends_session)
+            self._post(self._mailbox_of(slot), _ANSWER + _answer.pack(ticket, found))
+        elif kind == _ANSWER and len(rest) == _answer.size:
+            ticket, found = _answer.unpack(rest)
+            waiting = self._asked.get(ticket)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(found)
         elif kind == _REDEFINED and (keeper := self._keepers.get(rest.decode())) is not None:
             keeper.redefined()
 

@@ -552,7 +552,8 @@ class Notice:
     Attributes:
         kind: what it is.
         fields: its texts by name: "message", "detail", "hint", "where", "schema", "table", "column", "constraint",
-            "query", … of an ERROR or NOTICE; "channel" and "payload"; "name" and "value"; "tag"; "name".
+            "query", … of an ERROR or NOTICE; "channel" and "payload"; "name" and "value"; "tag"; a COLUMN's "name" or
+            "default".
         code: the server's error code, or "".
         is_about_text: it is an error in the statement's own text, and what it quotes is from there.
     """
@@ -573,7 +574,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     Attributes:
         rows, bytes: how much of its answer left for the client; `bytes` counts rows alone.
-        received: bytes of COPY data that the client sent for it.
+        received: bytes of COPY data, or of a file, that the client sent for it.
         duration: seconds from the verdict to the end of the answer.
         tag: the server's own summary, such as "SELECT 20".
         error: the server's error code, or "" if it succeeded.
@@ -622,6 +623,7 @@ class EndCode(IntEnum):
     TIMEOUT = 6
     SHUTDOWN = 7
     CANCEL_REQUEST = 8
+    KILLED = 9
 
 
 class Reason(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ _DEEDS: Final[Mapping[str, str]] = {
     Verb.ADMINISTER: "administer the database",
     Verb.DEFINE: "create, alter or drop",
     Verb.COPY: "COPY",
+    Verb.LOAD: "load a local file into",
 }
 
 

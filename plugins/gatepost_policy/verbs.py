@@ -30,6 +30,7 @@ class Verb(StrEnum):
     MERGE = "merge"
     TRUNCATE = "truncate"
     COPY = "copy"
+    LOAD = "load"
     DEFINE = "define"
     CALL = "call"
     SET = "set"
@@ -46,7 +47,7 @@ GROUPS: Final[Mapping[str, frozenset[Verb]]] = {
 }
 
 # What touches columns one by one; other verbs concern the whole.
-COLUMN_VERBS: Final = frozenset({Verb.SELECT, Verb.INSERT, Verb.UPDATE, Verb.COPY})
+COLUMN_VERBS: Final = frozenset({Verb.SELECT, Verb.INSERT, Verb.UPDATE, Verb.COPY, Verb.LOAD})
 # What touches all rows if nothing bounds it. TRUNCATE cannot be bounded: a rule that names it means that.
 ROW_VERBS: Final = frozenset({Verb.SELECT, Verb.UPDATE, Verb.DELETE})
 # What a session may be allowed that stays read-only.
@@ -64,6 +65,7 @@ _USES: Final[Mapping[str, tuple[Verb, ...]]] = {
     "truncate": (Verb.TRUNCATE,),
     "copy_to": (Verb.SELECT, Verb.COPY),
     "copy_from": (Verb.INSERT, Verb.COPY),
+    "load_local": (Verb.INSERT, Verb.LOAD),
     # As in PostgreSQL, who may change rows may lock them.
     "lock": (Verb.UPDATE,),
     # The constraints' names.
@@ -79,10 +81,13 @@ _USES: Final[Mapping[str, tuple[Verb, ...]]] = {
 _STATEMENTS: Final[Mapping[str, Verb | None]] = {
     # Those do what their objects, functions, settings and effect say.
     **dict.fromkeys(("select", "insert", "update", "delete", "merge", "truncate", "lock", "explain", "call")),
-    **dict.fromkeys(("copy_to", "copy_to_binary", "copy_from", "copy_from_binary", "prepare", "execute", "declare")),
+    **dict.fromkeys(("copy_to", "copy_to_binary", "copy_from", "copy_from_binary", "load_local")),
+    **dict.fromkeys(("prepare", "execute", "declare")),
     # Those concern the session alone.
     **dict.fromkeys(("begin", "commit", "rollback", "savepoint", "release", "rollback_to", "set_constraints")),
     **dict.fromkeys(("set", "reset", "show", "discard", "fetch", "move", "close", "deallocate", "unlisten")),
+    # The agent's own sessions, as far as its effect is known.
+    "kill": None,
     **dict.fromkeys(("listen", "notify"), Verb.NOTIFY),
     **dict.fromkeys(("create", "alter", "drop", "comment", "refresh"), Verb.DEFINE),
     **dict.fromkeys(("vacuum", "analyze", "cluster", "reindex"), Verb.DEFINE),

@@ -9,19 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final, TypeAlias
 
 from gatepost.adapter import Action, Ended, Environment, Redefined, SendClient, SendUpstream
-from gatepost.errors import FaultCode, UpstreamFault
+from gatepost.errors import ClientFault, UpstreamFault
 from gatepost.partial import Partial
 from gatepost.values import Facts
 from gatepost_mysql import messages, settings
 from gatepost_mysql.capabilities import Capability
-from gatepost_mysql.frames import HEADER_BYTES, LONGEST, frame, header
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, frame, header
 from gatepost_mysql.preparation import Preparation
 from gatepost_mysql.results import Plan, Plans, head
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.stream import Stream
 from gatepost_mysql.texts import Texts, eof_status
 from gatepost_mysql.understanding import Understanding
+from gatepost_mysql.upload import Upload
 from gatepost_mysql.usual import Usual
+from gatepost_sql.mysql_load import LOADS, local_file
 
 _EOF_BYTES: Final = 5
 
@@ -40,8 +42,9 @@ class _State:
     PREPARING: Final = 5
     SIMPLE: Final = 6
     STATISTICS: Final = 7
-    CHECKING: Final = 8
-    RESTRICTING: Final = 9
+    OWN: Final = 8
+    FIELDS: Final = 9
+    UPLOAD: Final = 10
 
 
 class Answers:
@@ -66,7 +69,6 @@ class Answers:
         self._has_eof = not capabilities & Capability.DEPRECATE_EOF
         self._may_skip = bool(capabilities & Capability.CACHE_METADATA)
         self._has_progress = bool(capabilities & Capability.PROGRESS)
-        self._read_only = read_only
         self._understanding = understanding
         self._plans = Plans(environment.hooks, capabilities, lambda: understanding.catalogue)
         self._usual = Usual(capabilities)
@@ -80,9 +82,8 @@ class Answers:
         self._definitions: list[bytes] = []
         self._preparation: Preparation | None = None
         self._on_ok: Callable[[], None] | None = None
-        self._checking: settings.Checking | None = None
-        # Texts of gatepost's own that go before the client's next one.
-        self._own: list[bytes] = []
+        self._upload = Upload(0)
+        self._upkeep = settings.Upkeep(has_eof=self._has_eof, read_only=read_only)
         self.ended: list[Action] = []
         self.prepared: dict[int, Prepared] = {}
         self.status = status
@@ -95,6 +96,11 @@ class Answers:
     @property
     def is_idle(self) -> bool:
         return not self.is_busy and not self.status & messages.IN_TRANSACTION
+
+    @property
+    def is_uploading(self) -> bool:
+        """What the client sends is a file that the server has asked for."""
+        return self._state == _State.UPLOAD
 
     @property
     def is_amid_message(self) -> bool:
@@ -124,6 +130,10 @@ class Answers:
         path = self._understanding.context().search_path
         self._preparation = Preparation(run.statement, path, self._capabilities, self._plans)
 
+    def fields(self, run: Run, length: int) -> None:
+        """A table's columns, of which each counts as a row."""
+        self._begin(_State.FIELDS, length, run)
+
     def simple(self, length: int, *, run: Run | None = None, on_ok: Callable[[], None] | None = None) -> None:
         """What is answered by an OK or an ERR."""
         self._begin(_State.SIMPLE, length, run)
@@ -132,11 +142,21 @@ class Answers:
     def statistics(self, length: int) -> None:
         self._begin(_State.STATISTICS, length, None)
 
+    def upload(self, inbox: Inbox) -> list[Action]:
+        """Pass on what has come of the file. Raises ClientFault."""
+        data = inbox.drain()
+        end = self._upload.take(data)
+        inbox.feed(data[end:])
+        assert self._stream.run is not None
+        self._stream.run.received = self._upload.received
+        self._stream.go_on(self._upload.number)
+        if self._upload.is_over:
+            self._state = _State.SIMPLE
+        return [SendUpstream(data[:end])] if end else []
+
     def check_settings(self) -> None:
         """See, before the client's next command, whether it will be read as it is judged."""
-        self._own.append(settings.CHECK)
-        if self._read_only:
-            self._own.append(settings.READ_ONLY)
+        self._upkeep.ask()
 
     def abort(self) -> list[Action]:
         """The session is over: what is under way ends incomplete, behind what has ended."""
@@ -181,7 +201,7 @@ class Answers:
             if not is_muted:
                 pieces += map(self._stream.say, answer)
             position = stop
-            if self._own and not self.is_busy:
+            if self._upkeep.due and not self.is_busy:
                 actions.append(self._begin_own())
         else:
             if position < end:
@@ -212,10 +232,8 @@ class Answers:
             self._understanding.note(run.statement)
 
     def _begin_own(self) -> Action:
-        text = self._own.pop(0)
-        command = messages.query(text, self._capabilities)
-        self._begin(_State.CHECKING if text == settings.CHECK else _State.RESTRICTING, len(command), None)
-        self._checking = settings.Checking(has_eof=self._has_eof)
+        command = messages.query(self._upkeep.begin(), self._capabilities)
+        self._begin(_State.OWN, len(command), None)
         return SendUpstream(frame(command, 0))
 
     def _rows_end(self, message: bytes) -> Said:
@@ -262,11 +280,7 @@ class Answers:
             self._next_result(ok.status)
             return (ok.message or message,)
         if kind == messages.LOCAL_FILE:
-            raise UpstreamFault(
-                "the server asks for a file of the client, which is never given",
-                code=FaultCode.UNSUPPORTED,
-                hint="Send the rows in INSERT statements.",
-            )
+            return self._file_asked(message)
         self._columns, follow = head(message, may_skip=self._may_skip)
         self._definitions = []
         self._state = _State.COLUMNS
@@ -283,6 +297,22 @@ class Answers:
         if self._stream.is_first(0):
             assert self._stream.run is not None
             self._usual.note_skipped(self._stream.run, message, known, plan)
+
+    def _file_asked(self, message: bytes) -> Said:
+        run = self._stream.run
+        assert run is not None
+        is_loading = LOADS in run.statement.facts.verbs and self._executed is None and self._stream.is_first(0)
+        file = local_file(run.statement.text) if is_loading else None
+        if file is None or message[1:] != file.encode():
+            raise UpstreamFault("the server asks for a file of the client that the statement does not name")
+        if not self._texts.may_show(message[1:]):
+            raise ClientFault("the file's name is one that must not be shown", hint="Give the file another name.")
+        self._upload = Upload(self._stream.out + 1)
+        self._state = _State.UPLOAD
+        return (message,)
+
+    def _early(self, message: bytes) -> Said:
+        raise UpstreamFault("the server does not wait for the end of the client's file")
 
     def _column(self, message: bytes) -> Said:
         assert self._stream.run is not None
@@ -311,6 +341,19 @@ class Answers:
         if status & messages.CURSOR_EXISTS:
             self._next_result(status)
         return (message,)
+
+    def _field(self, message: bytes) -> Said:
+        run = self._stream.run
+        assert run is not None
+        if message[:1] in (b"", b"\xfe", b"\xff"):
+            return self._rows_end(message)
+        if run.left == 0:
+            return () if self._stream.is_muted else (self._stream.stop(run),)
+        said = self._plans.field(message)
+        run.rows += 1
+        run.row_bytes += HEADER_BYTES + len(said)
+        run.masked += said is not message
+        return (said,)
 
     def _preparing(self, message: bytes) -> Said:
         preparation = self._preparation
@@ -383,19 +426,11 @@ class Answers:
         if self._understanding.redefines(facts):
             self.ended.append(Redefined())
 
-    # Answers to gatepost's own commands, which the client does not see.
-
-    def _checked(self, message: bytes) -> Said:
-        assert self._checking is not None
-        if self._checking.take(message):
-            self._understanding.is_in(self._checking.database)
+    def _own(self, message: bytes) -> Said:
+        """Of the answer to a command of gatepost's own, which the client does not see."""
+        if self._upkeep.take(message):
+            self._understanding.is_in(self._upkeep.database)
             self._state = _State.NOTHING
-        return ()
-
-    def _restricted(self, message: bytes) -> Said:
-        if message[:1] != b"\x00":
-            raise UpstreamFault("the database does not keep the session read-only", code=FaultCode.UPSTREAM_REFUSED)
-        self._state = _State.NOTHING
         return ()
 
     # What a message is in which state.
@@ -407,6 +442,7 @@ class Answers:
         _State.PREPARING: _preparing,
         _State.SIMPLE: _simple,
         _State.STATISTICS: _statistics,
-        _State.CHECKING: _checked,
-        _State.RESTRICTING: _restricted,
+        _State.OWN: _own,
+        _State.FIELDS: _field,
+        _State.UPLOAD: _early,
     }

@@ -52,16 +52,17 @@ class Capability(IntFlag):
     CACHE_METADATA = 1 << 36
 
 
-# Why the others are not: COMPRESS and ZSTD hide bytes from plugins; LOCAL_FILES lets a database read the agent's
-# files; IGNORE_SPACE and NO_SCHEMA change what a text means; OPTIONAL_METADATA leaves out what rows are read by;
-# BULK_OPERATIONS make any number of rows one statement, and connectors that are not offered it execute row by row, so
-# that each is judged and recorded by itself.
+# LOCAL_FILES lets a database read the agent's files; the session sees to it that it reads none but those which judged
+# statements name. Why the others are not: COMPRESS and ZSTD hide bytes from plugins; IGNORE_SPACE and NO_SCHEMA change
+# what a text means; OPTIONAL_METADATA leaves out what rows are read by; BULK_OPERATIONS make any number of rows one
+# statement, and connectors that are not offered it execute row by row, so that each is judged and recorded by itself.
 OFFERED: Final = (
     Capability.LONG_PASSWORD
     | Capability.FOUND_ROWS
     | Capability.LONG_FLAG
     | Capability.CONNECT_WITH_DB
     | Capability.ODBC
+    | Capability.LOCAL_FILES
     | Capability.PROTOCOL_41
     | Capability.INTERACTIVE
     | Capability.IGNORE_SIGPIPE
@@ -90,6 +91,7 @@ NEEDED: Final = Capability.PROTOCOL_41 | Capability.SECURE_CONNECTION
 SHARED: Final = (
     Capability.FOUND_ROWS
     | Capability.ODBC
+    | Capability.LOCAL_FILES
     | Capability.INTERACTIVE
     | Capability.TRANSACTIONS
     | Capability.MULTI_STATEMENTS

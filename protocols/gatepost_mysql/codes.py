@@ -13,8 +13,10 @@ from gatepost.values import DenyCode
 
 ACCESS_DENIED: Final = (1045, "28000")
 UNKNOWN_COMMAND: Final = (1047, "08S01")
+UNKNOWN_SESSION: Final = (1094, "HY000")
 NOT_SUPPORTED: Final = (1235, "42000")
 UNKNOWN_STATEMENT: Final = (1243, "HY000")
+INTERRUPTED: Final = (1317, "70100")
 
 OF_FAULT: Final[Mapping[FaultCode, tuple[int, str]]] = {
     FaultCode.PROTOCOL: (1835, "HY000"),
@@ -26,6 +28,7 @@ OF_FAULT: Final[Mapping[FaultCode, tuple[int, str]]] = {
     FaultCode.TIMEOUT: (1159, "08S01"),
     FaultCode.IDLE: (4031, "HY000"),
     FaultCode.SHUTDOWN: (1053, "08S01"),
+    FaultCode.KILLED: INTERRUPTED,
     FaultCode.UPSTREAM_DOWN: (1429, "HY000"),
     FaultCode.UPSTREAM_REFUSED: (1429, "HY000"),
     FaultCode.UPSTREAM_LOST: (1158, "08S01"),
@@ -37,7 +40,7 @@ OF_FAULT: Final[Mapping[FaultCode, tuple[int, str]]] = {
 
 OF_DENIAL: Final[Mapping[DenyCode, tuple[int, str]]] = {
     DenyCode.DENIED: (1142, "42000"),
-    DenyCode.CANCELLED: (1317, "70100"),
+    DenyCode.CANCELLED: INTERRUPTED,
     DenyCode.UNAVAILABLE: (1105, "HY000"),
     DenyCode.SYNTAX: (1064, "42000"),
 }

@@ -1,6 +1,7 @@
 """Column definitions: a result's columns, and what their cells' bytes are.
 
-Source: MySQL internals manual, "Column Definition"; MariaDB Knowledge Base, "Result Set Packets", "Extended Metadata".
+Source: MySQL internals manual, "Column Definition" and "COM_FIELD_LIST"; MariaDB Knowledge Base, "Result Set Packets"
+and "Extended Metadata".
 """
 
 from __future__ import annotations
@@ -74,12 +75,25 @@ def define(message: bytes, *, is_extended: bool = False) -> Definition:
         is_extended: EXTENDED_METADATA was agreed on.
     """
     reader = Reader(message)
+    definition = _definition(reader, is_extended=is_extended)
+    reader.end()
+    return definition
+
+
+def define_field(message: bytes, *, is_extended: bool = False) -> tuple[Definition, bytes | None]:
+    """The same with the column's default value behind it, None for NULL or none. Raises UpstreamFault."""
+    reader = Reader(message)
+    field = _definition(reader, is_extended=is_extended), reader.nullable()
+    reader.end()
+    return field
+
+
+def _definition(reader: Reader, *, is_extended: bool) -> Definition:
     names = tuple(reader.counted() for _ in range(6))
     extension = reader.counted() if is_extended else None
     fixed = reader.counted()
     if len(fixed) != _FIXED_BYTES:
         raise reader.malformed()
-    reader.end()
     collation = int.from_bytes(fixed[:2], "little")
     type_ = types.of(fixed[6], int.from_bytes(fixed[7:9], "little"), collation)
     if type_ is None:

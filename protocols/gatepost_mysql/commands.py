@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gatepost.adapter import Action, Cancel, Ended, Environment, SendClient, SendUpstream
 from gatepost.errors import ClientFault, FaultCode
-from gatepost.values import Deny, DenyCode, Effect, Facts, Identity, Limit, Outcome, Statement, Verdict
+from gatepost.values import Deny, DenyCode, Identity, Limit, Outcome, Statement, Verdict
 from gatepost_mysql import codes, messages, parameters, refusals, settings
 from gatepost_mysql.answers import Answers
 from gatepost_mysql.capabilities import Capability
@@ -26,19 +26,21 @@ from gatepost_mysql.understanding import Understanding
 _KILL: Final = re.compile(rb"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.IGNORECASE)
 _CURSOR_FLAGS: Final = 0x07
 _IS_COUNTED: Final = 0x08
-_LONG_DATA_BYTES: Final = 6
 
 Step: TypeAlias = "Statement | list[Action]"
 Allow: TypeAlias = "Callable[[Statement], list[Action]]"
 
 
 def kill_proof(gate_secret: bytes, identity: Identity) -> bytes:
-    """By what a session shows another one that it may cancel it: both are the same identity's."""
+    """By what a session shows that it may cancel or end another one: both are the same identity's."""
     return hmac.digest(gate_secret, f"MySQL kill\0{identity.issuer}\0{identity.name}".encode(), "sha256")
 
 
 class Commands:
-    """A client's commands, one by one."""
+    """A client's commands, one by one.
+
+    A KILL never reaches the server, where all sessions are the same user's and have other numbers.
+    """
 
     def __init__(
         self,
@@ -62,11 +64,13 @@ class Commands:
         self._message = b""
         self._text_at = 1
         self._allow: Allow | None = None
+        self._is_seeking = False
+        self._killing: Statement | None = None
 
     @property
     def is_asking(self) -> bool:
-        """A statement was returned and neither allowed nor denied yet."""
-        return self._allow is not None
+        """A statement was returned and neither allowed nor denied yet, or a session is being looked for."""
+        return self._allow is not None or self._is_seeking
 
     def take(self, message: bytes) -> Step:
         """A command: what to ask about it, or what to do."""
@@ -76,8 +80,8 @@ class Commands:
         self._message = message
         if handler is not None:
             return handler(self, message)
-        if message[0] in refusals.OF_COMMAND:
-            return self._refuse(refusals.OF_COMMAND[message[0]], codes.UNKNOWN_COMMAND)
+        if message[0] in refusals.COMMANDS:
+            return self._refuse(refusals.COMMANDS[message[0]], codes.UNKNOWN_COMMAND)
         raise ClientFault("the client sent a command that does not exist")
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
@@ -89,18 +93,34 @@ class Commands:
             return self._refuse(verdict)
         deny = self._objection(statement)
         if deny is not None:
-            number, _ = codes.OF_DENIAL[deny.code]
-            never = Outcome(error=str(number), message=deny.reason)
-            return [*self._refuse(deny), Ended(statement, never)]
+            return self._fail(statement, deny)
         return allow(statement)
+
+    def cancelled(self, found: bool) -> list[Action]:
+        """The answer to a KILL; there is none to one that has ended this very session."""
+        if not self._is_seeking:
+            return []
+        self._is_seeking = False
+        statement, self._killing = self._killing, None
+        if not found:
+            refusal, code = refusals.NO_SESSION, codes.UNKNOWN_SESSION
+            return self._fail(statement, refusal, code) if statement else self._refuse(refusal, code)
+        said = SendClient(frame(messages.ok(self._answers.status), packets_of(len(self._message))))
+        return [said, Ended(statement, Outcome())] if statement else [said]
+
+    def abort(self) -> list[Action]:
+        """The session is over: a KILL that is not answered ends incomplete."""
+        self._is_seeking = False
+        statement, self._killing = self._killing, None
+        return [Ended(statement, Outcome(complete=False))] if statement else []
 
     def _objection(self, statement: Statement) -> Deny | None:
         """The denial of what the plugins would let run, and the session can't."""
-        deny = refusals.of_text(statement) if statement.original is not None else None
+        deny = refusals.of_statement(statement) if statement.original is not None else None
         if deny is None and self._read_only:
             deny = settings.refusal_to_write(statement.facts)
-        if deny is None and statement.limit is not None and _limits_too_late(statement.facts):
-            deny = refusals.SEVERAL
+        if deny is None and statement.limit is not None:
+            deny = refusals.of_limit(statement.facts)
         return deny
 
     def _refuse(self, deny: Deny, code: tuple[int, str] | None = None) -> list[Action]:
@@ -122,7 +142,7 @@ class Commands:
             attributes=attributes,
             is_preparation=is_preparation,
         )
-        deny = refusals.of_text(statement)
+        deny = refusals.of_statement(statement)
         if deny is not None:
             return self._refuse(deny)
         return self._question(statement, allow)
@@ -131,6 +151,15 @@ class Commands:
         self._number = statement.number
         self._allow = allow
         return statement
+
+    def _fail(self, statement: Statement, deny: Deny, code: tuple[int, str] | None = None) -> list[Action]:
+        """Refuse what plugins have let run."""
+        number, _ = code or codes.OF_DENIAL[deny.code]
+        return [*self._refuse(deny, code), Ended(statement, Outcome(error=str(number), message=deny.reason))]
+
+    def _rewritten(self, statement: Statement) -> list[Action]:
+        """A plugin has given other words to what is not a text of its own."""
+        return self._fail(statement, refusals.REWRITTEN)
 
     def _send(self, message: bytes | None = None) -> list[Action]:
         return [SendUpstream(frame(self._message if message is None else message, 0))]
@@ -144,11 +173,9 @@ class Commands:
         if kill is None:
             return self._ask(message[self._text_at :], self._allow_query, attributes=attributes)
         number = int(kill[2])
-        if (kill[1] or b"").lower() != b"query" or number >= 1 << 31:
-            return self._refuse(refusals.NOT_OWNER, refusals.NOT_OWNER_CODE)
-        # As with the server, nobody learns whether it did anything.
-        said = SendClient(frame(messages.ok(self._answers.status), packets_of(len(message))))
-        return [Cancel(number, self._kill_proof), said]
+        if (kill[1] or b"").lower() != b"query":
+            return self._kill(message[self._text_at :].decode("ascii"), number, attributes)
+        return self._refuse(refusals.CANCELLED) if number == self._own_number else self._seek(number)
 
     def _allow_query(self, statement: Statement) -> list[Action]:
         message = self._message
@@ -168,6 +195,23 @@ class Commands:
         if statement.original is not None:
             return self._run(statement, messages.query(statement.text.encode(), self._capabilities))
         self._answers.simple(len(self._message), run=Run(statement))
+        return self._send()
+
+    def _field_list(self, message: bytes) -> Step:
+        """It shows what a SHOW COLUMNS shows, and is judged as that."""
+        reader = Reader(message[1:], ClientFault)
+        table, pattern = reader.zero_ended(), reader.rest().removesuffix(b"\0")
+        if b"\0" in pattern:
+            raise reader.malformed()
+        text = b"SHOW COLUMNS FROM `" + table.replace(b"`", b"``") + b"`"
+        if pattern:
+            text += b" LIKE '" + pattern.replace(b"\\", b"\\\\").replace(b"'", b"''") + b"'"
+        return self._ask(text, self._allow_field_list)
+
+    def _allow_field_list(self, statement: Statement) -> list[Action]:
+        if statement.original is not None:
+            return self._rewritten(statement)
+        self._answers.fields(Run(statement, limit=statement.limit), len(self._message))
         return self._send()
 
     # Prepared statements.
@@ -223,7 +267,7 @@ class Commands:
 
     def _allow_execute(self, statement: Statement, prepared: Prepared, types: tuple[int, ...]) -> list[Action]:
         if statement.text != prepared.text:
-            return self._reworded(statement)
+            return self._rewritten(statement)
         held = prepared.held
         prepared.types = types
         prepared.forget_long_data()
@@ -255,7 +299,7 @@ class Commands:
 
     def _allow_fetch(self, statement: Statement, prepared: Prepared) -> list[Action]:
         if statement.text != prepared.text:
-            return self._reworded(statement)
+            return self._rewritten(statement)
         limit = _stricter(prepared.limit, statement.limit)
         self._answers.fetch(Run(statement, limit=limit, before=prepared.fetched), len(self._message), prepared)
         return self._send()
@@ -302,12 +346,33 @@ class Commands:
         self._understanding.was_reset()
         self._answers.check_settings()
 
-    def _kill(self, message: bytes) -> Step:
-        return self._refuse(refusals.NOT_OWNER, refusals.NOT_OWNER_CODE)
+    # Other sessions.
+
+    def _process_kill(self, message: bytes) -> Step:
+        reader = Reader(message[1:], ClientFault)
+        number = reader.number(4)
+        reader.end()
+        return self._kill(f"KILL {number}", number)
+
+    def _kill(self, text: str, number: int, attributes: Attributes = ()) -> Step:
+        known = self._understanding.facts(text)
+        statement = Statement(number=self._number + 1, text=text, facts=known, attributes=attributes)
+        return self._question(statement, lambda statement: self._allow_kill(statement, number))
+
+    def _allow_kill(self, statement: Statement, number: int) -> list[Action]:
+        if statement.original is not None:
+            return self._rewritten(statement)
+        self._killing = statement
+        return self._seek(number)
+
+    def _seek(self, number: int) -> list[Action]:
+        self._is_seeking = True
+        return [Cancel(number, self._kill_proof, ends_session=self._killing is not None)]
 
     _HANDLERS: ClassVar[Mapping[int, Callable[[Commands, bytes], Step]]] = {
         messages.QUERY: _query,
         messages.INIT_DB: _init_db,
+        messages.FIELD_LIST: _field_list,
         messages.STMT_PREPARE: _prepare,
         messages.STMT_EXECUTE: _execute,
         messages.STMT_SEND_LONG_DATA: _long_data,
@@ -318,13 +383,8 @@ class Commands:
         messages.SET_OPTION: _simple,
         messages.STATISTICS: _statistics,
         messages.RESET_CONNECTION: _reset_connection,
-        messages.PROCESS_KILL: _kill,
+        messages.PROCESS_KILL: _process_kill,
     }
-
-
-def _limits_too_late(known: Facts) -> bool:
-    """The error of a limit comes behind what the server has done of the same text."""
-    return known.statements > 1 and known.effect not in (Effect.READ, Effect.CONTROL)
 
 
 def _stricter(one: Limit | None, other: Limit | None) -> Limit | None:

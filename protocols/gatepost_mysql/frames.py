@@ -13,6 +13,8 @@ from gatepost.errors import ClientFault, Fault, FaultCode, UpstreamFault
 HEADER_BYTES: Final = 4
 # A packet of this length is continued by the next one, which may be empty.
 LONGEST: Final = 0xFFFFFF
+# What stands in the place of a text's length where there is none.
+NULL: Final = b"\xfb"
 
 # Length and sequence number in one: length | number << 24.
 header: Final = struct.Struct("<I").unpack_from
@@ -174,6 +176,13 @@ class Reader:
     def counted(self) -> bytes:
         """A text behind its length."""
         return self.take(self.counted_number())
+
+    def nullable(self) -> bytes | None:
+        """A text behind its length, or None for NULL."""
+        if self._data[self._at : self._at + 1] != NULL:
+            return self.counted()
+        self._at += 1
+        return None
 
     def end(self) -> None:
         """Nothing may be left."""

@@ -133,6 +133,8 @@ class Login:
             yield Recognised(upstream)
         if upstream.is_mariadb:
             self._collation = self._collation if charsets.is_shared(self._collation) else charsets.UTF8MB4
+        if not offered & Capability.LOCAL_FILES:
+            self._capabilities &= ~Capability.LOCAL_FILES
         if self._capabilities & ~offered & ~Capability.LONG_PASSWORD:
             raise self._mismatch(upstream)
         if self._credentials.database or self._wish.database:

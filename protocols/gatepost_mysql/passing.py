@@ -137,7 +137,15 @@ class PassingPhase:
     def abort(self) -> list[Action]:
         return self._judging.abort()
 
+    def cancelled(self, found: bool) -> list[Action]:
+        return self._judged(self._judging.cancelled(found))
+
     def _judged(self, actions: list[Action]) -> list[Action]:
+        if self._judging.is_uploading and len(self._inbox):
+            actions += self._judging.receive(CLIENT, self._inbox.drain())
+        if not self._judging.is_uploading and (rest := self._judging.drain()):
+            # It was given what stood behind a file.
+            self._inbox.feed(rest + self._inbox.drain())
         self._is_judging, self._status = self._judging.is_busy, self._judging.status
         return actions if self._is_judging else actions + self._advance()
 
@@ -146,6 +154,8 @@ class PassingPhase:
     def _from_client(self, data: bytes) -> list[Action]:
         if self.is_over:
             return []
+        if self._judging.is_uploading:
+            return self._judged(self._judging.receive(CLIENT, data))
         is_waiting = not (self._state or self._is_judging or len(self._inbox))
         if is_waiting and len(data) > HEADER_BYTES and header(data, 0)[0] == len(data) - HEADER_BYTES < LONGEST:
             return self._take(data[HEADER_BYTES:], data)

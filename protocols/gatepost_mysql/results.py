@@ -12,8 +12,8 @@ from gatepost.cache import Cache
 from gatepost.errors import UpstreamFault
 from gatepost.values import Facts, Interest, Notice, NoticeKind, Result, Statement
 from gatepost_mysql.capabilities import Capability
-from gatepost_mysql.columns import Definition, Description, define, describe
-from gatepost_mysql.frames import Reader
+from gatepost_mysql.columns import Definition, Description, define, define_field, describe
+from gatepost_mysql.frames import NULL, Reader, counted
 from gatepost_sql.catalogue import Catalogue
 
 # Definitions that are longer than this are not worth their memory.
@@ -86,6 +86,17 @@ class Plans:
         """A column definition as the client may see it."""
         return self._seen(message)[1]
 
+    def field(self, message: bytes) -> bytes:
+        """A column definition with the column's default value, as the client may see it."""
+        definition, default = define_field(message, is_extended=self._is_extended)
+        if not self._hooks.wants_notices:
+            return message
+        shown = self._told("default", default) if default else default
+        names = self._names(definition)
+        if (names, shown) == (definition.names, default):
+            return message
+        return definition.with_names(names) + (NULL if shown is None else counted(shown))
+
     def _plan(self, statement: Statement, definitions: Sequence[bytes], *, is_binary: bool) -> Plan:
         seen = [self._seen(message) for message in definitions]
         catalogue = self._catalogue() if statement.facts.is_resolved else None
@@ -111,15 +122,16 @@ class Plans:
         definition = define(message, is_extended=self._is_extended)
         seen = definition, message
         if self._hooks.wants_notices:
-            names = (definition.names[0], *map(self._name, definition.names[1:]))
+            names = self._names(definition)
             if names != definition.names:
                 changed = definition.with_names(names)
                 seen = define(changed, is_extended=self._is_extended), changed
         return self._definitions.put(message, seen) if len(message) <= _CACHED_BYTES else seen
 
-    def _name(self, name: bytes) -> bytes:
-        if not name:
-            return name
-        notice = Notice(NoticeKind.COLUMN, {"name": name.decode("utf-8", "replace")})
+    def _names(self, definition: Definition) -> tuple[bytes, ...]:
+        return (definition.names[0], *(name and self._told("name", name) for name in definition.names[1:]))
+
+    def _told(self, what: str, text: bytes) -> bytes:
+        notice = Notice(NoticeKind.COLUMN, {what: text.decode("utf-8", "replace")})
         self._hooks.notice(notice)
-        return notice.fields["name"].encode()
+        return notice.fields[what].encode()

@@ -17,6 +17,7 @@ class Run(Struct, gc=False):
     Attributes:
         limit: how many rows it may show.
         before: how many of them its cursor has shown before.
+        received: bytes of the client's file that have come for it.
     """
 
     statement: Statement
@@ -28,6 +29,7 @@ class Run(Struct, gc=False):
     message: str = ""
     limit: Limit | None = None
     before: int = 0
+    received: int = 0
 
     @property
     def left(self) -> int | None:
@@ -38,6 +40,7 @@ class Run(Struct, gc=False):
         return Outcome(
             rows=self.rows,
             bytes=self.row_bytes,
+            received=self.received,
             tag=self.tag,
             error=self.error,
             message=self.message,

@@ -30,7 +30,7 @@ class ServingPhase:
     """Commands and their answers.
 
     Attributes:
-        is_over: the client has said that it leaves.
+        is_over: the client has said that it leaves, or the session was aborted.
     """
 
     def __init__(
@@ -55,6 +55,11 @@ class ServingPhase:
     def is_busy(self) -> bool:
         """A command is asked about, or an answer is under way."""
         return self._answers.is_busy or self._commands.is_asking
+
+    @property
+    def is_uploading(self) -> bool:
+        """What the client sends is a file that the server has asked for."""
+        return self._answers.is_uploading
 
     @property
     def status(self) -> int:
@@ -102,12 +107,20 @@ class ServingPhase:
         original = statement.text if statement.original is None else statement.original
         return replace(statement, text=text, facts=self._understanding.facts(text), original=original)
 
+    def cancelled(self, found: bool) -> list[Action]:
+        return self._commands.cancelled(found) + self._advance()
+
+    def drain(self) -> bytes:
+        """What the client has sent and no command has taken."""
+        return self._inbox.drain()
+
     def abort(self) -> list[Action]:
-        return self._answers.abort()
+        self.is_over = True
+        return self._answers.abort() + self._commands.abort()
 
     def _advance(self) -> list[Action]:
         """Take one command after the other, until one is asked about, is under way, or is not whole."""
-        actions: list[Action] = []
+        actions = self._answers.upload(self._inbox) if self._answers.is_uploading else []
         while not (self.is_busy or self.is_over):
             message = self._inbox.message(0)
             if message is None:

@@ -138,6 +138,10 @@ class MySqlSession(ProtocolSession):
             actions.append(SendClient(frame(text, number)))
         return [*actions, Close(Reason(code=code, text=fault.message))]
 
+    def cancelled(self, found: bool) -> list[Action]:
+        assert self._serving is not None
+        return self._serving.cancelled(found)
+
     def owns(self, secret: bytes) -> bool:
         if self._identity is None:
             return False

@@ -137,10 +137,7 @@ class Checking:
         elif self._state is states.ROW:
             reader = Reader(message)
             while reader.left:
-                is_null = message[len(message) - reader.left] == messages.LOCAL_FILE
-                self._values.append(None if is_null else reader.counted())
-                if is_null:
-                    reader.take(1)
+                self._values.append(reader.nullable())
             check(self._values)
             self.database = (self._values[3] or b"").decode("utf-8", "replace")
             self._state = states.END
@@ -149,6 +146,45 @@ class Checking:
         else:
             raise UpstreamFault("the server's settings cannot be read")
         return False
+
+
+class Upkeep:
+    """gatepost's own commands between the client's, which see to it that settings are as they must be.
+
+    Args:
+        has_eof: as `Checking`'s.
+        read_only: nothing may be changed in the session, and it may have forgotten that.
+
+    Attributes:
+        due: those that go before the client's next one.
+        database: the current one, or "".
+    """
+
+    def __init__(self, *, has_eof: bool, read_only: bool) -> None:
+        self._commands = (CHECK, READ_ONLY) if read_only else (CHECK,)
+        self._has_eof = has_eof
+        self._checking: Checking | None = None
+        self.due: list[bytes] = []
+        self.database = ""
+
+    def ask(self) -> None:
+        self.due += self._commands
+
+    def begin(self) -> bytes:
+        """The next command."""
+        command = self.due.pop(0)
+        self._checking = Checking(has_eof=self._has_eof) if command == CHECK else None
+        return command
+
+    def take(self, message: bytes) -> bool:
+        """One more message of its answer; true with the last. Raises UpstreamFault."""
+        if self._checking is None:
+            if message[:1] != b"\x00":
+                raise UpstreamFault("the database does not keep the session read-only", code=FaultCode.UPSTREAM_REFUSED)
+            return True
+        is_last = self._checking.take(message)
+        self.database = self._checking.database
+        return is_last
 
 
 def _modes(value: str) -> frozenset[str]:

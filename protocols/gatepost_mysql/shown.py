@@ -14,7 +14,7 @@ from gatepost.errors import Fault
 from gatepost.partial import Partial
 from gatepost.values import Kind, Shown
 from gatepost_mysql import frames, messages, types
-from gatepost_mysql.columns import Definition, define, describe
+from gatepost_mysql.columns import Definition, define, define_field, describe
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, header
 from gatepost_mysql.rows import Batch
 
@@ -27,6 +27,12 @@ class _State(Enum):
     FIRST = auto()
     COLUMNS = auto()
     ROWS = auto()
+    PREPARED = auto()
+    FIELDS = auto()
+
+
+# While these last, number 1 is that of a 256th packet and one more.
+_LONG: Final = frozenset((_State.COLUMNS, _State.PREPARED, _State.FIELDS))
 
 
 def shown(output: Iterable[bytes]) -> Iterator[Shown]:
@@ -80,13 +86,16 @@ class _Reader:
         if message.startswith(messages.PROGRESS):
             yield self._progress(message)
             return
-        # With this number an answer begins, or a row has come as the 256th packet and one more.
-        if number == 1 and (self._state is not _State.ROWS or message[0] == messages.ERROR):
+        is_definition = message.startswith(_IS_DEFINITION) and self._state is not _State.ROWS
+        is_amid = self._state is _State.ROWS and message[0] != messages.ERROR
+        # With this number an answer begins, or its 256th packet and one more has come.
+        if number == 1 and not is_amid and not (is_definition and self._state in _LONG):
             self._begin()
+            self._state = _State.FIELDS if is_definition else _State.FIRST
         if message.startswith(b"\xff"):
             self._begin()
             yield self._error(message)
-        elif message.startswith(_IS_DEFINITION) and self._state is not _State.ROWS:
+        elif is_definition:
             yield from self._column(message)
         elif message[0] == messages.EOF and len(message) < LONGEST:
             yield from self._end_of_part(message)
@@ -103,8 +112,12 @@ class _Reader:
     def _first(self, message: bytes) -> Iterator[Shown]:
         if message[0] == messages.OK:
             if len(message) == _PREPARED_BYTES and message[9] == 0 and (message[5:9] != bytes(4)):
-                return  # definitions follow, which begin by themselves
+                self._left = int.from_bytes(message[5:7], "little") + int.from_bytes(message[7:9], "little")
+                self._state = _State.PREPARED
+                return
             yield self._ok(message)
+            return
+        if message[0] == messages.LOCAL_FILE:
             return
         reader = Reader(message)
         self._left = reader.counted_number()
@@ -119,11 +132,17 @@ class _Reader:
             self._state = _State.ROWS
 
     def _column(self, message: bytes) -> Iterator[Shown]:
-        if self._state is not _State.COLUMNS:
-            return  # of a prepared statement
-        self._definitions.append(_define(message))
+        if self._state is _State.FIELDS:
+            definition, default = _define_field(message)
+            cells = (definition.names[4], default)
+            texts = (None if cell is None else cell.decode("utf-8", "replace") for cell in cells)
+            yield Shown(kind="row", cells=tuple(texts))
         self._left -= 1
-        if not self._left:
+        if self._state is _State.COLUMNS:
+            self._definitions.append(_define(message))
+        elif self._state is _State.PREPARED and not self._left:
+            self._begin()
+        if self._state is _State.COLUMNS and not self._left:
             names = tuple(definition.names[4].decode("utf-8", "replace") for definition in self._definitions)
             self._state = _State.ROWS
             yield Shown(kind="columns", cells=names)
@@ -184,3 +203,10 @@ def _define(message: bytes) -> Definition:
         return define(message)
     except Fault:
         return define(message, is_extended=True)
+
+
+def _define_field(message: bytes) -> tuple[Definition, bytes | None]:
+    try:
+        return define_field(message)
+    except Fault:
+        return define_field(message, is_extended=True)

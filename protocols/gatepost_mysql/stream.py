@@ -78,6 +78,10 @@ class Stream:
         """The packet has come."""
         self._number += 1
 
+    def go_on(self, number: int) -> None:
+        """The client has sent packets amid the answer, which goes on with this number."""
+        self._number = self.out = number
+
     def say(self, message: bytes) -> bytes:
         """A message for the client."""
         data = frame(message, self.out)
@@ -154,7 +158,7 @@ class Stream:
             end = position + starts[run.left]
             starts = starts[: run.left]
             if not starts:
-                error = self._stop(run)
+                error = self.say(self.stop(run))
                 return self._skipped(data, position)[0], error
             is_over = True
         rows = data if end - position == len(data) else data[position:end]
@@ -170,7 +174,7 @@ class Stream:
             self.out += frames.count(rows)
             run.rows += len(starts) - batch.dropped
         run.row_bytes += len(rows)
-        return end, rows + self._stop(run) if is_over else rows
+        return end, rows + self.say(self.stop(run)) if is_over else rows
 
     def _judged(self, plan: Plan, rows: bytes, starts: Sequence[int], *, is_joined: bool = False) -> Batch | None:
         """Show rows to the plugins. Returns the batch if they have changed it."""
@@ -209,7 +213,7 @@ class Stream:
         rows = data[position:stop]
         if run.left == 0 and not self._is_amid_row:
             self._is_amid_row = not plan.is_watched and (header(rows, 0)[0] & LONGEST) == LONGEST
-            return stop, self._stop(run)
+            return stop, self.say(self.stop(run))
         if plan.is_watched:
             row = frames.payload(rows)
             batch = self._judged(plan, row, (0,), is_joined=True)
@@ -224,8 +228,8 @@ class Stream:
         run.row_bytes += len(rows)
         return stop, rows
 
-    def _stop(self, run: Run) -> bytes:
-        """One row is too many: the client is told so, and sees nothing of what is behind."""
+    def stop(self, run: Run) -> bytes:
+        """One row is too many: what tells the client so, which sees nothing of what is behind."""
         limit = run.limit
         assert limit is not None
         deny = Deny(
@@ -236,7 +240,7 @@ class Stream:
         )
         run.error, run.message = str(codes.OF_DENIAL[deny.code][0]), deny.reason
         self.is_muted = True
-        return frame(messages.refusal(deny), self.out)
+        return messages.refusal(deny)
 
     def _skipped(self, data: bytes, position: int) -> tuple[int, bytes | None]:
         """Rows that nobody sees: where they end, as `_rows` returns it."""

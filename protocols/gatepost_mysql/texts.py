@@ -128,6 +128,10 @@ class Texts:
         encoded = self._tag(message)
         return None if encoded == message else encoded
 
+    def may_show(self, text: bytes) -> bool:
+        """Whether a text leaves as it is."""
+        return self._tag(text) == text
+
     def _tag(self, text: bytes) -> bytes:
         if not text or not self._wants_notices:
             return text

@@ -25,6 +25,7 @@ OF_FAULT: Final[Mapping[FaultCode, str]] = {
     FaultCode.TIMEOUT: "57014",
     FaultCode.IDLE: "57P05",
     FaultCode.SHUTDOWN: "57P01",
+    FaultCode.KILLED: "57P01",
     FaultCode.UPSTREAM_DOWN: CONNECTION_FAILURE,
     FaultCode.UPSTREAM_REFUSED: CONNECTION_FAILURE,
     FaultCode.UPSTREAM_LOST: CONNECTION_FAILURE,

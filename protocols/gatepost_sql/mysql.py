@@ -20,6 +20,7 @@ from gatepost_sql import mysql_session
 from gatepost_sql.catalogue import Catalogue
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_facts import joined, of_query, one, table_name
+from gatepost_sql.mysql_load import load
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_shown import describe, show
 from gatepost_sql.mysql_tokens import Kind, Token, at_a_glance, form, scan, statements
@@ -259,16 +260,18 @@ _READERS: Final[Mapping[str, Callable[[Sequence[Token], Names], Facts]]] = {
     ),
     **dict.fromkeys(("optimize", "repair", "check", "checksum"), _maintain),
     "call": _procedure,
+    "kill": mysql_session.kill,
+    "load": load,
     "set": mysql_session.set_,
     "start": mysql_session.start,
     "use": mysql_session.use,
 }
 
 # They look at the queries in them.
-_FOLLOWING: Final = frozenset((_query, _explain, _analyze, _procedure, _define, mysql_session.set_))
+_FOLLOWING: Final = frozenset((_query, _explain, _analyze, _procedure, _define, load, mysql_session.set_))
 
 # Verbs of administration that are called so; others are all one.
-_ADMINISTERING: Final = frozenset(("grant", "revoke", "load"))
+_ADMINISTERING: Final = frozenset(("grant", "revoke"))
 
 # Statements whose first word says what they can do; the rest of them adds nothing to it.
 _BY_FIRST_WORD: Final[Mapping[str, Effect]] = {
@@ -281,7 +284,6 @@ _BY_FIRST_WORD: Final[Mapping[str, Effect]] = {
             "grant",
             "import",
             "install",
-            "load",
             "purge",
             "reset",
             "restart",
@@ -294,6 +296,6 @@ _BY_FIRST_WORD: Final[Mapping[str, Effect]] = {
     ),
     # What they run, or read by name, is not in the text.
     **dict.fromkeys(
-        ("do", "execute", "prepare", "kill", "handler", "signal", "resignal", "get", "xa", "clone"), Effect.UNKNOWN
+        ("do", "execute", "prepare", "handler", "signal", "resignal", "get", "xa", "clone"), Effect.UNKNOWN
     ),
 }

@@ -108,6 +108,13 @@ def use(tokens: Sequence[Token], names: Names) -> Facts:
     return Facts(effect=Effect.CONTROL, verbs=("set",), reason="use", settings=((DATABASE, tokens[1].text),))
 
 
+def kill(tokens: Sequence[Token], names: Names) -> Facts:
+    """KILL of a session by its number, which the gate carries out for sessions of the same agent; or of others."""
+    what = tokens[2:] if len(tokens) > 1 and tokens[1].word in ("connection", "query") else tokens[1:]
+    is_plain = len(what) == 1 and what[0].kind is Kind.NUMBER
+    return Facts(effect=Effect.CONTROL if is_plain else Effect.UNKNOWN, verbs=("kill",), reason="kill")
+
+
 def start(tokens: Sequence[Token], names: Names) -> Facts:
     words = [token.word for token in tokens]
     if words[1:2] != ["transaction"]:

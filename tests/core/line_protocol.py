@@ -37,6 +37,7 @@ from gatepost.adapter import (
     Action,
     Ask,
     Authenticate,
+    Cancel,
     Catalogue,
     Close,
     Connect,
@@ -81,6 +82,8 @@ class LineSession:
         text = line.decode()
         if text.startswith("LOGIN "):
             return [Authenticate(credentials=Credentials(kind=CredentialKind.PASSWORD, user=text[6:]))]
+        if text.startswith("KILL "):
+            return [Cancel(int(text[5:]), self.environment.cancel_secret, ends_session=True)]
         if text == "GARBAGE":
             raise Fault("garbage")
         self.count += 1
@@ -131,6 +134,9 @@ class LineSession:
         ended: list[Action] = [Ended(each, Outcome(complete=False)) for each in self.running]
         self.running.clear()
         return [*ended, SendClient(f"FAULT {fault.message}\n".encode()), Close(Reason(code=code, text=fault.message))]
+
+    def cancelled(self, found: bool) -> list[Action]:
+        return [SendClient(b"CANCELLED\n" if found else b"NOT FOUND\n"), *self._client()]
 
     def owns(self, secret: bytes) -> bool:
         return hmac.compare_digest(secret, self.environment.cancel_secret)

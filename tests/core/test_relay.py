@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from gatepost import (
     hookimpl,
 )
 from gatepost.adapter import Catalogue, Limits, TlsPolicy
+from gatepost.calling import Steps
 from gatepost.listener import Listener
 from gatepost.plugins import Plugins
 from gatepost.relay import Relay
@@ -46,6 +48,8 @@ class Gate:
         self.stale: list[str] = []
         self.upstreams: dict[str, object] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.cancels: list[tuple[int, bytes, bool]] = []
+        self.found: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def forget(self, relay: Relay) -> None: ...
 
@@ -54,7 +58,10 @@ class Gate:
     def background(self, work: Coroutine[Any, Any, Any]) -> None:
         self.tasks.add(asyncio.get_running_loop().create_task(work))
 
-    def cancel(self, number: int, secret: bytes) -> None: ...
+    def cancel(self, number: int, secret: bytes, ends_session: bool) -> Steps[bool]:
+        self.cancels.append((number, secret, ends_session))
+        found = yield self.found
+        return bool(found)
 
     def catalogue(self, target: Target) -> Callable[[], Catalogue | None]:
         return lambda: None
@@ -76,6 +83,7 @@ class Door:
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
+        self.connecting = asyncio.Event()
         self.ended = asyncio.Event()
 
     @hookimpl
@@ -84,6 +92,7 @@ class Door:
 
     @hookimpl
     def on_connect(self) -> UpstreamCredentials:
+        self.connecting.set()
         return UpstreamCredentials(user="app")
 
     @hookimpl
@@ -117,7 +126,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(*plugins: object, login: str = "LOGIN alice") -> AsyncIterator[Scene]:
+async def scene(*plugins: object, login: str = "LOGIN alice", port: int = 0) -> AsyncIterator[Scene]:
     asked: list[str] = []
     dropped = asyncio.Event()
 
@@ -134,7 +143,7 @@ async def scene(*plugins: object, login: str = "LOGIN alice") -> AsyncIterator[S
     door = Door()
     gate = Gate(Plugins([("door", door), *((type(plugin).__name__, plugin) for plugin in plugins)]))
     upstream = await asyncio.start_server(database, "127.0.0.1", 0)
-    port = upstream.sockets[0].getsockname()[1]
+    port = port or upstream.sockets[0].getsockname()[1]
     listener = Listener(
         target=Target(name="shop", protocol="line", host="127.0.0.1", port=port),
         adapter=LineAdapter(),
@@ -241,6 +250,28 @@ async def test_a_held_statement_that_is_cancelled_is_denied_and_recorded_and_the
         assert await at.client.hear() == "did read 2"
         assert at.asked == ["read 2"]
         assert at.door.events[0] == ("verdict", "hold 1", "Deny")
+
+
+@pytest.mark.parametrize(("found", "answer"), [(True, "CANCELLED"), (False, "NOT FOUND")])
+async def test_who_would_end_another_session_learns_whether_there_is_one(found: bool, answer: str) -> None:
+    async with scene() as at:
+        at.client.say("KILL 12", "read 1")
+        at.gate.found.set_result(found)
+        assert [await at.client.hear(), await at.client.hear()] == [answer, "did read 1"]
+        assert at.gate.cancels == [(12, SECRET, True)]
+
+
+async def test_a_session_that_is_ended_is_told_so_and_what_it_holds_does_not_run() -> None:
+    held = Held()
+    async with scene(held) as at:
+        at.client.say("hold 1")
+        await held.asked.wait()
+        at.gate.relays[0].kill()
+        assert (await at.client.hear()).startswith("FAULT the session was ended")
+        assert await at.client.hear() == ""
+        await at.door.ended.wait()
+        assert at.asked == []
+        assert at.door.events == [("verdict", "hold 1", "Deny"), ("over", EndCode.KILLED)]
 
 
 async def test_a_client_that_leaves_while_held_ends_the_session_once_and_nothing_runs() -> None:
@@ -380,6 +411,28 @@ async def test_draining_waits_for_what_is_under_way() -> None:
         assert await at.client.hear() == "FAULT the gateway is shutting down"
         await at.door.ended.wait()
         assert at.door.events[-1] == ("over", EndCode.SHUTDOWN)
+
+
+@pytest.mark.parametrize("how", ["leaves", "is ended", "is cancelled"])
+async def test_a_session_that_ends_while_its_database_does_not_answer_is_over(how: str) -> None:
+    with ExitStack() as stack:
+        deaf = stack.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        waiting = stack.enter_context(socket.create_connection(deaf.getsockname()))
+        async with scene(login="LOGIN carol", port=deaf.getsockname()[1]) as at:
+            await at.door.connecting.wait()
+            if how == "leaves":
+                at.client.writer.close()
+            elif how == "is ended":
+                at.gate.relays[0].kill()
+            else:
+                at.gate.relays[0].cancel()
+                waiting.close()
+                deaf.close()
+            await at.door.ended.wait()
+            codes = {"leaves": EndCode.CLIENT_LEFT, "is ended": EndCode.KILLED, "is cancelled": EndCode.UPSTREAM_FAULT}
+            assert at.door.events == [("over", codes[how])]
 
 
 async def test_a_fault_of_the_client_is_said_and_ends_the_session() -> None:

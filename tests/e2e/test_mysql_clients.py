@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import subprocess
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import sqlalchemy
 from pymysql.constants import CLIENT
 from tests.mysql_servers import MySqlDatabase, connect
-from tests.servers import PATIENCE, Gate
+from tests.servers import PATIENCE, Gate, eventually
 
 QUERY = "SELECT id, name, NULL FROM customers WHERE id <= %s ORDER BY id"
 ANSWER = [(1, "Customer 1", None), (2, "Customer 2", None)]
@@ -112,14 +113,19 @@ def test_sqlalchemy(mysql_gate: Gate, mysql_server: MySqlDatabase) -> None:
     assert [pan for (pan,) in rows] == masked(mysql_server.pans)
 
 
-def test_the_command(mysql_gate: Gate, mysql_server: MySqlDatabase) -> None:
+def the_command(gate: Gate) -> list[str]:
+    """How to call `mariadb` as the agent; options may follow."""
     command = shutil.which("mariadb")
     if command is None:
         reason = "no mariadb command: install the system's mariadb-client"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    arguments = ["--no-defaults", "--batch", "--skip-column-names", "--host=127.0.0.1", f"--port={mysql_gate.port}"]
+    place = ["--host=127.0.0.1", f"--port={gate.port}", "--user=agent", "--database=shop"]
+    return [command, "--no-defaults", *place, f"--password={gate.password}"]
+
+
+def test_the_command(mysql_gate: Gate, mysql_server: MySqlDatabase) -> None:
     done = subprocess.run(
-        [command, *arguments, "--user=agent", f"--password={mysql_gate.password}", "shop"],
+        [*the_command(mysql_gate), "--batch", "--skip-column-names"],
         input=f"{PANS};\nSELECT 'second';\n",
         capture_output=True,
         text=True,
@@ -128,3 +134,32 @@ def test_the_command(mysql_gate: Gate, mysql_server: MySqlDatabase) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [*masked(mysql_server.pans), "second"]
+
+
+def test_the_command_lists_fields_for_a_person(mysql_gate: Gate) -> None:
+    """On a terminal it asks for the columns of all tables, to complete their names."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(the_command(mysql_gate), stdin=child, stdout=child, stderr=child)
+    os.close(child)
+    told = b""
+
+    def hear(text: bytes) -> None:
+        nonlocal told
+        while text not in told:
+            told += os.read(parent, 4096)
+
+    try:
+        hear(b"Reading table information for completion")
+        hear(b"]> ")
+        os.write(parent, b"SELECT COUNT(bran\t) FROM cards;\n")
+        hear(b"1 row in set")
+        os.write(parent, b"quit\n")
+        hear(b"Bye")
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        os.close(parent)
+    assert b"ERROR" not in told
+    asked = eventually(lambda: mysql_gate.audit("search", "--text", "SHOW COLUMNS FROM `cards`"))
+    assert all(found["verdict"] == "allow" for found in asked)
+    assert mysql_gate.audit("search", "--text", "SELECT COUNT(brand")

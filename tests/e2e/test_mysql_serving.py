@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mysql.connector
 import pymysql
 import pytest
 from pymysql.constants import CLIENT, COMMAND
+from tests import mysql_wire as wire
+from tests.mysql_client import MySqlWire
 from tests.mysql_servers import MySqlDatabase, connect, mysql_front
-from tests.servers import Gate, MakeGate, eventually, gates
+from tests.servers import PATIENCE, Gate, MakeGate, eventually, gates
 
 NO_DELETE = """
 from gatepost import Deny, hookimpl
@@ -122,7 +125,6 @@ def test_texts_over_16_megabytes(gate: Gate) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        COMMAND.COM_FIELD_LIST,
         COMMAND.COM_CREATE_DB,
         COMMAND.COM_SHUTDOWN,
         COMMAND.COM_PROCESS_INFO,
@@ -140,6 +142,30 @@ def test_commands_that_are_refused(gate: Gate, command: int) -> None:
         assert refused.value.args[0] == 1047
         cursor.execute("SELECT 1")
         assert cursor.fetchall() == ((1,),)
+
+
+def test_fields_are_listed_with_card_numbers_masked(gate: Gate, mysql_server: MySqlDatabase) -> None:
+    pan = mysql_server.pans[0]
+    with mysql_server.connect() as connection, connection.cursor() as direct:
+        direct.execute("DROP TABLE IF EXISTS fielded")
+        columns = f"id INT DEFAULT 5, pan VARCHAR(19) DEFAULT '{pan}', big BIGINT DEFAULT {pan}, note TEXT"
+        direct.execute(f"CREATE TABLE fielded ({columns})")
+    listed = [[b"5", masked(pan), masked(pan), None]]
+    for capabilities in (wire.CAPABILITIES, wire.CAPABILITIES & ~wire.DEPRECATE_EOF):
+        with MySqlWire(gate.port, capabilities=capabilities).log_in("agent", gate.password) as talk:
+            found = talk.fields("fielded")
+            assert [column.name for column in found.columns] == ["id", "pan", "big", "note"]
+            assert found.rows == listed
+            assert [column.name for column in talk.fields("fielded", "p%").columns] == ["pan"]
+            assert talk.fields("no_such").error == (1146, "42S02", "Table 'shop.no_such' doesn't exist")
+            assert talk.command(wire.PING).error is None
+    (found, *_) = eventually(lambda: gate.audit("search", "--text", "SHOW COLUMNS FROM `fielded`"))
+    assert (found["verdict"], found["effect"]) == ("allow", "read")
+    assert masked(pan).decode() in gate.command("audit", "replay", found["session"])
+
+
+def masked(pan: str) -> bytes:
+    return b"*" * (len(pan) - 4) + pan[-4:].encode()
 
 
 def test_prepared_statements(gate: Gate) -> None:
@@ -199,8 +225,69 @@ def _is_sleeping(server: MySqlDatabase) -> bool:
     return bool(count)
 
 
-@pytest.mark.parametrize("statement", ["KILL 1", "KILL CONNECTION 1", "KILL (SELECT 1)", "KILL USER agent"])
-def test_no_session_is_ended(gate: Gate, statement: str) -> None:
+def test_a_session_that_runs_is_ended_by_another_one(gate: Gate, mysql_server: MySqlDatabase) -> None:
+    with connect(gate) as one, connect(gate) as other, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(_failed, one, "SELECT SLEEP(60) FROM customers")
+        eventually(lambda: _is_sleeping(mysql_server))
+        other.kill(one.thread_id())
+        assert running.result(PATIENCE) == 1317
+        eventually(lambda: not _is_sleeping(mysql_server))
+        assert _failed(other, f"KILL {one.thread_id()}") == 1094
+        other.ping(reconnect=False)
+    (found, *_) = eventually(lambda: gate.audit("search", "--text", f"KILL {one.thread_id()}"))
+    assert (found["verdict"], found["effect"]) == ("allow", "control")
+    eventually(lambda: [each for each in gate.audit("sessions") if each["ending"] == "killed"])
+
+
+def test_a_session_ends_itself(gate: Gate) -> None:
+    connection = connect(gate)
+    assert _failed(connection, f"KILL QUERY {connection.thread_id()}") == 1317
+    connection.ping(reconnect=False)
+    assert _failed(connection, f"KILL CONNECTION {connection.thread_id()}") == 1317
+    assert _failed(connection, "SELECT 1") in (0, 2006, 2013)
+
+
+def test_sessions_are_ended_at_whatever_worker_they_are(mysql_server: MySqlDatabase, gate_of_its_own: MakeGate) -> None:
+    two = mysql_front(gate_of_its_own, mysql_server, settings="workers = 2")
+    victims = [connect(two)]
+    while len({each.thread_id() >> 20 for each in victims}) < 2:
+        victims.append(connect(two))
+    with connect(two) as killer, killer.cursor() as cursor:
+        for each in victims:
+            cursor.execute(f"KILL {each.thread_id()}")
+            assert _failed(each, "SELECT 1") in (0, 1317, 2006, 2013)
+        for each in victims:
+            assert _failed(killer, f"KILL {each.thread_id()}") == 1094
+
+
+def test_the_sessions_of_other_agents_are_as_if_they_were_not_there(gate: Gate, mysql_server: MySqlDatabase) -> None:
+    password = gate.add_agent("foreigner", "reader")
+    with connect(gate) as one, connect(gate, user="foreigner", password=password) as other:
+        told = set()
+        for number in (one.thread_id(), 77, (1 << 31) - 1, 1 << 31, 10**19):
+            for verb in ("KILL", "KILL CONNECTION", "KILL QUERY"):
+                with other.cursor() as cursor, pytest.raises(pymysql.Error) as refused:
+                    cursor.execute(f"{verb} {number}")
+                told.add(refused.value.args)
+        with pytest.raises(pymysql.Error) as refused:
+            other.kill(one.thread_id())
+        told.add(refused.value.args)
+        ((code, text),) = told
+        assert code == 1094
+        assert "no session of yours" in text
+        one.ping(reconnect=False)
+
+
+def _failed(connection: Any, statement: str) -> int:
+    """The number of the error that a statement ends in."""
+    with pytest.raises(pymysql.Error) as failed, connection.cursor() as cursor:
+        cursor.execute(statement)
+        cursor.fetchall()
+    return int(failed.value.args[0])
+
+
+@pytest.mark.parametrize("statement", ["KILL (SELECT 1)", "KILL USER agent", "KILL HARD 1", "KILL QUERY ID 1"])
+def test_a_kill_of_what_is_no_session_is_refused(gate: Gate, statement: str) -> None:
     with connect(gate) as connection, connection.cursor() as cursor:
         with pytest.raises(pymysql.Error, match="gatepost"):
             cursor.execute(statement)
@@ -216,11 +303,6 @@ def test_a_database_that_is_not_there(gate: Gate) -> None:
 def test_a_client_without_utf8(gate: Gate) -> None:
     with pytest.raises(pymysql.Error, match="utf8mb4"):
         connect(gate, charset="latin1")
-
-
-def test_local_files_are_not_asked_for(gate: Gate) -> None:
-    with connect(gate, local_infile=True) as connection, connection.cursor() as cursor, pytest.raises(pymysql.Error):
-        cursor.execute("LOAD DATA LOCAL INFILE '/etc/hostname' INTO TABLE customers")
 
 
 def test_the_cheapest_gate_works(gate: Gate, mysql_server: MySqlDatabase, gate_of_its_own: MakeGate) -> None:

@@ -50,6 +50,8 @@ TEXTS = (
     "commit",
     "call p()",
     "set sql_mode = 'ansi'",
+    "load data local infile 'f' into table t",
+    "load data local infile 'f' into table t; select 1",
     "kill query 9",
     "kill 9",
     "prepare p from 'select 1'",
@@ -57,6 +59,7 @@ TEXTS = (
     f"select 1; select '{FORBIDDEN}'",
 )
 
+LOAD = wire.query("load data local infile 'g' into table t (a, @b) set c = @b")
 texts = st.sampled_from(TEXTS)
 numbers = st.integers(1, 3)
 
@@ -106,6 +109,7 @@ commands = st.one_of(
     st.builds(lambda number: wire.command(wire.LONG_DATA, struct.pack("<IH", number, 0) + b"x"), numbers),
     st.sampled_from([wire.command(wire.PING), wire.command(wire.INIT_DB, b"shop"), wire.command(0x1F)]),
     st.sampled_from([wire.command(0x04, b"t\0"), wire.command(0x11), wire.command(0x0C, bytes(4))]),
+    st.lists(st.binary(max_size=9).filter(bool), max_size=3).map(lambda parts: LOAD + wire.packets(2, *parts, b"")),
 )
 requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(query, texts, st.integers(0, 2)),
@@ -159,6 +163,8 @@ def test_a_conversation(asked_for: list[Request], said: int, places: list[int], 
         converse(player, server, data, cuts)
         if player.closed is not None:
             assert player.closed.code is EndCode.CLIENT_FAULT, player.closed
+        elif server.waits_for_file:
+            player.eof(CLIENT)
         asked = [statement.text for statement in player.asked if FORBIDDEN not in statement.text]
         assert all(text in asked for text in server.ran)
         assert not any(FORBIDDEN in text for text in server.ran)
@@ -212,6 +218,8 @@ def test_a_conversation_that_nobody_watches(asked_for: list[Request], said: int,
                         wire.packets(3, wire.text_row("1"), wire.ok(head=0xFE)),
                         wire.packet(1, wire.ok()),
                         wire.packet(1, wire.err()),
+                        wire.packet(1, b"\xfbg"),
+                        wire.packet(3, wire.ok()),
                     ]
                 ).map(plain),
             ),

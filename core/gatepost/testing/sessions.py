@@ -127,6 +127,10 @@ def _allow(statement: Statement) -> Verdict | None:
     return ALLOW
 
 
+def _find(request: Cancel) -> bool:
+    return True
+
+
 UPSTREAM_CREDENTIALS: Final = UpstreamCredentials(user="service", password=Secret("upstream-password"))
 _UNRESTRICTED: Final = Restriction()
 TLS: Final = TlsInfo(version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384")
@@ -146,6 +150,7 @@ class Player:
         credentials: the answer to `Connect`, or the fault for which there is no connection.
         restriction: what the session may not do upstream.
         tls: what a TLS handshake comes to.
+        finds: the answer to a `Cancel` of a session that serves.
 
     Attributes:
         actions: all actions, in order.
@@ -167,6 +172,7 @@ class Player:
         credentials: UpstreamCredentials | Fault = UPSTREAM_CREDENTIALS,
         restriction: Restriction = _UNRESTRICTED,
         tls: TlsInfo = TLS,
+        finds: Callable[[Cancel], bool] = _find,
     ) -> None:
         self.session = session
         self.actions: list[Action] = []
@@ -183,6 +189,7 @@ class Player:
         self._credentials = credentials
         self._restriction = restriction
         self._tls = tls
+        self._finds = finds
         self._open: Statement | None = None
         self._held = bytearray()
         self._seen = (0, 0)
@@ -239,7 +246,8 @@ class Player:
             except Fault as fault:
                 actions = self.session.fault(fault, _END_CODES.get(type(fault), EndCode.PLUGIN_FAULT))
             pending = None
-            early = [type(action).__name__ for action in actions[:-1] if isinstance(action, _LAST)]
+            last = (*_LAST, Cancel) if self.serving else _LAST
+            early = [type(action).__name__ for action in actions[:-1] if isinstance(action, last)]
             assert not early, f"{early} must be the last of its actions"
             for action in actions:
                 self.actions.append(action)
@@ -258,6 +266,8 @@ class Player:
                 self.ended.append((action.statement, action.outcome))
             case Cancel():
                 self.cancelled.append(action)
+                if self.serving:
+                    return partial(self.session.cancelled, self._finds(action))
             case Redefined():
                 self.redefined += 1
             case Close():

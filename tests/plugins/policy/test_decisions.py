@@ -6,6 +6,7 @@ import pytest
 from tests.plugins.policy.deciding import NOON, Decider
 
 from gatepost import Effect, Facts, Use
+from gatepost_sql import facts
 
 READER = """
 [roles.r]
@@ -431,3 +432,30 @@ def test_a_denial_says_what_was_refused_and_what_to_do_instead(text: str, reason
     denial = Decider(READER).denial(text)
     assert denial is not None
     assert (denial.reason, denial.hint) == (reason, hint)
+
+
+@pytest.mark.parametrize(
+    ("do", "on", "rule"),
+    [
+        ('["insert", "load"]', "shop.orders", ALLOWED),
+        ('["insert", "load"]', "shop.orders(id, total)", ALLOWED),
+        ('["insert", "load"]', "shop.orders(id)", NO_RULE),
+        ('"all"', "shop.*", ALLOWED),
+        ('["read", "write"]', "shop.*", NO_RULE),
+        ('"load"', "shop.*", NO_RULE),
+    ],
+)
+def test_a_local_file_is_loaded_by_who_may_insert_and_load(do: str, on: str, rule: str) -> None:
+    decider = Decider(f'[roles.r]\nrequire_catalogue = false\nallow = [{{ do = {do}, on = "{on}" }}]')
+    load = "LOAD DATA LOCAL INFILE 'x' INTO TABLE shop.orders (id) SET total = 1"
+    assert decider.rule(facts(load, "mysql")) == rule
+    assert decider.rule(facts(load.replace("shop", "vault"), "mysql")) == NO_RULE
+    # What the server reads from its own files is another thing.
+    if do != '"all"':
+        assert decider.rule(facts(load.replace("LOCAL", ""), "mysql")) == NO_RULE
+
+
+def test_an_agent_may_end_its_own_sessions_without_a_rule() -> None:
+    decider = Decider("[roles.r]")
+    assert decider.rule(facts("KILL 12", "mysql")) == ALLOWED
+    assert decider.rule(facts("KILL USER root", "mysql")) == NO_RULE

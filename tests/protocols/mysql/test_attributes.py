@@ -114,7 +114,9 @@ def test_a_cancel_request_is_found_behind_attributes() -> None:
     made.client(query("KILL 9", TRACE))
     client, upstream = made.sent()
     assert not upstream
-    assert said(client)[0][0] == 0xFF
+    assert said(client)[0][0] == 0
+    assert made.cancelled[-1].ends_session
+    assert (made.asked[-1].text, told(made.asked[-1])) == ("KILL 9", [("traceparent", "00-1-2-01")])
 
 
 def test_attributes_of_an_execution_stand_behind_its_parameters() -> None:

@@ -63,7 +63,7 @@ def test_the_greeting() -> None:
     rest = payload[payload.index(b"\0") + 1 :]
     assert int.from_bytes(rest[:4], "little") == 7  # the session's number
     capabilities = int.from_bytes(rest[13:15], "little")
-    assert not capabilities & (1 << 5 | 1 << 7 | wire.SSL)  # COMPRESS, LOCAL_FILES, SSL
+    assert not capabilities & (1 << 5 | wire.SSL)  # COMPRESS, SSL
 
 
 def greeting_of(made: Player) -> tuple[str, int]:

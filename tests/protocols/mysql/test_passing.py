@@ -123,7 +123,7 @@ def test_prepared_statements_pass() -> None:
 )
 @pytest.mark.parametrize("command", [wire.QUERY, wire.PREPARE])
 def test_what_matters_to_other_sessions_or_to_later_texts_is_refused_all_the_same(text: str, command: int) -> None:
-    made = passing()
+    made = passing(finds=lambda request: False)
     made.client(wire.command(command, text.encode()))
     to_client, to_upstream = made.sent()
     assert to_upstream == b""
@@ -164,6 +164,22 @@ def test_what_mariadb_alone_has_passes(eof: int) -> None:
 def test_an_own_statement_is_cancelled() -> None:
     made = passing()
     assert any(isinstance(action, Cancel) for action in made.session.receive(CLIENT, wire.query("KILL QUERY 9")))
+
+
+def test_a_file_passes_and_what_is_behind_it_waits() -> None:
+    made = passing(wire.CAPABILITIES | wire.LOCAL_FILES, server=wire.MYSQL)
+    file = wire.packet(2, b"1,2\n") + wire.packet(3, b"")
+    made.client(wire.query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t") + file + wire.query("SELECT 1")[:4])
+    made.sent()
+    made.upstream(wire.packet(1, b"\xfbf"))
+    assert made.sent() == (wire.packet(1, b"\xfbf"), file)
+    made.client(wire.query("SELECT 1")[4:])
+    assert made.sent()[1] == b""
+    made.upstream(wire.packet(4, wire.ok()))
+    assert made.sent()[1] == wire.query("SELECT 1")
+    made.upstream(answer(wire.CAPABILITIES))
+    assert made.closed is None
+    assert made.session.is_idle
 
 
 def test_a_statement_that_the_judging_phase_has_prepared_is_run_by_it() -> None:

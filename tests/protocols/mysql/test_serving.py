@@ -8,8 +8,24 @@ import pytest
 from tests import mysql_wire as wire
 from tests.protocols.mysql.exchange import said, serving
 
-from gatepost import ALLOW, Deny, EndCode, Identity, Interest, Kind, Limit, Notice, PluginFault, Rewrite, Row, Statement
-from gatepost.adapter import UPSTREAM, Authenticate, Cancel, Limits
+from gatepost import (
+    ALLOW,
+    ClientFault,
+    Deny,
+    Effect,
+    EndCode,
+    FaultCode,
+    Identity,
+    Interest,
+    Kind,
+    Limit,
+    Notice,
+    PluginFault,
+    Rewrite,
+    Row,
+    Statement,
+)
+from gatepost.adapter import CLIENT, UPSTREAM, Authenticate, Cancel, Limits
 from gatepost.testing import AGENT, Player, RecordingHooks, every_split, from_client, from_upstream
 from gatepost_mysql.commands import kill_proof
 
@@ -345,6 +361,202 @@ def test_a_long_row_that_is_too_many() -> None:
     assert made.sent()[0] == wire.packet(1, wire.ok())
 
 
+@pytest.mark.parametrize("capabilities", [wire.CAPABILITIES, wire.CAPABILITIES & ~wire.DEPRECATE_EOF])
+def test_fields_are_listed_as_a_statement_that_shows_them(capabilities: int) -> None:
+    def change(notice: Notice) -> None:
+        notice.fields.update({name: "hidden" for name, text in notice.fields.items() if text == "secret"})
+
+    made = serving(RecordingHooks(change_notice=change), capabilities=capabilities)
+    command = wire.command(wire.FIELD_LIST, b"ca`rds\0p\\_a'n%")
+    made.client(command + wire.command(wire.PING))
+    assert made.asked[-1].text == "SHOW COLUMNS FROM `ca``rds` LIKE 'p\\\\_a''n%'"
+    assert [use.name for use in made.asked[-1].facts.objects] == ["information_schema.columns"]
+    assert made.sent()[1] == command
+    end = wire.ok(head=0xFE) if capabilities & wire.DEPRECATE_EOF else wire.eof()
+    made.upstream(wire.packets(1, wire.field("a", None), wire.field("b", "secret"), wire.field("c", ""), end))
+    seen = [wire.field("a", None), wire.field("b", "hidden"), wire.field("c", ""), end]
+    assert made.sent() == (wire.packets(1, *seen), wire.command(wire.PING))
+    ((_, outcome),) = made.ended
+    assert (outcome.rows, outcome.masked, outcome.error) == (3, 1, "")
+    assert outcome.bytes == len(wire.packets(1, *seen[:3]))
+
+
+def test_fields_that_are_not_listed() -> None:
+    made = serving().client(wire.command(wire.FIELD_LIST, b"nosuch\0"))
+    made.upstream(wire.packet(1, wire.err(1146, "no such table")))
+    assert made.ended[-1][1].error == "1146"
+    deny = Deny(reason="no")
+    made = serving(judge=lambda statement: deny).client(wire.command(wire.FIELD_LIST, b"cards\0"))
+    client, upstream = made.sent()
+    assert not upstream
+    assert said(client)[0][1:3] == struct.pack("<H", 1142)
+    rewrite = Rewrite(text="SELECT 1")
+    made = serving(judge=lambda statement: rewrite).client(wire.command(wire.FIELD_LIST, b"cards\0"))
+    client, upstream = made.sent()
+    assert not upstream
+    assert said(client)[0][0] == 0xFF
+    assert made.closed is None
+    assert made.session.is_idle
+
+
+def test_no_field_too_many_is_listed() -> None:
+    made = serving(judge=limited).client(wire.command(wire.FIELD_LIST, b"cards\0"))
+    made.upstream(wire.packets(1, *(wire.field(name, None) for name in "abcd"), wire.ok(head=0xFE)))
+    *fields, error = said(made.sent()[0])
+    assert fields == [wire.field("a", None), wire.field("b", None)]
+    assert b"more than 2 rows" in error
+    assert made.session.is_idle
+
+
+LOAD = "LOAD DATA LOCAL INFILE '/tmp/a\\\\b''c' INTO TABLE orders"
+ASKED = wire.packet(1, b"\xfb/tmp/a\\b'c")
+
+
+def test_a_file_that_a_statement_names_is_passed_on_and_counted() -> None:
+    long = (1 << 24) - 1
+    for pieces in ([b"1,2\n", b"3,4\n"], [], [bytes(long), b"", b"x"], [b"x"] * 300):
+        made = serving().client(wire.query(LOAD))
+        assert [(use.verb, use.name) for use in made.asked[-1].facts.objects] == [("load_local", "shop.orders")]
+        assert made.sent()[1] == wire.query(LOAD)
+        made.upstream(ASKED)
+        assert made.sent() == (ASKED, b"")
+        file = wire.packets(2, *pieces, b"")
+        made.client(file + wire.query("SELECT 1"))
+        assert made.sent() == (b"", file)
+        assert not made.ended
+        done = wire.packet(2 + len(pieces) + 1, wire.ok(affected=2))
+        made.upstream(done)
+        assert made.sent() == (done, wire.query("SELECT 1"))
+        ((_, outcome),) = made.ended
+        assert (outcome.received, outcome.complete, outcome.tag) == (sum(map(len, pieces)), True, "2 rows affected")
+
+
+def test_what_is_sent_of_a_file_does_not_wait_for_the_rest() -> None:
+    made = serving(environment={"limits": Limits(message_bytes=1000)}).client(wire.query(LOAD)).upstream(ASKED)
+    made.sent()
+    packet = wire.packet(2, bytes(5000))
+    made.client(packet[:3000])
+    assert made.sent() == (b"", packet[:3000])
+    made.client(packet[3000:] + wire.packet(3, b""))
+    assert made.sent() == (b"", packet[3000:] + wire.packet(3, b""))
+    made.upstream(wire.packet(4, wire.err(1062, "duplicate")))
+    ((_, outcome),) = made.ended
+    assert (outcome.error, outcome.received) == ("1062", 5000)
+    assert made.session.is_idle
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("SELECT 1", ASKED),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE orders", wire.packet(1, b"\xfbX")),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE orders", wire.packet(1, b"\xfb")),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE orders", wire.packet(1, b"\xfbx\0")),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE orders", wire.packets(1, wire.ok(status=2 | MORE), b"\xfbx")),
+        ("LOAD DATA INFILE 'x' INTO TABLE orders", wire.packet(1, b"\xfbx")),
+        ("CALL p('load data local infile')", wire.packet(1, b"\xfbx")),
+    ],
+)
+def test_a_file_that_no_statement_names_is_not_asked_for(text: str, asked: bytes) -> None:
+    made = serving().client(wire.query(text)).upstream(asked)
+    if made.closed is None:
+        assert b"local files" in made.sent()[0]
+        return
+    assert made.closed.code is EndCode.UPSTREAM_FAULT
+    assert b"\xfb" not in made.to_client[-100:]
+    made.client(wire.packets(2, b"secret", b""))
+    assert b"secret" not in made.to_upstream
+
+
+def test_a_file_is_asked_for_once() -> None:
+    made = serving().client(wire.query(LOAD)).upstream(ASKED).client(wire.packets(2, b"1\n", b""))
+    made.sent()
+    made.upstream(wire.packet(4, ASKED[4:]))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.UPSTREAM_FAULT
+    assert ASKED[4:] not in made.sent()[0]
+
+
+@pytest.mark.parametrize("answer", [wire.err(), wire.ok(), ASKED[4:]])
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_server_that_does_not_wait_for_the_file(answer: bytes, number: int) -> None:
+    made = serving().client(wire.query(LOAD)).upstream(ASKED).client(wire.packet(2, b"1\n") + b"\x05\0\0")
+    made.sent()
+    made.upstream(wire.packet(number, answer))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.UPSTREAM_FAULT
+    ((number, error),) = wire.split(made.sent()[0])
+    assert (number, error[0]) == (3, 0xFF)
+    ((_, outcome),) = made.ended
+    assert (outcome.complete, outcome.received) == (False, 2)
+
+
+def test_a_file_that_is_sent_before_it_is_asked_for() -> None:
+    file = wire.packets(2, b"1\n", b"")
+    made = serving().client(wire.query(LOAD) + file)
+    assert made.sent()[1] == wire.query(LOAD)
+    made.upstream(ASKED)
+    assert made.sent() == (ASKED, file)
+    refused = serving().client(wire.query(LOAD) + file).upstream(wire.packet(1, wire.err(1146, "no such table")))
+    assert refused.closed is not None
+    assert refused.closed.code is EndCode.CLIENT_FAULT
+    assert file not in refused.to_upstream
+
+
+@pytest.mark.parametrize(
+    "data", [wire.command(wire.PING), wire.packet(3, b"1\n"), wire.packets(2, b"1\n", b"2\n")[:10]]
+)
+def test_a_client_that_sends_something_else_than_the_file(data: bytes) -> None:
+    made = serving().client(wire.query(LOAD)).upstream(ASKED)
+    made.sent()
+    made.client(data)
+    if wire.split(data[:6])[0][0] == 2:
+        made.eof(CLIENT)
+    assert made.closed is not None
+    assert made.closed.code in (EndCode.CLIENT_FAULT, EndCode.CLIENT_LEFT)
+    ((_, outcome),) = made.ended
+    assert not outcome.complete
+
+
+def test_a_file_whose_name_must_not_be_shown() -> None:
+    def change(notice: Notice) -> None:
+        notice.fields.update(dict.fromkeys(notice.fields, "****"))
+
+    made = serving(RecordingHooks(change_notice=change)).client(wire.query(LOAD)).upstream(ASKED)
+    assert made.closed is not None
+    assert ASKED[4:] not in made.to_client
+
+
+def test_a_load_that_the_session_cannot_follow_is_denied() -> None:
+    for command in (
+        wire.command(wire.PREPARE, LOAD.encode()),
+        wire.query(f"{LOAD}; SELECT 1"),
+        wire.query("LOAD XML LOCAL INFILE 'x' INTO TABLE t"),
+        wire.query("LOAD DATA LOCAL INFILE x'41' INTO TABLE t"),
+    ):
+        made = serving().client(command)
+        client, upstream = made.sent()
+        assert not upstream
+        assert b"local files" in client
+        assert made.closed is None
+
+
+def test_splitting_a_file_changes_nothing() -> None:
+    steps = [
+        from_client(wire.query(LOAD)),
+        from_upstream(ASKED),
+        from_client(wire.packets(2, b"1\n", b"22\n", b"") + wire.command(wire.PING)),
+        from_upstream(wire.packet(5, wire.ok(affected=2))),
+        from_upstream(wire.packet(1, wire.ok())),
+    ]
+    plays = every_split(serving, steps)
+    _, whole = next(plays)
+    assert whole.closed is None
+    for how, made in plays:
+        assert (made.to_client, made.to_upstream) == (whole.to_client, whole.to_upstream), how
+        assert [outcome for _, outcome in made.ended] == [outcome for _, outcome in whole.ended], how
+
+
 def test_names_and_texts_are_shown_and_changed() -> None:
     def change(notice: Notice) -> None:
         for name, text in notice.fields.items():
@@ -452,6 +664,76 @@ def _somebody_else(question: Authenticate) -> Identity:
     return Identity(name="other", issuer="test")
 
 
+def test_the_server_s_word_for_a_session_that_is_not_there_is_that_for_a_foreign_one() -> None:
+    for text, statements in (("KILL QUERY 12", 0), ("KILL 12", 1), ("KILL CONNECTION 12", 1)):
+        made = serving(finds=lambda request: False)
+        made.client(wire.query(text) + wire.query("SELECT 1"))
+        assert [statement.text for statement in made.asked] == [*[text][:statements], "SELECT 1"]
+        client, upstream = made.sent()
+        assert said(client)[0][1:3] == struct.pack("<H", 1094)
+        assert [outcome.error for _, outcome in made.ended] == ["1094"][:statements]
+        assert upstream == wire.query("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (wire.query("KILL 12"), "KILL 12"),
+        (wire.query(" kill\tCONNECTION 12 ; "), " kill\tCONNECTION 12 ; "),
+        (wire.command(0x0C, struct.pack("<I", 12)), "KILL 12"),
+    ],
+)
+def test_a_kill_is_a_statement_that_ends_a_session(command: bytes, text: str) -> None:
+    made = serving().client(command)
+    (statement,) = made.asked
+    assert (statement.text, statement.facts.effect, statement.facts.verbs) == (text, Effect.CONTROL, ("kill",))
+    (request,) = made.cancelled
+    assert (request.number, request.ends_session) == (12, True)
+    assert made.session.owns(request.secret)
+    client, upstream = made.sent()
+    assert not upstream
+    assert said(client)[0][0] == 0
+    assert [outcome.error for _, outcome in made.ended] == [""]
+    assert made.session.is_idle
+    deny = Deny(reason="no")
+    denied = serving(judge=lambda statement: deny).client(command)
+    assert not denied.cancelled
+    assert said(denied.sent()[0])[0][1:3] == struct.pack("<H", 1142)
+
+
+def test_a_session_that_ends_itself() -> None:
+    made = serving(finds=lambda request: killed.append(made.fault(KILLED)) is None)
+    killed: list[Player] = []
+    made.client(wire.query("KILL 7") + wire.query("SELECT 1"))
+    assert killed
+    client, upstream = made.sent()
+    assert not upstream
+    ((number, error),) = wire.split(client)
+    assert (number, error[1:3]) == (1, struct.pack("<H", 1317))
+    ((_, outcome),) = made.ended
+    assert not outcome.complete
+    assert made.closed is not None
+    assert made.session.cancelled(True) == []
+    again = serving().client(wire.query("KILL QUERY 7"))
+    assert not again.cancelled
+    assert said(again.sent()[0])[0][1:3] == struct.pack("<H", 1317)
+    assert again.closed is None
+
+
+KILLED = ClientFault("it was ended", code=FaultCode.KILLED)
+
+
+@pytest.mark.parametrize(
+    "text", ["KILL 1; KILL 2", "SELECT 1; KILL 12", "KILL USER agent", "KILL (SELECT 12)", "KILL ?"]
+)
+def test_a_kill_that_the_session_does_not_carry_out_goes_nowhere(text: str) -> None:
+    made = serving().client(wire.query(text))
+    client, upstream = made.sent()
+    assert not upstream
+    assert not made.cancelled
+    assert b"own sessions" in client
+
+
 def test_a_kill_cannot_be_prepared() -> None:
     made = serving()
     made.client(wire.command(wire.PREPARE, b"KILL QUERY 12"))
@@ -511,6 +793,8 @@ def test_a_client_that_leaves() -> None:
         execute((200, b"x")),
         wire.command(wire.CLOSE, b"\1"),
         wire.command(wire.FETCH, b"\1\0\0\0"),
+        wire.command(wire.FIELD_LIST, b"cards"),
+        wire.command(wire.FIELD_LIST, b"cards\0a\0b"),
     ],
 )
 def test_a_client_that_breaks_the_protocol(data: bytes) -> None:

@@ -29,6 +29,8 @@ OUTPUT = [
     wire.packets(4, wire.text_row("{}", "x"), wire.progress("amid", stage=2), wire.ok(head=0xFE)),
     wire.packets(1, b"\x01\x00", BINARY, wire.ok(head=0xFE)),
     wire.packets(1, b"\x01\x00", wire.eof(), BINARY, wire.eof()),
+    wire.packets(1, struct.pack("<BIHHBH", 0, 1, 0, 1, 0, 0), wire.definition("?")),
+    wire.packets(1, *(wire.field(f"f{number}", None) for number in range(299)), wire.field("last", "5"), wire.eof()),
 ]
 SHOWN = [
     ("tag", ("0 rows affected",)),
@@ -61,6 +63,9 @@ SHOWN = [
     ("row", ("\\x" + BINARY.hex(),)),
     ("tag", ("0 rows affected",)),
     ("row", ("\\x" + BINARY.hex(),)),
+    ("tag", ("",)),
+    *(("row", (f"f{number}", None)) for number in range(299)),
+    ("row", ("last", "5")),
     ("tag", ("",)),
 ]
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gatepost.values import Effect, Facts
 from gatepost_sql import facts
 from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.mysql_load import local_file
 from gatepost_sql.mysql_tokens import at_a_glance, form, scan
 
 
@@ -36,7 +37,13 @@ def of(text: str) -> Facts:
         ("GRANT SELECT ON t TO u", Effect.ADMINISTER, ("grant",)),
         ("CREATE USER u", Effect.ADMINISTER, ("create",)),
         ("LOAD DATA INFILE '/tmp/x' INTO TABLE t", Effect.ADMINISTER, ("load",)),
-        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE t", Effect.ADMINISTER, ("load",)),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE t", Effect.WRITE, ("load_local",)),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE t SET a = f(1)", Effect.UNKNOWN, ("load_local",)),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE t SET a = SLEEP(9)", Effect.ADMINISTER, ("load_local",)),
+        ("KILL 12", Effect.CONTROL, ("kill",)),
+        ("kill query 12", Effect.CONTROL, ("kill",)),
+        ("KILL ?", Effect.UNKNOWN, ("kill",)),
+        ("KILL USER agent", Effect.UNKNOWN, ("kill",)),
         ("FLUSH TABLES", Effect.ADMINISTER, ("alter_system",)),
         ("SELECT LOAD_FILE('/etc/passwd')", Effect.ADMINISTER, ("select",)),
         ("SELECT SLEEP(5)", Effect.ADMINISTER, ("select",)),
@@ -92,6 +99,17 @@ def test_effects_and_verbs(text: str, effect: Effect, verbs: tuple[str, ...]) ->
         "HANDLER t OPEN",
         "XA START 'x'",
         "KILL (SELECT 1)",
+        "LOAD XML LOCAL INFILE 'x' INTO TABLE t",
+        "LOAD DATA LOCAL INFILE x'41' INTO TABLE t",
+        "LOAD DATA LOCAL INFILE 'x' 'y' INTO TABLE t",
+        "LOAD DATA LOCAL INFILE ? INTO TABLE t",
+        "LOAD DATA LOCAL INFILE 'x' INTO TABLE t (a b)",
+        "LOAD DATA LOCAL INFILE 'x' INTO TABLE t (a, @@b)",
+        "LOAD DATA LOCAL INFILE 'x' INTO TABLE t (a, (b))",
+        "LOAD DATA LOCAL INFILE 'x' INTO TABLE t (a",
+        "LOAD DATA LOCAL INFILE 'x' INTO TABLE t SET",
+        "LOAD DATA LOCAL INFILE 'x' INTO TABLE t (a) b = 1",
+        "LOAD DATA LOCAL INFILE 'x' INTO TABLE t FIELDS TERMINATED ','",
         "SHOW TABLES WHERE f(1)",
         "CREATE PROCEDURE p() DELETE FROM cards",
         "nonsense",
@@ -131,9 +149,30 @@ def test_texts_are_taken_apart_as_the_server_does(text: str, columns: set[str]) 
     assert [use.name for use in found.objects] == ["cards"]
 
 
+EVERYTHING = (
+    r"LOAD DATA LOW_PRIORITY LOCAL INFILE 'C:\\a\_b''c' REPLACE INTO TABLE s.`t u` PARTITION (p0, p1)"
+    r" CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '\\'"
+    r" LINES STARTING BY 'x' TERMINATED BY 0x0a IGNORE 1 LINES (a, @b, `C`) SET d = @b + 1, e = (SELECT MAX(id) FROM o)"
+)
+
+
+def test_the_file_that_a_text_reads_is_known_as_the_server_asks_for_it() -> None:
+    assert local_file("load data /* x */ local infile 'x' into table t") == "x"
+    assert local_file(EVERYTHING) == r"C:\a\_b'c"
+    for text in ("SELECT 1", "LOAD DATA INFILE 'x' INTO TABLE t", "LOAD DATA LOCAL INFILE 'x'; SELECT 1", "'", ""):
+        assert local_file(text) is None
+
+
 @pytest.mark.parametrize(
     ("text", "uses"),
     [
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE t", [("load_local", "t", None)]),
+        ("LOAD DATA CONCURRENT LOCAL INFILE 'x' IGNORE INTO TABLE t IGNORE 2 ROWS (@a)", [("load_local", "t", ())]),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE t SET a = 1", [("load_local", "t", None), ("load_local", "t", ("a",))]),
+        (
+            EVERYTHING,
+            [("delete", "s.t u", None), ("load_local", "s.t u", ("a", "c", "d", "e")), ("select", "o", None)],
+        ),
         ("SELECT * FROM shop.cards", [("select", "shop.cards", None)]),
         (
             "SELECT 1 FROM a, b JOIN c ON a.x = c.x",
@@ -160,7 +199,8 @@ def test_texts_are_taken_apart_as_the_server_does(text: str, columns: set[str]) 
     ],
 )
 def test_objects(text: str, uses: list[tuple[str, str, tuple[str, ...] | None]]) -> None:
-    assert sorted((use.verb, use.name, use.columns) for use in of(text).objects) == sorted(uses)
+    found = [(use.verb, use.name, use.columns) for use in of(text).objects]
+    assert sorted(found, key=str) == sorted(uses, key=str)
 
 
 @pytest.mark.parametrize(

@@ -243,3 +243,28 @@ def test_what_a_variable_keeps_is_told(text: str) -> None:
     assert "declare" in of(text).verbs
     assert "declare" in facts(text, "mysql").verbs
     assert "declare" not in of("SET @x = 1").verbs
+
+
+@pytest.mark.parametrize(
+    ("text", "uses"),
+    [
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE Customers (ID, @n) SET name = @n", None),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE customers (ID, @n) SET name = @n", [("load_local", ("id", "name"))]),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE customers (nothing)", None),
+        (
+            "LOAD DATA LOCAL INFILE 'x' REPLACE INTO TABLE customers (id) SET email = (SELECT pan FROM cards LIMIT 1)",
+            [("delete", None), ("load_local", ("Email", "id")), ("select", ("pan",))],
+        ),
+    ],
+)
+def test_what_is_loaded_is_what_an_insert_of_the_same_columns_writes(
+    text: str, uses: list[tuple[str, tuple[str, ...] | None]] | None
+) -> None:
+    found = of(text)
+    if uses is None:
+        assert found.effect is Effect.UNKNOWN
+        return
+    assert (found.effect, found.is_resolved) == (Effect.WRITE, True)
+    assert found.predicates is not None
+    told = [(use.verb, use.columns and tuple(sorted(use.columns))) for use in found.objects]
+    assert sorted(told, key=str) == uses

@@ -99,6 +99,14 @@ def test_it_is_denied_and_changes_nothing(house: House, role: str, case: Case) -
         assert_serving(wire)
 
 
+@pytest.mark.parametrize("text", [case.text for case in CASES if case.number == 77])
+def test_77_who_may_insert_may_load_no_file_of_the_agent_s_machine(house: House, text: str) -> None:
+    with house.unchanged(), house.enter("writer") as wire:
+        for results in in_every_way(wire, text):
+            assert_denied(results)
+        assert_serving(wire)
+
+
 def test_a_batch_is_denied_whole(house: House) -> None:
     """The writer may insert notes; in one text with a denied statement, it does not."""
     with house.unchanged(), house.enter("writer") as wire:

@@ -80,7 +80,6 @@ def test_95_what_the_server_tells_of_others_is_denied(house: House, role: str, t
 @pytest.mark.parametrize(
     ("command", "body"),
     [
-        (0x04, b"cards\0"),  # FIELD_LIST
         (0x05, b"evil2"),  # CREATE_DB
         (0x06, b"house"),  # DROP_DB
         (0x07, b"\x01"),  # REFRESH
@@ -99,6 +98,15 @@ def test_95_what_the_server_tells_of_others_is_denied(house: House, role: str, t
 def test_92_a_command_that_is_no_statement_is_refused(house: House, command: int, body: bytes) -> None:
     with house.unchanged(), house.enter("analyst") as wire:
         assert wire.command(command, body).error is not None
+        assert_serving(wire)
+
+
+def test_92_listed_fields_tell_no_card_number(house: House) -> None:
+    """They tell what SHOW COLUMNS does, of any table, but for the card numbers in it."""
+    with house.unchanged(), house.enter("analyst") as wire:
+        listed = [wire.fields("cards"), wire.fields("vault"), wire.fields("vault", "e%"), wire.fields("renamed")]
+        assert all(found.columns for found in listed)
+        house.assert_kept(listed)
         assert_serving(wire)
 
 
