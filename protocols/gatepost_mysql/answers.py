@@ -12,11 +12,12 @@ from gatepost.adapter import Action, Ended, Environment, Redefined, SendClient, 
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
 from gatepost.values import Facts
-from gatepost_mysql import messages, settings
+from gatepost_mysql import beside, codes, messages, settings
+from gatepost_mysql.beside import Beside
 from gatepost_mysql.capabilities import Capability
-from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, frame, header
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, frame, header, packets_of
 from gatepost_mysql.results import Plans
-from gatepost_mysql.runs import Prepared, Run
+from gatepost_mysql.runs import Preparation, Prepared, Run
 from gatepost_mysql.stream import Stream
 from gatepost_mysql.texts import Texts
 from gatepost_mysql.understanding import Understanding
@@ -25,7 +26,6 @@ from gatepost_mysql.usual import Usual
 # More columns than any server's tables or results can have.
 _MAX_COLUMNS: Final = 1 << 16
 _EOF_BYTES: Final = 5
-_PREPARED_BYTES: Final = 12
 
 # What a handler returns: the messages for the client.
 Said: TypeAlias = Sequence[bytes]
@@ -46,6 +46,7 @@ class _State:
     STATISTICS: Final = 9
     CHECKING: Final = 10
     RESTRICTING: Final = 11
+    BESIDE: Final = 12
 
 
 class Answers:
@@ -82,8 +83,9 @@ class Answers:
         self._groups: list[int] = []
         self._on_ok: Callable[[], None] | None = None
         self._checking: settings.Checking | None = None
+        self._beside: tuple[Beside, Prepared] | None = None
         # Commands of gatepost's own that go before the client's next one.
-        self._own: list[bytes] = []
+        self._own: list[Callable[[], Action]] = []
         self.ended: list[Action] = []
         self.prepared: dict[int, Prepared] = {}
         self.status = status
@@ -120,6 +122,12 @@ class Answers:
         self._executed = executed
         self._stream.plan = executed.plan
 
+    def prepare_beside(self, run: Run, length: int, then: Beside, executed: Prepared) -> None:
+        """A text of gatepost's own, which is then executed in the place of what is prepared."""
+        self._begin(_State.BESIDE, length, run)
+        self._stream.out = packets_of(len(then.execution))
+        self._beside = then, executed
+
     def prepare(self, run: Run, length: int) -> None:
         self._begin(_State.PREPARED, length, run)
 
@@ -133,9 +141,9 @@ class Answers:
 
     def check_settings(self) -> None:
         """See, before the client's next command, whether it will be read as it is judged."""
-        self._own.append(settings.CHECK)
+        self._own.append(self._check)
         if self._read_only:
-            self._own.append(settings.READ_ONLY)
+            self._own.append(self._restrict)
 
     def abort(self) -> list[Action]:
         """The session is over: what is under way ends incomplete, behind what has ended."""
@@ -181,8 +189,8 @@ class Answers:
             if not is_muted:
                 pieces += map(self._stream.say, answer)
             position = stop
-            if self._own and not self.is_busy:
-                actions.append(self._begin_own())
+            while self._own and not self.is_busy:
+                actions.append(self._own.pop(0)())
         else:
             if position < end:
                 self._partial.keep(data[position:], HEADER_BYTES)
@@ -209,11 +217,14 @@ class Answers:
         if run is not None and not run.statement.is_preparation:
             self._understanding.note(run.statement)
 
-    def _begin_own(self) -> Action:
-        command = self._own.pop(0)
-        self._begin(_State.CHECKING if command == settings.CHECK else _State.RESTRICTING, len(command), None)
+    def _check(self) -> Action:
+        self._begin(_State.CHECKING, len(settings.CHECK), None)
         self._checking = settings.Checking(has_eof=self._has_eof)
-        return SendUpstream(frame(command, 0))
+        return SendUpstream(frame(settings.CHECK, 0))
+
+    def _restrict(self) -> Action:
+        self._begin(_State.RESTRICTING, len(settings.READ_ONLY), None)
+        return SendUpstream(frame(settings.READ_ONLY, 0))
 
     def _rows_end(self, message: bytes) -> Said:
         if not message:
@@ -296,17 +307,13 @@ class Answers:
     def _prepared(self, message: bytes) -> Said:
         if message[:1] == b"\xff":
             return self._failed(message)
-        run = self._stream.run
-        if len(message) < _PREPARED_BYTES or message[0] != messages.OK or run is None:
-            raise UpstreamFault("the server broke the protocol in its answer to a preparation")
-        reader = Reader(message[1:])
-        number, columns, parameters = reader.number(4), reader.number(2), reader.number(2)
-        statement = run.statement
+        assert self._stream.run is not None
+        statement, made = self._stream.run.statement, Preparation.read(message)
         path = self._understanding.context().search_path
-        self.prepared[number] = Prepared(
-            statement.text, statement.facts, statement.original, parameters, search_path=path
+        self.prepared[made.number] = Prepared(
+            statement.text, statement.facts, statement.original, made.parameters, search_path=path
         )
-        self._groups = [count for count in (parameters, columns) if count]
+        self._groups = [count for count in (made.parameters, made.columns) if count]
         self._next_definition()
         return (message,)
 
@@ -371,7 +378,7 @@ class Answers:
                 self._changed(run.statement.facts, failed=bool(run.error))
         self._state = _State.NOTHING
         self._stream.end()
-        self._executed = self._on_ok = None
+        self._executed = self._on_ok = self._beside = None
         self._is_binary = False
 
     def _changed(self, facts: Facts, *, failed: bool) -> None:
@@ -384,6 +391,30 @@ class Answers:
             self.ended.append(Redefined())
 
     # Answers to gatepost's own commands, which the client does not see.
+
+    def _prepared_beside(self, message: bytes) -> Said:
+        assert self._beside is not None
+        assert self._stream.run is not None
+        run, (then, executed) = self._stream.run, self._beside
+        if message[:1] == b"\xff":
+            return self._failed(message)
+        if not then.take(message, has_eof=self._has_eof):
+            return ()
+        if not then.fits:
+            deny = beside.OTHER_PARAMETERS
+            run.error, run.message = str(codes.OF_DENIAL[deny.code][0]), deny.reason
+            self._own.append(lambda: SendUpstream(frame(then.close(), 0)))
+            self._finish()
+            return (messages.refusal(deny),)
+        self._state = _State.NOTHING
+        self._own.append(lambda: self._execute_beside(run, then, executed))
+        return ()
+
+    def _execute_beside(self, run: Run, then: Beside, executed: Prepared) -> Action:
+        commands = then.commands()
+        self.query(run, len(commands[-1]), executed)
+        self._stream.out = packets_of(len(then.execution))
+        return SendUpstream(b"".join(frame(command, 0) for command in (*commands, then.close())))
 
     def _checked(self, message: bytes) -> Said:
         assert self._checking is not None
@@ -411,6 +442,7 @@ class Answers:
         _State.STATISTICS: _statistics,
         _State.CHECKING: _checked,
         _State.RESTRICTING: _restricted,
+        _State.BESIDE: _prepared_beside,
     }
 
 

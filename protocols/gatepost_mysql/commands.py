@@ -17,6 +17,7 @@ from gatepost.errors import ClientFault, FaultCode
 from gatepost.values import Deny, DenyCode, Effect, Facts, Identity, Limit, Outcome, Scalar, Statement, Verdict
 from gatepost_mysql import codes, messages, parameters, settings
 from gatepost_mysql.answers import Answers
+from gatepost_mysql.beside import Beside, tells_types, told
 from gatepost_mysql.frames import Reader, frame, packets_of
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.understanding import Understanding
@@ -202,14 +203,22 @@ class Commands:
         )
 
     def _allow_execute(self, statement: Statement, prepared: Prepared, types: tuple[int, ...]) -> list[Action]:
-        if statement.text != prepared.text:
-            return [*self._refuse(_REWRITTEN), Ended(statement, Outcome(error="1142", message=_REWRITTEN.reason))]
-        held = prepared.held
+        held, message = prepared.held, self._message
         prepared.types = types
         prepared.forget_long_data()
         prepared.limit, prepared.fetched = statement.limit, 0
-        self._answers.query(Run(statement, limit=statement.limit), len(self._message), prepared)
-        return [*(SendUpstream(frame(message, 0)) for message in held), *self._send()]
+        run = Run(statement, limit=statement.limit)
+        if statement.text != prepared.text:
+            # A plugin has rewritten what is prepared already: prepare the new text beside it.
+            prepared.is_told = prepared.is_told and not tells_types(message, types)
+            text = bytes((messages.STMT_PREPARE,)) + statement.text.encode()
+            self._answers.prepare_beside(run, len(text), Beside(message, types, held), prepared)
+            return self._send(text)
+        if not prepared.is_told:
+            message = told(message, types)
+            prepared.is_told = True
+        self._answers.query(run, len(message), prepared)
+        return [*(SendUpstream(frame(message, 0)) for message in held), *self._send(message)]
 
     def _long_data(self, message: bytes) -> Step:
         reader = Reader(message[1:], ClientFault)
@@ -310,9 +319,9 @@ _NO_STATEMENT: Final = Deny(
     hint="Prepare it again.",
 )
 _REWRITTEN: Final = Deny(
-    reason="a plugin has other words for this statement than those that were prepared",
+    reason="a plugin has other words for this statement, whose rows are fetched from a cursor already",
     rule="gatepost: prepared statements",
-    hint="Prepare it again, or send it as a text.",
+    hint="Execute it without a cursor, or send it as a text.",
 )
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final, Self
+
 from msgspec import Struct
 
+from gatepost.errors import UpstreamFault
 from gatepost.values import Facts, Limit, Outcome, Statement
+from gatepost_mysql import messages
+from gatepost_mysql.frames import Reader
 from gatepost_mysql.results import Plan
 from gatepost_sql import Context
 
@@ -44,12 +49,35 @@ class Run(Struct, gc=False):
         )
 
 
+_PREPARATION_BYTES: Final = 12
+
+
+class Preparation(Struct, frozen=True):
+    """What the server says of a statement that it has prepared: its number, and how many of each follow.
+
+    Source: MySQL internals manual, "COM_STMT_PREPARE_OK".
+    """
+
+    number: int
+    columns: int
+    parameters: int
+
+    @classmethod
+    def read(cls, message: bytes) -> Self:
+        """Raises UpstreamFault where it is malformed."""
+        if len(message) < _PREPARATION_BYTES or message[0] != messages.OK:
+            raise UpstreamFault("the server broke the protocol in its answer to a preparation")
+        reader = Reader(message[1:])
+        return cls(reader.number(4), reader.number(2), reader.number(2))
+
+
 class Prepared(Struct):
     """A prepared statement.
 
     Attributes:
         parameters: how many it takes.
         types: of its parameters, code and flags in one, as they were last bound; None before they were.
+        is_told: the server knows these types, too.
         long_data: of parameters, what came ahead of the execution; it is held until that is allowed.
         held: the messages that it came in.
         held_bytes: how long those are.
@@ -65,6 +93,7 @@ class Prepared(Struct):
     original: str | None
     parameters: int
     types: tuple[int, ...] | None = None
+    is_told: bool = True
     long_data: dict[int, bytearray] = {}
     held: list[bytes] = []
     held_bytes: int = 0

@@ -1,0 +1,85 @@
+"""An execution that plugins have other words for: the new text is prepared beside what the client has prepared.
+
+It is executed with the client's values and closed at once, under a number that the client never sees.
+
+Source: MySQL internals manual, "COM_STMT_PREPARE Response", "COM_STMT_EXECUTE" and "COM_STMT_SEND_LONG_DATA".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from gatepost.values import Deny
+from gatepost_mysql import messages
+from gatepost_mysql.runs import Preparation
+
+_FLAGS: Final = 5
+_NULLS: Final = 10
+
+OTHER_PARAMETERS: Final = Deny(
+    reason="a plugin has other words for this statement, which take other parameters than those that were prepared",
+    rule="gatepost: prepared statements",
+    hint="Send the statement as a text, with its values in it.",
+)
+
+
+class Beside:
+    """A preparation of gatepost's own, and what to execute then.
+
+    Args:
+        execution: the client's COM_STMT_EXECUTE.
+        types: of its parameters, as `gatepost_mysql.parameters` gives them.
+        long_data: the messages that came ahead of it.
+    """
+
+    def __init__(self, execution: bytes, types: tuple[int, ...], long_data: Sequence[bytes]) -> None:
+        self.execution = execution
+        self._types = types
+        self._long_data = tuple(long_data)
+        self._prepared: Preparation | None = None
+        self._left = 0
+
+    def take(self, message: bytes, *, has_eof: bool) -> bool:
+        """One more message of the server's answer, which is no error; true with the last. Raises UpstreamFault."""
+        if self._prepared is None:
+            self._prepared = Preparation.read(message)
+            self._left = sum(count + has_eof for count in (self._prepared.parameters, self._prepared.columns) if count)
+        else:
+            self._left -= 1
+        return not self._left
+
+    @property
+    def fits(self) -> bool:
+        """What is prepared takes as many parameters as there are values."""
+        assert self._prepared is not None
+        return self._prepared.parameters == len(self._types)
+
+    def commands(self) -> tuple[bytes, ...]:
+        """What runs it, the execution last. No cursor is opened, for it would outlive the statement."""
+        execution = told(self.execution, self._types)
+        without_cursor = execution[:_FLAGS] + b"\0" + execution[_FLAGS + 1 :]
+        return tuple(map(self._numbered, (*self._long_data, without_cursor)))
+
+    def close(self) -> bytes:
+        """The command that ends it. It is not answered, so it need not wait for the answer to the execution."""
+        return self._numbered(bytes((messages.STMT_CLOSE, 0, 0, 0, 0)))
+
+    def _numbered(self, message: bytes) -> bytes:
+        assert self._prepared is not None
+        return message[:1] + self._prepared.number.to_bytes(4, "little") + message[_FLAGS:]
+
+
+def told(execution: bytes, types: tuple[int, ...]) -> bytes:
+    """A COM_STMT_EXECUTE that tells the types of its parameters, whether or not it did."""
+    if not types:
+        return execution
+    at = _NULLS + (len(types) + 7) // 8
+    values = at + 1 + (2 * len(types) if execution[at] else 0)
+    return execution[:at] + b"\1" + struct.pack(f"<{len(types)}H", *types) + execution[values:]
+
+
+def tells_types(execution: bytes, types: tuple[int, ...]) -> bool:
+    """A COM_STMT_EXECUTE of parameters of these types says so itself."""
+    return bool(types) and execution[_NULLS + (len(types) + 7) // 8] == 1
