@@ -300,8 +300,9 @@ class Limit(Struct, frozen=True, kw_only=True):
     """How many rows a statement may show.
 
     The row that is too many, and all behind it, stay back; the statement then ends in an ordinary error that says
-    so, and a transaction block that it is in is left aborted. Rows of COPY count too, header and trailer among them;
-    those of a cursor count for all its FETCHes together.
+    so. A transaction block that it is in is left aborted where the database knows that; elsewhere what the statement
+    changed is undone by itself, or the error says that it is not. Rows of COPY count too, header and trailer among
+    them; those of a cursor count for all its FETCHes together.
 
     Attributes:
         rows: at most so many.

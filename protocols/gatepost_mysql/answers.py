@@ -12,10 +12,11 @@ from gatepost.adapter import Action, Ended, Environment, Redefined, SendClient, 
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
 from gatepost.values import Facts
-from gatepost_mysql import beside, codes, messages, settings
+from gatepost_mysql import beside, codes, guarding, messages, settings
 from gatepost_mysql.beside import Beside
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Reader, frame, header, packets_of
+from gatepost_mysql.guarding import Guard
 from gatepost_mysql.results import Plans
 from gatepost_mysql.runs import Preparation, Prepared, Run
 from gatepost_mysql.stream import Stream
@@ -47,6 +48,7 @@ class _State:
     CHECKING: Final = 10
     RESTRICTING: Final = 11
     BESIDE: Final = 12
+    GUARDING: Final = 13
 
 
 class Answers:
@@ -84,6 +86,7 @@ class Answers:
         self._on_ok: Callable[[], None] | None = None
         self._checking: settings.Checking | None = None
         self._beside: tuple[Beside, Prepared] | None = None
+        self._guard: Guard | None = None
         # Commands of gatepost's own that go before the client's next one.
         self._own: list[Callable[[], Action]] = []
         self.ended: list[Action] = []
@@ -121,6 +124,13 @@ class Answers:
         self._begin(_State.ROWS, length, run)
         self._executed = executed
         self._stream.plan = executed.plan
+
+    def guard(self, run: Run, guard: Guard, length: int) -> Action:
+        """What begins a statement that is undone where it has a row too many; `length` is that of its own command."""
+        self._stream.begin(length, run)
+        guard.number = self._stream.out
+        self._guard = guard
+        return self._go_on()
 
     def prepare_beside(self, run: Run, length: int, then: Beside, executed: Prepared) -> None:
         """A text of gatepost's own, which is then executed in the place of what is prepared."""
@@ -186,6 +196,8 @@ class Answers:
             self._stream.next()
             is_muted = self._stream.is_muted
             answer = self._HANDLERS[self._state](self, data[position + HEADER_BYTES : stop])
+            if self._guard is not None:
+                answer = self._guard.hold(answer)
             if not is_muted:
                 pieces += map(self._stream.say, answer)
             position = stop
@@ -201,7 +213,7 @@ class Answers:
     def _is_usual(self, data: bytes) -> bool:
         """Take a whole answer at once, if one like it was seen before. It comes to what the handlers do."""
         run = self._stream.run
-        if run is None or not self._stream.is_fresh or settings.may_change(run.statement.facts):
+        if run is None or not self._stream.is_fresh or run.is_guarded or settings.may_change(run.statement.facts):
             return False
         known = self._usual.find(run, data, is_binary=self._is_binary)
         if known is None:
@@ -369,6 +381,11 @@ class Answers:
 
     def _finish(self) -> None:
         """The answer is complete."""
+        if self._guard is not None and not self._guard.is_over:
+            self._guard.over(self._stream.out, is_too_long=self._stream.is_muted)
+            self._state = _State.NOTHING
+            self._own.append(self._go_on)
+            return
         run = self._stream.run
         if run is not None:
             if self._executed is not None:
@@ -416,6 +433,38 @@ class Answers:
         self._stream.out = packets_of(len(then.execution))
         return SendUpstream(b"".join(frame(command, 0) for command in (*commands, then.close())))
 
+    def _go_on(self) -> Action:
+        """The next of the commands around a guarded statement, or the statement itself."""
+        assert self._guard is not None
+        command = self._guard.next()
+        if command is None:
+            return self._guard.start()
+        self._begin(_State.GUARDING, len(command), self._stream.run)
+        self._stream.out = self._guard.number
+        return SendUpstream(frame(command, 0))
+
+    def _guarded(self, message: bytes) -> Said:
+        guard, run = self._guard, self._stream.run
+        assert guard is not None
+        assert run is not None
+        if message[:1] == b"\x00":
+            self.status = guard.taken(message)
+        elif message[:1] != b"\xff":
+            raise UpstreamFault("the server sent a message that it does not owe")
+        elif guard.refused(has_failed=bool(run.error)):
+            run.error, run.message, encoded = self._texts.error(message)
+            guard.answer = (encoded or message,)
+        if guard.is_left or not (guard.is_over or run.error):
+            self._state = _State.NOTHING
+            self._own.append(self._go_on)
+            return ()
+        if guard.has_undone:
+            deny = run.excess(guarding.SOME_REMAINS if guard.remains else guarding.UNDONE)
+            run.message, guard.answer = deny.reason, (messages.refusal(deny),)
+        self._guard = None
+        self._finish()
+        return tuple(guarding.with_status(said, self.status) for said in guard.answer)
+
     def _checked(self, message: bytes) -> Said:
         assert self._checking is not None
         if self._checking.take(message):
@@ -443,6 +492,7 @@ class Answers:
         _State.CHECKING: _checked,
         _State.RESTRICTING: _restricted,
         _State.BESIDE: _prepared_beside,
+        _State.GUARDING: _guarded,
     }
 
 

@@ -58,9 +58,8 @@ class Beside:
 
     def commands(self) -> tuple[bytes, ...]:
         """What runs it, the execution last. No cursor is opened, for it would outlive the statement."""
-        execution = told(self.execution, self._types)
-        without_cursor = execution[:_FLAGS] + b"\0" + execution[_FLAGS + 1 :]
-        return tuple(map(self._numbered, (*self._long_data, without_cursor)))
+        execution = without_cursor(with_types(self.execution, self._types))
+        return tuple(map(self._numbered, (*self._long_data, execution)))
 
     def close(self) -> bytes:
         """The command that ends it. It is not answered, so it need not wait for the answer to the execution."""
@@ -71,7 +70,12 @@ class Beside:
         return message[:1] + self._prepared.number.to_bytes(4, "little") + message[_FLAGS:]
 
 
-def told(execution: bytes, types: tuple[int, ...]) -> bytes:
+def without_cursor(execution: bytes) -> bytes:
+    """A COM_STMT_EXECUTE whose rows are sent at once, as a server may do whatever it is asked for."""
+    return execution[:_FLAGS] + b"\0" + execution[_FLAGS + 1 :]
+
+
+def with_types(execution: bytes, types: tuple[int, ...]) -> bytes:
     """A COM_STMT_EXECUTE that tells the types of its parameters, whether or not it did."""
     if not types:
         return execution

@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from gatepost.adapter import Action, Cancel, Ended, Environment, SendClient, SendUpstream
 from gatepost.errors import ClientFault, FaultCode
 from gatepost.values import Deny, DenyCode, Effect, Facts, Identity, Limit, Outcome, Scalar, Statement, Verdict
-from gatepost_mysql import codes, messages, parameters, settings
+from gatepost_mysql import beside, codes, guarding, messages, parameters, settings
 from gatepost_mysql.answers import Answers
-from gatepost_mysql.beside import Beside, tells_types, told
+from gatepost_mysql.beside import Beside
 from gatepost_mysql.frames import Reader, frame, packets_of
+from gatepost_mysql.guarding import Guard
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.understanding import Understanding
 from gatepost_sql.mysql_session import DATABASE
@@ -146,8 +147,20 @@ class Commands:
         message = self._message
         if statement.original is not None:
             message = bytes((messages.QUERY,)) + statement.text.encode()
-        self._answers.query(Run(statement, limit=statement.limit), len(message))
-        return self._send(message)
+        run = Run(statement, limit=statement.limit)
+
+        def start() -> Action:
+            self._answers.query(run, len(message))
+            return SendUpstream(frame(message, 0))
+
+        return [self._started(run, start)]
+
+    def _started(self, run: Run, start: Callable[[], Action]) -> Action:
+        """Begin a statement, or what has to go before it."""
+        if run.limit is None or not guarding.is_due(run.statement):
+            return start()
+        run.is_guarded = True
+        return self._answers.guard(run, Guard(start), len(self._message))
 
     def _init_db(self, message: bytes) -> Step:
         quoted = message[1:].replace(b"`", b"``")
@@ -208,17 +221,25 @@ class Commands:
         prepared.forget_long_data()
         prepared.limit, prepared.fetched = statement.limit, 0
         run = Run(statement, limit=statement.limit)
-        if statement.text != prepared.text:
+
+        def start() -> Action:
+            told = message
+            if run.is_guarded:
+                told = beside.without_cursor(told)
+            if not prepared.is_told:
+                told = beside.with_types(told, types)
+                prepared.is_told = True
+            self._answers.query(run, len(told), prepared)
+            return SendUpstream(b"".join(frame(part, 0) for part in (*held, told)) if held else frame(told, 0))
+
+        def start_beside() -> Action:
             # A plugin has rewritten what is prepared already: prepare the new text beside it.
-            prepared.is_told = prepared.is_told and not tells_types(message, types)
+            prepared.is_told = prepared.is_told and not beside.tells_types(message, types)
             text = bytes((messages.STMT_PREPARE,)) + statement.text.encode()
             self._answers.prepare_beside(run, len(text), Beside(message, types, held), prepared)
-            return self._send(text)
-        if not prepared.is_told:
-            message = told(message, types)
-            prepared.is_told = True
-        self._answers.query(run, len(message), prepared)
-        return [*(SendUpstream(frame(message, 0)) for message in held), *self._send(message)]
+            return SendUpstream(frame(text, 0))
+
+        return [self._started(run, start if statement.text == prepared.text else start_beside)]
 
     def _long_data(self, message: bytes) -> Step:
         reader = Reader(message[1:], ClientFault)

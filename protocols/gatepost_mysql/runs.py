@@ -7,7 +7,7 @@ from typing import Final, Self
 from msgspec import Struct
 
 from gatepost.errors import UpstreamFault
-from gatepost.values import Facts, Limit, Outcome, Statement
+from gatepost.values import Deny, Facts, Limit, Outcome, Statement
 from gatepost_mysql import messages
 from gatepost_mysql.frames import Reader
 from gatepost_mysql.results import Plan
@@ -20,6 +20,7 @@ class Run(Struct, gc=False):
     Attributes:
         limit: how many rows it may show.
         before: how many of them its cursor has shown before.
+        is_guarded: it is undone where one row is too many, and the client is told then.
     """
 
     statement: Statement
@@ -31,11 +32,22 @@ class Run(Struct, gc=False):
     message: str = ""
     limit: Limit | None = None
     before: int = 0
+    is_guarded: bool = False
 
     @property
     def left(self) -> int | None:
         """How many rows it may still show; None for any number."""
         return None if self.limit is None else max(self.limit.rows - self.before - self.rows, 0)
+
+    def excess(self, consequence: str = "") -> Deny:
+        """One row is too many: the denial that ends the answer, and what becomes of what was changed."""
+        assert self.limit is not None
+        return Deny(
+            reason=f"the statement has more than {self.limit.rows} rows; no more of them are shown{consequence}",
+            rule=self.limit.rule,
+            hint=self.limit.hint,
+            plugin=self.limit.plugin,
+        )
 
     def outcome(self, *, complete: bool = True) -> Outcome:
         return Outcome(

@@ -6,16 +6,20 @@ Source: MySQL internals manual, "Text Resultset" and "Binary Protocol Resultset"
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from gatepost.adapter import Hooks
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
-from gatepost.values import Deny
+from gatepost.values import Effect
 from gatepost_mysql import codes, frames, messages
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, frame, header, packets_of
 from gatepost_mysql.results import Plan
 from gatepost_mysql.rows import Batch
 from gatepost_mysql.runs import Run
+
+_READING: Final = frozenset((Effect.READ, Effect.CONTROL))
+_CHANGED: Final = ", and what the statement has changed, if anything, stays so"
 
 
 class Stream:
@@ -204,17 +208,11 @@ class Stream:
 
     def _stop(self, run: Run) -> bytes:
         """One row is too many: the client is told so, and sees nothing of what is behind."""
-        limit = run.limit
-        assert limit is not None
-        deny = Deny(
-            reason=f"the statement has more than {limit.rows} rows; no more of them are shown",
-            rule=limit.rule,
-            hint=limit.hint,
-            plugin=limit.plugin,
-        )
+        is_reading = run.statement.facts.effect in _READING
+        deny = run.excess("" if is_reading or run.is_guarded else _CHANGED)
         run.error, run.message = str(codes.OF_DENIAL[deny.code][0]), deny.reason
         self.is_muted = True
-        return frame(messages.refusal(deny), self.out)
+        return b"" if run.is_guarded else frame(messages.refusal(deny), self.out)
 
     def _skipped(self, data: bytes, position: int) -> tuple[int, bytes | None]:
         """Rows that nobody sees: where they end, as `_rows` returns it."""
