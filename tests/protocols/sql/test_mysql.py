@@ -148,6 +148,12 @@ def test_texts_are_taken_apart_as_the_server_does(text: str, columns: set[str]) 
         ),
         ("REPLACE INTO t VALUES (1)", [("insert", "t", None), ("delete", "t", None)]),
         ("UPDATE a JOIN b ON a.x = b.x SET a.y = 1", [("select", "b", None), ("update", "a", ("y",))]),
+        ("DELETE FROM t WHERE a RETURNING b", [("delete", "t", None), ("select", "t", None)]),
+        ("INSERT INTO t (a) VALUES (1) RETURNING *", [("insert", "t", ("a",)), ("select", "t", None)]),
+        (
+            "REPLACE INTO t VALUES (1) RETURNING a",
+            [("insert", "t", None), ("delete", "t", None), ("select", "t", None)],
+        ),
         ("DELETE a FROM a JOIN b ON a.x = b.x WHERE b.y", [("select", "b", None), ("delete", "a", None)]),
         ("DELETE b FROM a JOIN b ON a.x = b.x", [("select", "a", None), ("delete", "b", None)]),
         ("CREATE TABLE z AS SELECT pan FROM cards", [("create", "z", None), ("select", "cards", None)]),
