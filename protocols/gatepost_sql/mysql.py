@@ -67,7 +67,8 @@ def names_of(catalogue: Catalogue | None, search_path: tuple[str, ...] | None, h
 
 
 def _unknown(reason: str) -> Facts:
-    return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), reason=reason)
+    """What can be any statement, and touch any column."""
+    return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), columns=frozenset("*"), reason=reason)
 
 
 def _statement(tokens: Sequence[Token], names: Names) -> Facts:
