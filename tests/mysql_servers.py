@@ -233,6 +233,16 @@ def mysql_server(
 
 
 @pytest.fixture(scope="session")
+def plain_mysql_server(
+    mysql_server: MySqlDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MySqlDatabase]:
+    """The same without TLS."""
+    flavour = flavour_of(mysql_server.flavour)
+    with database(flavour, tmp_path_factory.mktemp("plain"), without_tls(flavour)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def mysql_gate(
     mysql_server: MySqlDatabase, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gate]:

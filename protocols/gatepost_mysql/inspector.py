@@ -79,10 +79,13 @@ class _Connection(aiomysql.Connection):  # type: ignore[misc]  # it has no types
     demands_tls = False
 
     async def _request_authentication(self) -> None:
-        if self.demands_tls and not self.server_capabilities & CLIENT.SSL:
-            raise UpstreamFault(
-                "the database offers no TLS, and the configuration demands it", code=FaultCode.TLS_REQUIRED
-            )
+        if not self.server_capabilities & CLIENT.SSL:
+            if self.demands_tls:
+                raise UpstreamFault(
+                    "the database offers no TLS, and the configuration demands it", code=FaultCode.TLS_REQUIRED
+                )
+            # MySQL hangs up on a client that speaks of TLS all the same.
+            self.client_flag &= ~CLIENT.SSL
         await super()._request_authentication()
 
     async def open(self) -> None:

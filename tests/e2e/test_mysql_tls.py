@@ -11,7 +11,7 @@ import mysql.connector
 import pymysql
 import pytest
 from tests.certificates import Authority
-from tests.mysql_servers import MySqlDatabase, connect, database, flavour_of, mysql_front, without_tls
+from tests.mysql_servers import MySqlDatabase, connect, mysql_front
 from tests.servers import Gate, MakeGate, eventually, gates
 
 # The database's certificate is not one that gatepost trusts; and the server has not said why it hung up.
@@ -172,20 +172,15 @@ def test_a_certificate_of_gatepost_s_own(
 
 
 @pytest.mark.parametrize("mode", ["prefer", "require"])
-def test_a_server_without_tls(gate: MakeGate, plain_server: MySqlDatabase, authority: Authority, mode: str) -> None:
-    front = mysql_front(gate, plain_server, target=tls(mode, authority))
+def test_a_server_without_tls(
+    gate: MakeGate, plain_mysql_server: MySqlDatabase, authority: Authority, mode: str
+) -> None:
+    front = mysql_front(gate, plain_mysql_server, target=tls(mode, authority))
     if mode == "prefer":
         assert cipher(front) == ""
-        assert_serving(front, plain_server)
+        assert_serving(front, plain_mysql_server)
     else:
         assert "offers no TLS" in refusal(front)
-
-
-@pytest.fixture(scope="module")
-def plain_server(mysql_server: MySqlDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySqlDatabase]:
-    flavour = flavour_of(mysql_server.flavour)
-    with database(flavour, tmp_path_factory.mktemp("plain"), without_tls(flavour)) as running:
-        yield running
 
 
 def test_the_inspector_speaks_tls_too(gate: MakeGate, mysql_server: MySqlDatabase, authority: Authority) -> None:
