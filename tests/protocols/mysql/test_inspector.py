@@ -174,3 +174,17 @@ def test_a_server_without_tls_is_told_nothing_of_a_login_that_demands_it(plain_m
     with pytest.raises(UpstreamFault) as refused:
         inspect(plain_mysql_server, TlsTerms(policy=TlsPolicy.REQUIRED, context=ANY))
     assert refused.value.code is FaultCode.TLS_REQUIRED
+
+
+@pytest.mark.parametrize("terms", [NO_TLS, TlsTerms(policy=TlsPolicy.REQUIRED, context=ANY)])
+def test_a_login_by_ed25519(inspected: MySqlDatabase, terms: TlsTerms) -> None:
+    if inspected.flavour == "mysql":
+        pytest.skip("MySQL has no such authentication")
+    with inspected.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"ALTER USER {LOGIN} IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORD}')")
+        try:
+            assert inspect(inspected, terms).tables
+            with pytest.raises(UpstreamFault, match="refused"):
+                inspect(inspected, terms, password="wrong")
+        finally:
+            cursor.execute(f"ALTER USER {LOGIN} IDENTIFIED BY '{PASSWORD}'")
