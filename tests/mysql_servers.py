@@ -114,7 +114,7 @@ _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sb
 
 @contextmanager
 def database(flavour: Flavour, folder: Path, options: Sequence[str] = ()) -> Iterator[MySqlDatabase]:
-    """A server of one's own."""
+    """A server of one's own; `with_tls` and `without_tls` give options."""
     data, log = folder / "data", folder / "log"
     # A MariaDB that starts removes temporary tables that it finds: those of others must not be there.
     temporary = folder / "tmp"
@@ -154,6 +154,18 @@ def database(flavour: Flavour, folder: Path, options: Sequence[str] = ()) -> Ite
             process.kill()
             process.wait()
         place.unlink(missing_ok=True)
+
+
+def with_tls(authority: Authority, folder: Path) -> Sequence[str]:
+    """Options by which a server shows a certificate for 127.0.0.1, of files of its own, and asks clients for one."""
+    files = folder / "server.pem", folder / "server.key"
+    for file, issued in zip(files, authority.server(), strict=True):
+        shutil.copy(issued, file)
+    return (f"--ssl-ca={authority.certificate}", f"--ssl-cert={files[0]}", f"--ssl-key={files[1]}")
+
+
+def without_tls(flavour: Flavour) -> Sequence[str]:
+    return ("--skip-ssl",) if flavour.name == "mariadb" else ("--tls-version=",)
 
 
 def _free_port() -> int:
@@ -200,7 +212,8 @@ def _build(connection: pymysql.Connection[Any], flavour: str, password: str) -> 
     return [pan for _, pan in cards]
 
 
-def _flavour(name: str) -> Flavour:
+def flavour_of(name: str) -> Flavour:
+    """ "mariadb" or "mysql"; where that is not installed, the test is skipped."""
     flavour = {"mariadb": mariadb, "mysql": mysql}[name]()
     if flavour is None:
         hint = "install the system's mariadb-server" if name == "mariadb" else "run .ci/mysql"
@@ -210,9 +223,22 @@ def _flavour(name: str) -> Flavour:
 
 
 @pytest.fixture(scope="session", params=["mariadb", "mysql"])
-def mysql_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySqlDatabase]:
-    """MariaDB and MySQL in turn."""
-    with database(_flavour(request.param), tmp_path_factory.mktemp(request.param)) as running:
+def mysql_server(
+    request: pytest.FixtureRequest, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MySqlDatabase]:
+    """MariaDB and MySQL in turn, with TLS."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with database(flavour_of(request.param), folder, with_tls(authority, folder)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def plain_mysql_server(
+    mysql_server: MySqlDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MySqlDatabase]:
+    """The same without TLS."""
+    flavour = flavour_of(mysql_server.flavour)
+    with database(flavour, tmp_path_factory.mktemp("plain"), without_tls(flavour)) as running:
         yield running
 
 

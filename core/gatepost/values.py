@@ -230,7 +230,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         functions: names of the functions called, lower case, schema-qualified where the text does so.
         calls: those of them that may do more than read, or of which that is not known.
         apart: what `effect` would be if `calls` did nothing; None where that is not told.
-        columns: every column name that occurs anywhere, lower case unless quoted.
+        columns: every column name that occurs anywhere, lower case unless quoted; "*" where it can be any.
         outputs: the output columns of a single query, or () where the text does not tell.
         predicates: the base columns by which it decides which rows come, in what order or in which groups; None where
             that cannot be proven. By which a view's definition decides, who asks cannot choose.
@@ -300,8 +300,9 @@ class Limit(Struct, frozen=True, kw_only=True):
     """How many rows a statement may show.
 
     The row that is too many, and all behind it, stay back; the statement then ends in an ordinary error that says
-    so, and a transaction block that it is in is left aborted. Rows of COPY count too, header and trailer among them;
-    those of a cursor count for all its FETCHes together.
+    so. A transaction block that it is in is left aborted where the database knows that; elsewhere what the statement
+    changed is undone by itself, or the error says that it is not. Rows of COPY count too, header and trailer among
+    them; those of a cursor count for all its FETCHes together.
 
     Attributes:
         rows: at most so many.

@@ -26,7 +26,7 @@ allowing := [role |
 	some role in input.identity.roles
 	serves(role)
 	is_understood
-	count(input.facts.settings) == 0
+	every setting in input.facts.settings { setting[0] in data.settings }
 	every verb in input.facts.verbs { may_begin(role, verb) }
 	every use in input.facts.objects { may_use(role, use) }
 	every function in input.facts.functions { function in data.functions }
@@ -98,8 +98,8 @@ is_near(role) if {
 	startswith(input.session.client, network)
 }
 
-# Transactions are for every role; another statement needs a rule with its verb.
-may_begin(_, verb) if verb in {"begin", "commit", "rollback", "savepoint", "rollback_to", "release"}
+# Transactions are for every role, and so are the settings that are named; another statement needs a rule with its verb.
+may_begin(_, verb) if verb in {"begin", "commit", "rollback", "savepoint", "rollback_to", "release", "set"}
 
 may_begin(role, verb) if {
 	some rule in data.roles[role].allow

@@ -25,6 +25,8 @@ _MASK: Final = re.compile(
 _COPIES: Final = frozenset(("copy_to", "copy_to_binary"))
 # What runs or reads a query later, when its text is no longer there to tell what its columns are.
 _DEFERRED: Final = frozenset(("declare", "prepare"))
+# What may be any statement.
+_UNREAD: Final = "unknown"
 
 
 class MaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,6 +72,12 @@ class Mask:
                 hint="Leave the masked column out of the statement, or copy it within the database.",
             )
         if self._tags and self._is_blind(facts, self._display(session)):
+            if _UNREAD in facts.verbs:
+                return Deny(
+                    reason="The statement cannot be read, so it may show tagged columns in another form.",
+                    rule="mask.columns",
+                    hint="Check its syntax, or write it in a plainer or shorter way, with columns by name.",
+                )
             return Deny(
                 reason="The statement reads tagged columns in a way that does not tell which values are theirs.",
                 rule="mask.columns",
@@ -120,7 +128,7 @@ class Mask:
     def _is_blind(self, facts: Facts, display: Display) -> bool:
         """Whether tagged values that this role may not see would come without their columns."""
         verbs = frozenset(facts.verbs)
-        if verbs.isdisjoint(_COPIES | _DEFERRED):
+        if verbs.isdisjoint(_COPIES | _DEFERRED) and _UNREAD not in verbs:
             return False
         return not self._tags.read(facts) <= (frozenset() if display is not Display.CLEAR else _SHOWN_IN_CLEAR)
 

@@ -12,9 +12,11 @@ from gatepost.adapter import Action, Ended, Environment, Redefined, SendClient, 
 from gatepost.errors import ClientFault, UpstreamFault
 from gatepost.partial import Partial
 from gatepost.values import Facts
-from gatepost_mysql import messages, settings
+from gatepost_mysql import beside, codes, guarding, messages, settings
+from gatepost_mysql.beside import Beside
 from gatepost_mysql.capabilities import Capability
-from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, frame, header
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, frame, header, packets_of
+from gatepost_mysql.guarding import Guard
 from gatepost_mysql.preparation import Preparation
 from gatepost_mysql.results import Plan, Plans, head
 from gatepost_mysql.runs import Prepared, Run
@@ -45,6 +47,8 @@ class _State:
     OWN: Final = 8
     FIELDS: Final = 9
     UPLOAD: Final = 10
+    BESIDE: Final = 11
+    GUARDING: Final = 12
 
 
 class Answers:
@@ -83,7 +87,11 @@ class Answers:
         self._preparation: Preparation | None = None
         self._on_ok: Callable[[], None] | None = None
         self._upload = Upload(0)
+        self._beside: tuple[Beside, Prepared] | None = None
+        self._guard: Guard | None = None
         self._upkeep = settings.Upkeep(has_eof=self._has_eof, read_only=read_only)
+        # What goes on by itself, before the client's next command.
+        self._next: list[Callable[[], Action]] = []
         self.ended: list[Action] = []
         self.prepared: dict[int, Prepared] = {}
         self.status = status
@@ -124,6 +132,19 @@ class Answers:
         self._begin(_State.ROWS, length, run)
         self._executed = executed
         self._stream.plan = executed.plan
+
+    def guard(self, run: Run, guard: Guard, length: int) -> Action:
+        """What begins a statement that is undone where it has a row too many; `length` is that of its own command."""
+        self._stream.begin(length, run)
+        guard.number = self._stream.out
+        self._guard = guard
+        return self._go_on()
+
+    def prepare_beside(self, run: Run, length: int, then: Beside, executed: Prepared) -> None:
+        """A text of gatepost's own, which is then executed in the place of what is prepared."""
+        self._begin(_State.BESIDE, length, run)
+        self._stream.out = packets_of(len(then.execution))
+        self._beside = then, executed
 
     def prepare(self, run: Run, length: int) -> None:
         self._begin(_State.PREPARING, length, run)
@@ -198,11 +219,13 @@ class Answers:
             self._stream.next()
             is_muted = self._stream.is_muted
             answer = self._HANDLERS[self._state](self, data[position + HEADER_BYTES : stop])
+            if self._guard is not None:
+                answer = self._guard.hold(answer)
             if not is_muted:
                 pieces += map(self._stream.say, answer)
             position = stop
-            if self._upkeep.due and not self.is_busy:
-                actions.append(self._begin_own())
+            while not self.is_busy and (self._next or self._upkeep.due):
+                actions.append(self._next.pop(0)() if self._next else self._begin_own())
         else:
             if position < end:
                 self._partial.keep(data[position:], HEADER_BYTES)
@@ -213,7 +236,7 @@ class Answers:
     def _usual_answer(self, data: bytes) -> bytes | None:
         """Take a whole answer at once, as the handlers would, if one like it was seen before: what leaves of it."""
         run = self._stream.run
-        if run is None or not self._stream.is_fresh or settings.may_change(run.statement.facts):
+        if run is None or not self._stream.is_fresh or run.is_guarded or settings.may_change(run.statement.facts):
             return None
         skipped = self._executed.definitions if self._executed is not None else ()
         known = self._usual.find(run, data, skipped, is_binary=self._is_binary)
@@ -348,7 +371,7 @@ class Answers:
         if message[:1] in (b"", b"\xfe", b"\xff"):
             return self._rows_end(message)
         if run.left == 0:
-            return () if self._stream.is_muted else (self._stream.stop(run),)
+            return () if self._stream.is_muted else self._stream.stop(run)
         said = self._plans.field(message)
         run.rows += 1
         run.row_bytes += HEADER_BYTES + len(said)
@@ -405,6 +428,11 @@ class Answers:
 
     def _finish(self) -> None:
         """The answer is complete."""
+        if self._guard is not None and not self._guard.is_over:
+            self._guard.over(self._stream.out, is_too_long=self._stream.is_muted)
+            self._state = _State.NOTHING
+            self._next.append(self._go_on)
+            return
         run = self._stream.run
         if run is not None:
             if self._executed is not None:
@@ -414,7 +442,7 @@ class Answers:
                 self._changed(run.statement.facts, failed=bool(run.error))
         self._state = _State.NOTHING
         self._stream.end()
-        self._executed = self._on_ok = self._preparation = None
+        self._executed = self._on_ok = self._preparation = self._beside = None
         self._is_binary = False
 
     def _changed(self, facts: Facts, *, failed: bool) -> None:
@@ -426,8 +454,66 @@ class Answers:
         if self._understanding.redefines(facts):
             self.ended.append(Redefined())
 
+    # Answers to gatepost's own commands, which the client does not see.
+
+    def _prepared_beside(self, message: bytes) -> Said:
+        assert self._beside is not None
+        assert self._stream.run is not None
+        run, (then, executed) = self._stream.run, self._beside
+        if message[:1] == b"\xff":
+            return self._failed(message)
+        if not then.take(message, has_eof=self._has_eof):
+            return ()
+        if not then.fits:
+            deny = beside.OTHER_PARAMETERS
+            run.error, run.message = str(codes.OF_DENIAL[deny.code][0]), deny.reason
+            self._next.append(lambda: SendUpstream(frame(then.close(), 0)))
+            self._finish()
+            return (messages.refusal(deny),)
+        self._state = _State.NOTHING
+        self._next.append(lambda: self._execute_beside(run, then, executed))
+        return ()
+
+    def _execute_beside(self, run: Run, then: Beside, executed: Prepared) -> Action:
+        commands = then.commands()
+        self.query(run, len(commands[-1]), executed)
+        self._stream.out = packets_of(len(then.execution))
+        return SendUpstream(b"".join(frame(command, 0) for command in (*commands, then.close())))
+
+    def _go_on(self) -> Action:
+        """The next of the commands around a guarded statement, or the statement itself."""
+        assert self._guard is not None
+        text = self._guard.next()
+        if text is None:
+            return self._guard.start()
+        command = messages.query(text, self._capabilities)
+        self._begin(_State.GUARDING, len(command), self._stream.run)
+        self._stream.out = self._guard.number
+        return SendUpstream(frame(command, 0))
+
+    def _guarded(self, message: bytes) -> Said:
+        guard, run = self._guard, self._stream.run
+        assert guard is not None
+        assert run is not None
+        if message[:1] == b"\x00":
+            self.status = guard.taken(message)
+        elif message[:1] != b"\xff":
+            raise UpstreamFault("the server sent a message that it does not owe")
+        elif guard.refused(has_failed=bool(run.error)):
+            run.error, run.message, encoded = self._texts.error(message)
+            guard.answer = (encoded or message,)
+        if guard.is_left or not (guard.is_over or run.error):
+            self._state = _State.NOTHING
+            self._next.append(self._go_on)
+            return ()
+        if guard.has_undone:
+            deny = run.excess(guarding.SOME_REMAINS if guard.remains else guarding.UNDONE)
+            run.message, guard.answer = deny.reason, (messages.refusal(deny),)
+        self._guard = None
+        self._finish()
+        return tuple(guarding.with_status(said, self.status) for said in guard.answer)
+
     def _own(self, message: bytes) -> Said:
-        """Of the answer to a command of gatepost's own, which the client does not see."""
         if self._upkeep.take(message):
             self._understanding.is_in(self._upkeep.database)
             self._state = _State.NOTHING
@@ -445,4 +531,6 @@ class Answers:
         _State.OWN: _own,
         _State.FIELDS: _field,
         _State.UPLOAD: _early,
+        _State.BESIDE: _prepared_beside,
+        _State.GUARDING: _guarded,
     }

@@ -15,10 +15,12 @@ from msgspec.structs import replace
 from gatepost.adapter import Action, Cancel, Ended, Environment, SendClient, SendUpstream
 from gatepost.errors import ClientFault, FaultCode
 from gatepost.values import Deny, DenyCode, Identity, Limit, Outcome, Statement, Verdict
-from gatepost_mysql import codes, messages, parameters, refusals, settings
+from gatepost_mysql import beside, codes, guarding, messages, parameters, refusals, settings
 from gatepost_mysql.answers import Answers
+from gatepost_mysql.beside import Beside
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import Reader, frame, packets_of
+from gatepost_mysql.guarding import Guard
 from gatepost_mysql.parameters import Attributes, Parameters
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.understanding import Understanding
@@ -184,8 +186,20 @@ class Commands:
         return self._run(statement, message)
 
     def _run(self, statement: Statement, message: bytes) -> list[Action]:
-        self._answers.query(Run(statement, limit=statement.limit), len(message))
-        return self._send(message)
+        run = Run(statement, limit=statement.limit)
+
+        def start() -> Action:
+            self._answers.query(run, len(message))
+            return SendUpstream(frame(message, 0))
+
+        return [self._started(run, start)]
+
+    def _started(self, run: Run, start: Callable[[], Action]) -> Action:
+        """Begin a statement, or what has to go before it."""
+        if run.limit is None or not guarding.is_due(run.statement):
+            return start()
+        run.is_guarded = True
+        return self._answers.guard(run, Guard(start), len(self._message))
 
     def _init_db(self, message: bytes) -> Step:
         quoted = message[1:].replace(b"`", b"``")
@@ -252,7 +266,7 @@ class Commands:
         prepared.cursor = None
         return self._question(
             self._statement(prepared, values, attributes),
-            lambda statement: self._allow_execute(statement, prepared, types),
+            lambda statement: self._allow_execute(statement, prepared, types, is_named=is_named),
         )
 
     def _statement(self, prepared: Prepared, values: Parameters, attributes: Attributes) -> Statement:
@@ -265,15 +279,33 @@ class Commands:
             original=prepared.original,
         )
 
-    def _allow_execute(self, statement: Statement, prepared: Prepared, types: tuple[int, ...]) -> list[Action]:
-        if statement.text != prepared.text:
-            return self._rewritten(statement)
-        held = prepared.held
+    def _allow_execute(
+        self, statement: Statement, prepared: Prepared, types: tuple[int, ...], *, is_named: bool
+    ) -> list[Action]:
+        held, message = prepared.held, self._message
         prepared.types = types
         prepared.forget_long_data()
         prepared.limit, prepared.fetched = statement.limit, 0
-        self._answers.query(Run(statement, limit=statement.limit), len(self._message), prepared)
-        return [*(SendUpstream(frame(message, 0)) for message in held), *self._send()]
+        run = Run(statement, limit=statement.limit)
+
+        def start() -> Action:
+            told = message
+            if run.is_guarded:
+                told = beside.without_cursor(told)
+            if not prepared.is_told:
+                told = beside.with_types(told, types, is_named=is_named)
+                prepared.is_told = True
+            self._answers.query(run, len(told), prepared)
+            return SendUpstream(b"".join(frame(part, 0) for part in (*held, told)) if held else frame(told, 0))
+
+        def start_beside() -> Action:
+            # A plugin has rewritten what is prepared already: prepare the new text beside it.
+            prepared.is_told = prepared.is_told and not beside.tells_types(message, types, is_named=is_named)
+            text = bytes((messages.STMT_PREPARE,)) + statement.text.encode()
+            self._answers.prepare_beside(run, len(text), Beside(message, types, held, is_named=is_named), prepared)
+            return SendUpstream(frame(text, 0))
+
+        return [self._started(run, start if statement.text == prepared.text else start_beside)]
 
     def _long_data(self, message: bytes) -> Step:
         reader = Reader(message[1:], ClientFault)
@@ -299,14 +331,10 @@ class Commands:
 
     def _allow_fetch(self, statement: Statement, prepared: Prepared) -> list[Action]:
         if statement.text != prepared.text:
-            return self._rewritten(statement)
+            return self._fail(statement, refusals.FETCHED)
         limit = _stricter(prepared.limit, statement.limit)
         self._answers.fetch(Run(statement, limit=limit, before=prepared.fetched), len(self._message), prepared)
         return self._send()
-
-    def _reworded(self, statement: Statement) -> list[Action]:
-        deny = refusals.REWRITTEN
-        return [*self._refuse(deny), Ended(statement, Outcome(error="1142", message=deny.reason))]
 
     def _close(self, message: bytes) -> Step:
         reader = Reader(message[1:], ClientFault)

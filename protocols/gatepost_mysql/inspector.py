@@ -20,7 +20,7 @@ from pymysql.constants import CLIENT
 from gatepost.adapter import TlsPolicy, TlsTerms
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.values import Target, UpstreamCredentials
-from gatepost_mysql import handshake, messages
+from gatepost_mysql import handshake, messages, proofs
 from gatepost_mysql.frames import Inbox
 from gatepost_sql.catalogue import Attribute, Catalogue, Function, Relation, RelationKind, Volatility
 
@@ -110,16 +110,28 @@ async def recognise(target: Target) -> handshake.Upstream:
 
 
 class _Connection(aiomysql.Connection):  # type: ignore[misc]  # it has no types
-    """A connection that says nothing of a login before TLS, where TLS is demanded."""
+    """A connection that says nothing of a login before TLS, where TLS is demanded, and that knows MariaDB's ed25519."""
 
     demands_tls = False
 
     async def _request_authentication(self) -> None:
-        if self.demands_tls and not self.server_capabilities & CLIENT.SSL:
-            raise UpstreamFault(
-                "the database offers no TLS, and the configuration demands it", code=FaultCode.TLS_REQUIRED
-            )
+        if not self.server_capabilities & CLIENT.SSL:
+            if self.demands_tls:
+                raise UpstreamFault(
+                    "the database offers no TLS, and the configuration demands it", code=FaultCode.TLS_REQUIRED
+                )
+            # MySQL hangs up on a client that speaks of TLS all the same.
+            self.client_flag &= ~CLIENT.SSL
         await super()._request_authentication()
+
+    async def _process_auth(self, plugin_name: bytes, auth_packet: Any) -> Any:
+        if plugin_name != proofs.ED25519.encode():
+            return await super()._process_auth(plugin_name, auth_packet)
+        challenge = auth_packet.read_all()[: proofs.ED25519_NONCE_BYTES]
+        self.write_packet(proofs.prove_ed25519(self._password.encode(), challenge))
+        answer = await self._read_packet()
+        answer.check_error()
+        return answer
 
     async def open(self) -> None:
         await self._connect()

@@ -5,7 +5,9 @@ Source: MySQL internals manual, "COM_STMT_PREPARE Response".
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Self
+
+from msgspec import Struct
 
 from gatepost.errors import UpstreamFault
 from gatepost.values import Statement
@@ -17,6 +19,22 @@ from gatepost_mysql.runs import Prepared
 from gatepost_mysql.texts import eof_status
 
 _HEAD_BYTES: Final = 12
+
+
+class Head(Struct, frozen=True):
+    """What the server says first of a statement that it has prepared: its number, and how many of each follow."""
+
+    number: int
+    columns: int
+    parameters: int
+
+    @classmethod
+    def read(cls, message: bytes) -> Self:
+        """Raises UpstreamFault where it is malformed."""
+        if len(message) < _HEAD_BYTES or message[0] != messages.OK:
+            raise UpstreamFault("the server broke the protocol in its answer to a preparation")
+        reader = Reader(message[1:])
+        return cls(reader.number(4), reader.number(2), reader.number(2))
 
 
 class Preparation:
@@ -73,10 +91,8 @@ class Preparation:
         return message
 
     def _head(self, message: bytes) -> Prepared:
-        if len(message) < _HEAD_BYTES or message[0] != messages.OK:
-            raise UpstreamFault("the server broke the protocol in its answer to a preparation")
-        reader = Reader(message[1:])
-        self.number, self._columns, self._parameters = reader.number(4), reader.number(2), reader.number(2)
+        head = Head.read(message)
+        self.number, self._columns, self._parameters = head.number, head.columns, head.parameters
         statement = self._statement
         return Prepared(
             statement.text, statement.facts, statement.original, self._parameters, search_path=self._search_path

@@ -38,9 +38,14 @@ NO_STATEMENT: Final = Deny(
     hint="Prepare it again.",
 )
 REWRITTEN: Final = Deny(
-    reason="a plugin has other words for this statement than those that were prepared, or that a command stands for",
+    reason="a plugin has other words for what this command stands for",
+    rule="gatepost: commands",
+    hint="Send the statement that does the same.",
+)
+FETCHED: Final = Deny(
+    reason="a plugin has other words for this statement, whose rows are fetched from a cursor already",
     rule="gatepost: prepared statements",
-    hint="Prepare it again, or send it as a text.",
+    hint="Execute it without a cursor, or send it as a text.",
 )
 _NOT_PLAIN: Final = Deny(
     reason="a file of the client is read by a plain LOAD DATA LOCAL alone, sent as a text of its own",

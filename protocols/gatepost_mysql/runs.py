@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from gatepost.values import Facts, Limit, Outcome, Statement
+from gatepost.values import Deny, Facts, Limit, Outcome, Statement
 from gatepost_mysql.results import Plan
 from gatepost_sql import Context
 
@@ -18,6 +18,7 @@ class Run(Struct, gc=False):
         limit: how many rows it may show.
         before: how many of them its cursor has shown before.
         received: bytes of the client's file that have come for it.
+        is_guarded: it is undone where one row is too many, and the client is told then.
     """
 
     statement: Statement
@@ -30,11 +31,22 @@ class Run(Struct, gc=False):
     limit: Limit | None = None
     before: int = 0
     received: int = 0
+    is_guarded: bool = False
 
     @property
     def left(self) -> int | None:
         """How many rows it may still show; None for any number."""
         return None if self.limit is None else max(self.limit.rows - self.before - self.rows, 0)
+
+    def excess(self, consequence: str = "") -> Deny:
+        """One row is too many: the denial that ends the answer, and what becomes of what was changed."""
+        assert self.limit is not None
+        return Deny(
+            reason=f"the statement has more than {self.limit.rows} rows; no more of them are shown{consequence}",
+            rule=self.limit.rule,
+            hint=self.limit.hint,
+            plugin=self.limit.plugin,
+        )
 
     def outcome(self, *, complete: bool = True) -> Outcome:
         return Outcome(
@@ -55,6 +67,7 @@ class Prepared(Struct):
     Attributes:
         parameters: how many it takes.
         types: of its parameters, code and flags in one, as they were last bound; None before they were.
+        is_told: the server knows these types, too.
         long_data: of parameters, what came ahead of the execution; it is held until that is allowed.
         held: the messages that it came in.
         held_bytes: how long those are.
@@ -72,6 +85,7 @@ class Prepared(Struct):
     original: str | None
     parameters: int
     types: tuple[int, ...] | None = None
+    is_told: bool = True
     long_data: dict[int, bytearray] = {}
     held: list[bytes] = []
     held_bytes: int = 0

@@ -6,17 +6,21 @@ Source: MySQL internals manual, "Text Resultset" and "Binary Protocol Resultset"
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from gatepost.adapter import Hooks
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
-from gatepost.values import Deny
+from gatepost.values import Effect
 from gatepost_mysql import codes, frames, messages
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, frame, header, packets_of
 from gatepost_mysql.results import Plan
 from gatepost_mysql.rows import Batch
 from gatepost_mysql.runs import Run
 from gatepost_mysql.usual import Known
+
+_READING: Final = frozenset((Effect.READ, Effect.CONTROL))
+_CHANGED: Final = ", and what the statement has changed, if anything, stays so"
 
 
 class Stream:
@@ -158,7 +162,7 @@ class Stream:
             end = position + starts[run.left]
             starts = starts[: run.left]
             if not starts:
-                error = self.say(self.stop(run))
+                error = b"".join(map(self.say, self.stop(run)))
                 return self._skipped(data, position)[0], error
             is_over = True
         rows = data if end - position == len(data) else data[position:end]
@@ -174,7 +178,7 @@ class Stream:
             self.out += frames.count(rows)
             run.rows += len(starts) - batch.dropped
         run.row_bytes += len(rows)
-        return end, rows + self.say(self.stop(run)) if is_over else rows
+        return end, rows + b"".join(map(self.say, self.stop(run))) if is_over else rows
 
     def _judged(self, plan: Plan, rows: bytes, starts: Sequence[int], *, is_joined: bool = False) -> Batch | None:
         """Show rows to the plugins. Returns the batch if they have changed it."""
@@ -213,7 +217,7 @@ class Stream:
         rows = data[position:stop]
         if run.left == 0 and not self._is_amid_row:
             self._is_amid_row = not plan.is_watched and (header(rows, 0)[0] & LONGEST) == LONGEST
-            return stop, self.say(self.stop(run))
+            return stop, b"".join(map(self.say, self.stop(run)))
         if plan.is_watched:
             row = frames.payload(rows)
             batch = self._judged(plan, row, (0,), is_joined=True)
@@ -228,19 +232,16 @@ class Stream:
         run.row_bytes += len(rows)
         return stop, rows
 
-    def stop(self, run: Run) -> bytes:
-        """One row is too many: what tells the client so, which sees nothing of what is behind."""
-        limit = run.limit
-        assert limit is not None
-        deny = Deny(
-            reason=f"the statement has more than {limit.rows} rows; no more of them are shown",
-            rule=limit.rule,
-            hint=limit.hint,
-            plugin=limit.plugin,
-        )
+    def stop(self, run: Run) -> Sequence[bytes]:
+        """One row is too many: the messages that tell the client so, which sees nothing of what is behind.
+
+        There is none where it is told when what the statement has changed is undone.
+        """
+        is_reading = run.statement.facts.effect in _READING
+        deny = run.excess("" if is_reading or run.is_guarded else _CHANGED)
         run.error, run.message = str(codes.OF_DENIAL[deny.code][0]), deny.reason
         self.is_muted = True
-        return messages.refusal(deny)
+        return () if run.is_guarded else (messages.refusal(deny),)
 
     def _skipped(self, data: bytes, position: int) -> tuple[int, bytes | None]:
         """Rows that nobody sees: where they end, as `_rows` returns it."""

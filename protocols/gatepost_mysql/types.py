@@ -10,11 +10,12 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from gatepost.values import Kind, Scalar
 from gatepost_mysql import charsets
-from gatepost_mysql.times import read_time
+from gatepost_mysql.times import read_time, write_time
 
 UNSIGNED: Final = 0x20
 _ENUM: Final = 0x100
@@ -26,7 +27,6 @@ TEMPORAL: Final = -1
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,20}", re.ASCII)
 _NUMBER: Final = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?", re.ASCII)
-_TIME: Final = re.compile(r"[-0-9 :.T]{1,32}", re.ASCII)
 # From here on a double's digits are not all its own.
 _WHOLE_FLOAT: Final = 10**17
 
@@ -212,8 +212,13 @@ def whole(type_: Type, text: str, *, is_binary: bool) -> bytes | None:
 def _write(type_: Type, text: str, size: int, *, is_binary: bool) -> bytes:
     if type_.kind is Kind.BYTES:
         return bytes.fromhex(text)
-    if type_.kind is Kind.JSON or type_.kind is Kind.TEXT or type_.kind is Kind.OTHER:
+    if type_.kind is Kind.TEXT or type_.kind is Kind.OTHER:
         return text.encode()
+    if type_.kind is Kind.JSON:
+        return _json(text)
+    if type_.width == TEMPORAL:
+        written = write_time(type_.name, text)
+        return written if is_binary else text.encode()
     pattern = _PATTERNS[type_.kind]
     if not pattern.fullmatch(text):
         raise ValueError(f"a value of type {type_.name} was expected")
@@ -221,13 +226,19 @@ def _write(type_: Type, text: str, size: int, *, is_binary: bool) -> bytes:
         return _fit(lambda: int(text).to_bytes(size))
     if not is_binary or type_.width == COUNTED:
         return text.encode()
-    if type_.width == TEMPORAL:
-        raise ValueError("a time in binary is not changed")
     value = float(text) if type_.kind is Kind.FLOAT else int(text)
     return _fit(lambda: struct.pack(_format(type_), value))
 
 
-_PATTERNS: Final = {Kind.INTEGER: _INTEGER, Kind.DECIMAL: _NUMBER, Kind.FLOAT: _NUMBER, Kind.TIME: _TIME}
+_PATTERNS: Final = {Kind.INTEGER: _INTEGER, Kind.DECIMAL: _NUMBER, Kind.FLOAT: _NUMBER}
+
+
+def _json(text: str) -> bytes:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        raise ValueError("a JSON text was expected") from None
+    return text.encode()
 
 
 def _fit(pack: Callable[[], bytes]) -> bytes:

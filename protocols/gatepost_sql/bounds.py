@@ -12,7 +12,7 @@ from typing import Final
 from postgast import PgQueryError, scan
 from postgast.pg_query_pb2 import Token
 
-from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.errors import NotAccepted, NotUnderstood
 
 MAX_BYTES: Final = 1 << 20
 MAX_TOKENS: Final = 100_000
@@ -75,7 +75,7 @@ def _tokens(text: str) -> list[int]:
     try:
         tokens = scan(text).tokens
     except (PgQueryError, UnicodeDecodeError):
-        raise NotUnderstood("PostgreSQL's scanner does not accept the text") from None
+        raise NotAccepted("PostgreSQL's scanner does not accept the text") from None
     if len(tokens) > MAX_TOKENS:
         raise NotUnderstood(f"the text has more than {MAX_TOKENS} words")
     return [token.token for token in tokens]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Final
 
 from msgspec.structs import replace
@@ -80,7 +81,8 @@ def names_of(catalogue: Catalogue | None, search_path: tuple[str, ...] | None, h
 
 
 def _unknown(reason: str) -> Facts:
-    return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), reason=reason)
+    """What can be any statement, and touch any column."""
+    return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), columns=frozenset("*"), reason=reason)
 
 
 def _statement(tokens: Sequence[Token], names: Names) -> Facts:
@@ -130,6 +132,8 @@ def _main_word(tokens: Sequence[Token]) -> str:
 _EXPLAINED: Final = frozenset(("select", "insert", "replace", "update", "delete", "with", "table", "values"))
 _EXPLAIN_OPTIONS: Final = frozenset(("extended", "partitions", "format", "traditional", "json", "tree", "analyze"))
 
+_DESCRIBED: Final = frozenset((Kind.WORD, Kind.QUOTED, Kind.STRING))
+
 
 def _explain(tokens: Sequence[Token], names: Names) -> Facts:
     """EXPLAIN and DESCRIBE. With ANALYZE, the statement runs."""
@@ -145,9 +149,10 @@ def _explain(tokens: Sequence[Token], names: Names) -> Facts:
         verbs = ("explain", *inner.verbs) if runs else ("explain",)
         reason = inner.reason if effect is not Effect.READ else ""
         return replace(inner, effect=effect, verbs=verbs, outputs=(), predicates=None, reason=reason)
-    if runs or any(token.is_operator("(") for token in rest):
+    _, after = table_name(rest, names)
+    # A table and a column or a pattern; not a statement behind FOR or INTO, nor another session's.
+    if len(rest) != len(tokens) - 1 or len(after) > 1 or (after and after[0].kind not in _DESCRIBED):
         raise NotUnderstood("what is explained is not known")
-    table_name(rest, names)
     return replace(describe(), is_resolved=names.has_catalogue)
 
 
@@ -192,6 +197,9 @@ def _procedure(tokens: Sequence[Token], names: Names) -> Facts:
 # Definitions.
 
 _DEFINED: Final = frozenset(("table", "view", "index", "sequence", "procedure", "function", "trigger"))
+# What the query begins with whose rows a new table gets, or that a view is.
+_SELECTING: Final = frozenset(("select", "with", "table"))
+_QUERYING: Final = frozenset((("create", "table"), ("create", "view"), ("alter", "view")))
 _BEFORE_NAME: Final = frozenset(("if", "not", "exists"))
 
 
@@ -215,7 +223,7 @@ def _define(tokens: Sequence[Token], names: Names) -> Facts:
         rest.pop(0)
     if kind in ("procedure", "function", "trigger") and verb == "create":
         raise NotUnderstood("what a stored program does is not judged")
-    objects = [] if kind == "index" else [Use(verb=verb, name=name) for name in _table_names(rest, names)]
+    objects = [] if kind == "index" else [Use(verb=verb, name=name) for name in _defined(tokens, rest, names)]
     if verb == "truncate":
         return Facts(
             effect=Effect.WRITE, verbs=(verb,), objects=tuple(objects), is_resolved=names.has_catalogue, reason=verb
@@ -223,8 +231,10 @@ def _define(tokens: Sequence[Token], names: Names) -> Facts:
     own = Facts(
         effect=Effect.DEFINE, verbs=(verb,), objects=tuple(objects), is_resolved=names.has_catalogue, reason=verb
     )
-    selects = next((index for index, token in enumerate(tokens) if token.word in ("select", "with")), None)
-    if selects is None or verb != "create" or kind not in ("table", "view"):
+    selects = next((each for each in range(at + 1, len(tokens)) if tokens[each].word in _SELECTING), None)
+    if any(token.word == "union" for token in tokens[:selects]):
+        raise NotUnderstood("a table that is made of others is not judged")
+    if selects is None or (verb, kind) not in _QUERYING:
         return own
     inner = list(tokens[selects:])
     closing = sum(token.is_operator(")") - token.is_operator("(") for token in inner)
@@ -233,6 +243,40 @@ def _define(tokens: Sequence[Token], names: Names) -> Facts:
             raise NotUnderstood("what is created is not known")
         inner.pop()
     return one([own, _query(inner, names)])
+
+
+def _defined(tokens: Sequence[Token], rest: Sequence[Token], names: Names) -> list[str]:
+    """What is defined: all names of a RENAME, and those of other tables that an ALTER or a CREATE reaches."""
+    if tokens[0].word == "rename":
+        return _renamed(rest, names)
+    found = _table_names(rest, names)
+    if tokens[0].word == "alter":
+        for at, (first, second) in enumerate(pairwise(token.word for token in tokens), 2):
+            if (first, second) in _REACHING:
+                found.append(table_name(tokens[at:], names)[0])
+            elif first == "rename" and second not in _RENAMED_PARTS:
+                raise NotUnderstood("what is renamed is not known")
+    return found
+
+
+# What stands before the name of another table in an ALTER: of RENAME TO, and of EXCHANGE PARTITION … WITH TABLE.
+_REACHING: Final = frozenset((("rename", "to"), ("rename", "as"), ("with", "table")))
+_RENAMED_PARTS: Final = frozenset(("column", "index", "key"))
+
+
+def _renamed(tokens: Sequence[Token], names: Names) -> list[str]:
+    """Old names and new ones."""
+    found: list[str] = []
+    while tokens or not found:
+        old, rest = table_name(tokens, names)
+        if not rest or rest[0].word != "to":
+            raise NotUnderstood("what is renamed is not known")
+        new, rest = table_name(rest[1:], names)
+        found += [old, new]
+        if rest and not rest[0].is_operator(","):
+            raise NotUnderstood("what is renamed is not known")
+        tokens = rest[1:]
+    return found
 
 
 def _table_names(tokens: Sequence[Token], names: Names) -> list[str]:

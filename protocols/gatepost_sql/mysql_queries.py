@@ -208,6 +208,12 @@ class Query:
             self._update(tree)
         elif isinstance(tree, exp.Delete):
             self._delete(tree)
+        if tree.args.get("returning") is not None:
+            table = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+            if not isinstance(table, exp.Table):
+                raise NotUnderstood("what is shown is of no table")
+            is_all = isinstance(tree, exp.Delete) and not is_bounded(tree)
+            self.objects[Use(verb="select", name=self._name(table), is_bounded=not is_all)] = None
 
     def _insert(self, tree: exp.Insert) -> None:
         schema = tree.this

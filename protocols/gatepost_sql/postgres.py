@@ -19,7 +19,7 @@ from postgast import fingerprint
 from gatepost.values import Effect, Facts
 from gatepost_sql import bounds, readings, tree
 from gatepost_sql.catalogue import Catalogue
-from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.errors import NotAccepted, NotUnderstood
 from gatepost_sql.names import Names
 from gatepost_sql.tree import Node
 from gatepost_sql.walk import Walk
@@ -86,6 +86,8 @@ def _judge(text: str, names: Names | None, prepared: Mapping[str, Facts]) -> Fac
         other = readings.escaping(text) if "\\" in text else None
         if other is not None and not _is_alike(facts, _judge(other, names, prepared)):
             return _unknown("what it does depends on standard_conforming_strings")
+    except NotAccepted as error:
+        return replace(_unknown(str(error)), columns=frozenset())
     except NotUnderstood as error:
         return _unknown(str(error))
     except RecursionError:
@@ -115,7 +117,8 @@ def _normal_form(data: bytes) -> bytes:
 
 
 def _unknown(reason: str) -> Facts:
-    return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), reason=reason)
+    """What can be any statement, and touch any column."""
+    return Facts(effect=Effect.UNKNOWN, verbs=("unknown",), columns=frozenset("*"), reason=reason)
 
 
 def _is_alike(one: Facts, other: Facts) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from postgast.native import lib
 
-from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.errors import NotAccepted, NotUnderstood
 
 Node: TypeAlias = dict[str, Any]
 
@@ -22,12 +22,12 @@ _decode = msgspec.json.Decoder().decode
 def parse(data: bytes) -> list[Node]:
     """The statements of a text that `bounds.encode` lets pass, each as {kind: node}.
 
-    Raises NotUnderstood for what the grammar does not accept, and RecursionError for what is nested too deeply.
+    Raises NotAccepted for what the grammar does not accept, and RecursionError for what is nested too deeply.
     """
     result = lib.pg_query_parse(data)
     try:
         if result.error:
-            raise NotUnderstood("PostgreSQL's grammar does not accept the text")
+            raise NotAccepted("PostgreSQL's grammar does not accept the text")
         tree = _decode(result.parse_tree)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise NotUnderstood("its parse tree cannot be read") from None
@@ -39,12 +39,12 @@ def parse(data: bytes) -> list[Node]:
 def normalize(data: bytes) -> bytes:
     """A text that `bounds.encode` lets pass, with parameters for its constants.
 
-    Raises NotUnderstood for what the grammar does not accept.
+    Raises NotAccepted for what the grammar does not accept.
     """
     result = lib.pg_query_normalize(data)
     try:
         if result.error:
-            raise NotUnderstood("PostgreSQL's grammar does not accept the text")
+            raise NotAccepted("PostgreSQL's grammar does not accept the text")
         form: bytes = result.normalized_query
         return form
     finally:

@@ -8,8 +8,8 @@ from typing import Any
 import mysql.connector
 import pymysql
 import pytest
-from tests.mysql_servers import MySqlDatabase, connect
-from tests.servers import Gate
+from tests.mysql_servers import MySqlDatabase, connect, mysql_front
+from tests.servers import Gate, MakeGate
 
 PAN = "4111111111111111"
 NUMBER = int(PAN)
@@ -205,3 +205,29 @@ def test_a_row_over_16_megabytes(text: pymysql.cursors.Cursor) -> None:
     assert short == "*" * 12 + OTHER_PAN[-4:]
     text.execute("SELECT 1")
     assert text.fetchall() == ((1,),)
+
+
+TAGGED = """
+[plugins.mask]
+[[plugins.mask.columns]]
+match = "cards.pan"
+tag = "pan"
+[plugins.audit]
+"""
+
+
+def test_what_cannot_be_read_shows_no_tagged_column_where_there_is_no_policy(
+    gate: MakeGate, mysql_server: MySqlDatabase
+) -> None:
+    front = mysql_front(gate, mysql_server, plugins=TAGGED)
+    with connect(front) as connection, connection.cursor() as cursor:
+        for statement in (
+            "SELECT {fn REVERSE(pan)} FROM cards",
+            "EXPLAIN FORMAT=TREE FOR SCHEMA shop SELECT 1 FROM cards WHERE pan < '45'",
+            "SELECT REVERSE(pan) FROM cards WHERE " + "1 + " * 30_000 + "1",
+        ):
+            with pytest.raises(pymysql.Error, match="cannot be read") as denied:
+                cursor.execute(statement)
+            assert denied.value.args[0] == 1142
+        cursor.execute("SELECT id FROM cards WHERE id = 1")
+        assert cursor.fetchall() == ((1,),)

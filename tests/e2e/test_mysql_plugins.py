@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pymysql
 import pytest
+from tests.mysql_client import MySqlWire, Prepared
 from tests.mysql_servers import MySqlDatabase, connect, mysql_front
 from tests.servers import Gate, MakeGate, gates
 
@@ -16,7 +17,7 @@ PLUGINS = """\
 require_catalogue = false
 allow = [
   { do = "read", on = "shop.customers", rows = 3 },
-  { do = "read", on = "shop.cards" },
+  { do = "read", on = ["shop.cards", "shop.dated"] },
   { do = "set", on = ["autocommit", "character_set_*"] },
 ]
 [plugins.mask]
@@ -25,6 +26,9 @@ match = "customers.name"
 tag = "name"
 [[plugins.mask.columns]]
 match = "cards.expires"
+tag = "expiry"
+[[plugins.mask.columns]]
+match = "dated.expires"
 tag = "expiry"
 [plugins.audit]
 """
@@ -64,6 +68,22 @@ def test_tagged_columns(cursor: pymysql.cursors.Cursor, query: str, row: tuple[o
     cursor.execute(query)
     (found,) = cursor.fetchall()
     assert found == row or (row is None and "12/31" not in found)
+
+
+@pytest.mark.parametrize("type_", ["DATE", "DATETIME", "TIMESTAMP", "TIME", "YEAR", "INT", "JSON", "VARCHAR(10)"])
+def test_a_type_that_holds_no_text_shows_null(policed: Gate, mysql_server: MySqlDatabase, type_: str) -> None:
+    value = {"INT": "1231", "YEAR": "2031", "JSON": "'{}'", "TIME": "'12:31'"}.get(type_, "'2031-12-31'")
+    with mysql_server.connect() as connection, connection.cursor() as direct:
+        direct.execute("DROP TABLE IF EXISTS dated")
+        direct.execute(f"CREATE TABLE dated (id INT, expires {type_})")
+        direct.execute(f"INSERT INTO dated VALUES (1, {value})")
+    # MariaDB's JSON is a text.
+    is_text = type_ == "VARCHAR(10)" or (type_ == "JSON" and mysql_server.flavour == "mariadb")
+    with MySqlWire(policed.port).log_in("agent", policed.password) as wire:
+        prepared = wire.prepare("SELECT id, expires FROM dated")
+        assert isinstance(prepared, Prepared)
+        for results in (wire.query("SELECT id, expires FROM dated"), wire.execute(prepared)):
+            assert results[0].rows == [[b"1", b"[removed]" if is_text else None]]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pymysql
 import pytest
 from pymysql.constants import CLIENT, COMMAND
 from tests import mysql_wire as wire
-from tests.mysql_client import MySqlWire
+from tests.mysql_client import READ_ONLY_CURSOR, MySqlWire, Prepared
 from tests.mysql_servers import MySqlDatabase, connect, mysql_front
 from tests.servers import PATIENCE, Gate, MakeGate, eventually, gates
 
@@ -26,12 +26,23 @@ def on_statement(session, statement):
     return None
 """
 
+# Only executions, so that what is prepared is not what may run.
+OTHER_WORDS = """
+from gatepost import Rewrite, hookimpl
+
+@hookimpl
+def on_statement(session, statement):
+    if "'once '" in statement.text and not statement.is_preparation:
+        return Rewrite(text=statement.text.replace("'once '", "'twice '"))
+    return None
+"""
+
 
 @pytest.fixture(scope="module")
 def gate(mysql_server: MySqlDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    """A gate with every plugin that denies deletions."""
+    """A gate with every plugin, and scripts that deny deletions and rewrite executions."""
     with gates(tmp_path_factory.mktemp("mysqldenials")) as make:
-        yield mysql_front(make, mysql_server, scripts=[NO_DELETE])
+        yield mysql_front(make, mysql_server, scripts=[NO_DELETE, OTHER_WORDS])
 
 
 @pytest.fixture
@@ -180,6 +191,19 @@ def test_prepared_statements(gate: Gate) -> None:
     second.execute("SELECT pan FROM cards WHERE id IN (%s, %s)", (1, 2))
     assert all(pan.startswith("********") for (pan,) in second.fetchall())
     connection.close()
+
+
+def test_what_is_prepared_runs_in_other_words(gate: Gate) -> None:
+    with MySqlWire(gate.port).log_in("agent", gate.password) as client:
+        statement = client.prepare("SELECT CONCAT('once ', ?) AS n, pan FROM cards WHERE id <= ? ORDER BY id")
+        assert isinstance(statement, Prepared)
+        for flags in (0, READ_ONLY_CURSOR, 0):
+            (result,) = client.execute(statement, [b"7", b"2"], flags=flags)
+            assert result.error is None
+            assert [(cell, pan[:8]) for cell, pan in result.rows] == [(b"twice 7", b"********")] * 2
+        other = client.prepare("SELECT ?")
+        assert isinstance(other, Prepared)
+        assert client.execute(other, [b"x"])[0].rows == [[b"x"]]
 
 
 def test_statements_are_on_record_and_can_be_replayed(gate: Gate) -> None:

@@ -27,8 +27,6 @@ def test_login(gate: MakeGate, mysql_server: MySqlDatabase, kind: str, mode: str
     identified = KINDS[mysql_server.flavour].get(kind)
     if identified is None:
         pytest.skip(f"{mysql_server.flavour} has no such authentication")
-    if mysql_server.flavour == "mariadb" and mode == "require":
-        pytest.skip("this server has no certificate")
     user = f"{kind}_{mode}"
     with mysql_server.connect() as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE USER {user}@'127.0.0.1' {identified.format(password=mysql_server.password)}")
@@ -38,10 +36,14 @@ def test_login(gate: MakeGate, mysql_server: MySqlDatabase, kind: str, mode: str
         with connect(front) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', 1)")
             assert cursor.fetchall() == ((user,),)
+            cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+            ((_, cipher),) = cursor.fetchall()
+            assert bool(cipher) is (mode == "require")
 
 
-def test_a_wrong_password(gate: MakeGate, mysql_server: MySqlDatabase) -> None:
-    front = mysql_front(gate, mysql_server._replace(password="wrong"))
+@pytest.mark.parametrize("mode", ["disable", "require"])
+def test_a_wrong_password(gate: MakeGate, mysql_server: MySqlDatabase, mode: str) -> None:
+    front = mysql_front(gate, mysql_server._replace(password="wrong"), target=f'upstream_tls.mode = "{mode}"')
     with pytest.raises(Exception, match="refused gatepost's login") as refused:
         connect(front)
     assert mysql_server.user not in str(refused.value)

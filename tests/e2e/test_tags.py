@@ -23,6 +23,9 @@ tag = "pan"
 match = "cards.expires"
 tag = "expiry"
 [[plugins.mask.columns]]
+match = "dated.expires"
+tag = "expiry"
+[[plugins.mask.columns]]
 match = "customers.name"
 tag = "name"
 [[plugins.mask.columns]]
@@ -84,6 +87,16 @@ def test_a_star_shows_each_role_what_it_may_see(fetch, postgres: Database) -> No
         expected = [(number, customer, brand, shown(pan), GONE) for number, customer, brand, pan, _ in clear]
         assert fetch(role, text) == expected
     assert fetch("chargebacks", text) == clear
+
+
+@pytest.mark.parametrize("type_", ["date", "timestamp", "timestamptz", "time", "int", "json"])
+def test_a_type_that_holds_no_text_shows_null(fetch, postgres: Database, type_: str) -> None:
+    value = {"int": "1231", "json": "'{}'", "time": "'12:31'"}.get(type_, "'2031-12-31'")
+    with postgres.connect() as direct:
+        direct.execute(f"DROP TABLE IF EXISTS dated; CREATE TABLE dated AS SELECT {value}::{type_} AS expires")
+        direct.execute(f"GRANT SELECT ON dated TO {postgres.user}")
+    assert fetch("reader", f"SELECT expires AS {type_}s FROM dated") == [(None,)]
+    assert fetch("chargebacks", f"SELECT expires AS {type_}s FROM dated") != [(None,)]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from tests.cards import of_every_brand
@@ -199,12 +199,12 @@ password = "file:upstream.password"
         yield House(gate, direct, passwords, pans, codes)
 
 
-def rego(folder: Path) -> str:
-    """`[plugins.opa]` with the example's policy, and the data of this shop."""
+def rego(folder: Path, data: Mapping[str, Any] = REGO_DATA) -> str:
+    """`[plugins.opa]` with the example's policy, and the data of a shop."""
     policy = folder / "policy"
     policy.mkdir()
     (policy / "policy.rego").write_text((EXAMPLES / "opa" / "policy.rego").read_text())
-    (policy / "data.json").write_text(json.dumps(REGO_DATA))
+    (policy / "data.json").write_text(json.dumps(data))
     return f'[plugins.opa]\npolicy = "{policy}"\ntimeout = "20s"\n'
 
 

@@ -227,6 +227,7 @@ def test_tagged_columns_are_wanted_whatever_their_bytes():
         ("COPY cards (cvv) TO STDOUT", ("settlement",)),
         ("DECLARE c CURSOR FOR SELECT reverse(pan) FROM cards", ()),
         ("PREPARE p AS SELECT cvv AS x FROM cards", ()),
+        ("SELECT reverse(pan), " + "1 + " * 60_000 + "1 FROM cards", ()),
     ],
 )
 def test_tagged_columns_do_not_leave_where_nothing_tells_them(text, roles):

@@ -105,6 +105,28 @@ def test_gateposts_own_questions_have_none() -> None:
     assert made.to_upstream.count(check) == 2
 
 
+def test_an_execution_with_names_runs_beside_what_is_prepared() -> None:
+    def other(statement: Statement) -> Rewrite | object:
+        return Rewrite(text="SELECT ? + 1") if statement.number == 2 and statement.original is None else ALLOW
+
+    def answer() -> bytes:
+        return wire.packet(1, wire.ok())
+
+    made = prepared(talking(judge=other))
+    made.client(execute(("", VARCHAR, wire.counted(b"one")), TRACE))
+    assert made.sent()[1] == wire.command(wire.PREPARE, b"SELECT ? + 1")
+    made.upstream(wire.packets(1, struct.pack("<BIHHBH", 0, 7, 0, 1, 0, 0), wire.definition("?")))
+    beside = execute(("", VARCHAR, wire.counted(b"one")), TRACE).replace(b"\x17\1\0\0\0", b"\x17\7\0\0\0")
+    assert made.sent()[1] == beside + wire.command(wire.CLOSE, struct.pack("<I", 7))
+    made.upstream(answer())
+    # The client has told the types, but not of what it has prepared.
+    head = struct.pack("<IBI", 1, COUNTED, 1) + b"\1\0"
+    made.client(wire.command(wire.EXECUTE, head + b"\0" + wire.counted(b"two")))
+    assert made.sent()[1] == execute(("", VARCHAR, wire.counted(b"two")))
+    made.upstream(answer())
+    assert made.session.is_idle
+
+
 def test_a_cancel_request_is_found_behind_attributes() -> None:
     made = talking()
     made.client(query("KILL QUERY 9", TRACE))

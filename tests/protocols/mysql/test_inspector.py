@@ -47,6 +47,8 @@ def inspected(mysql_server: MySqlDatabase) -> Iterator[MySqlDatabase]:
 
 
 NO_TLS = TlsTerms()
+# TLS that believes every certificate.
+ANY = tls.client_context(tls.UpstreamMode.REQUIRE, "", "", "", ADAPTER.alpn)
 
 
 def inspect(server: MySqlDatabase, terms: TlsTerms = NO_TLS, password: str = PASSWORD) -> Catalogue:
@@ -164,17 +166,33 @@ def test_outputs_are_those_of_the_server(inspected: MySqlDatabase, catalogue: Ca
     assert [output.name.lower() for output in found.outputs] == names
 
 
-def test_tls(inspected: MySqlDatabase) -> None:
-    """A server without TLS is told nothing of a login that demands it."""
-    context = tls.client_context(tls.UpstreamMode.REQUIRE, "", "", "", ADAPTER.alpn)
-    assert inspect(inspected, TlsTerms(policy=TlsPolicy.OPTIONAL, context=context)).tables
-    required = TlsTerms(policy=TlsPolicy.REQUIRED, context=context)
+@pytest.mark.parametrize("policy", [TlsPolicy.OPTIONAL, TlsPolicy.REQUIRED])
+def test_tls(inspected: MySqlDatabase, policy: TlsPolicy) -> None:
+    assert inspect(inspected, TlsTerms(policy=policy, context=ANY)).tables
+
+
+def test_a_server_without_tls_is_told_nothing_of_a_login_that_demands_it(plain_mysql_server: MySqlDatabase) -> None:
+    with plain_mysql_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE USER {LOGIN} IDENTIFIED BY '{PASSWORD}'")
+        cursor.execute(f"GRANT REFERENCES ON shop.* TO {LOGIN}")
+    assert inspect(plain_mysql_server, TlsTerms(policy=TlsPolicy.OPTIONAL, context=ANY)).tables
+    with pytest.raises(UpstreamFault) as refused:
+        inspect(plain_mysql_server, TlsTerms(policy=TlsPolicy.REQUIRED, context=ANY))
+    assert refused.value.code is FaultCode.TLS_REQUIRED
+
+
+@pytest.mark.parametrize("terms", [NO_TLS, TlsTerms(policy=TlsPolicy.REQUIRED, context=ANY)])
+def test_a_login_by_ed25519(inspected: MySqlDatabase, terms: TlsTerms) -> None:
     if inspected.flavour == "mysql":
-        assert inspect(inspected, required).tables
-    else:
-        with pytest.raises(UpstreamFault) as refused:
-            inspect(inspected, required)
-        assert refused.value.code is FaultCode.TLS_REQUIRED
+        pytest.skip("MySQL has no such authentication")
+    with inspected.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"ALTER USER {LOGIN} IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORD}')")
+        try:
+            assert inspect(inspected, terms).tables
+            with pytest.raises(UpstreamFault, match="refused"):
+                inspect(inspected, terms, password="wrong")
+        finally:
+            cursor.execute(f"ALTER USER {LOGIN} IDENTIFIED BY '{PASSWORD}'")
 
 
 def recognise(port: int) -> Upstream:

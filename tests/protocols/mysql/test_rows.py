@@ -14,12 +14,14 @@ from gatepost_mysql.columns import Description, define, describe
 from gatepost_mysql.rows import Batch
 
 CODES = {"int": 3, "bigint": 8, "double": 5, "datetime": 12, "varchar": 253, "blob": 252, "bit": 16, "decimal": 246}
+CODES |= {"date": 10, "time": 11, "timestamp": 7, "json": 245}
+TIMES = ("date", "time", "timestamp", "datetime")
 
 
 def description(*names: str, is_binary: bool, flags: int = 0) -> Description:
     definitions = []
     for name in names:
-        collation = 63 if name in ("blob", "int", "bigint", "double", "datetime") else 45
+        collation = 63 if name in ("blob", "int", "bigint", "double", *TIMES) else 45
         definitions.append(define(wire.definition(name, CODES[name], collation=collation, flags=flags)))
     return describe(definitions, is_binary=is_binary)
 
@@ -153,7 +155,11 @@ def test_values_in_binary(name: str, flags: int, cell: bytes, kind: Kind, text: 
         ("int", True, struct.pack("<i", 1), [str(1 << 40)]),
         ("int", False, b"1", ["one"]),
         ("bit", False, b"\1", ["300"]),
-        ("datetime", True, b"\4" + struct.pack("<HBB", 2026, 1, 2), ["2027-01-02 00:00:00"]),
+        ("datetime", True, b"\4" + struct.pack("<HBB", 2026, 1, 2), ["****-**-** 00:00:00"]),
+        ("datetime", True, b"\4" + struct.pack("<HBB", 2026, 1, 2), ["2026-13-02 00:00:00"]),
+        ("date", False, b"2026-01-02", ["2026-01-02 00:00:00"]),
+        ("time", False, b"00:00:00", ["839:00:00"]),
+        ("json", True, b"{}", ["[removed]"]),
         ("varchar", False, b"x", []),
         ("varchar", False, b"x", ["a", "b"]),
     ],
@@ -166,12 +172,44 @@ def test_what_a_type_cannot_hold(name: str, is_binary: bool, cell: bytes, texts:
         made.row(0).replace(0, texts)
 
 
-def test_redacting() -> None:
-    about = description("varchar", "int", "blob", is_binary=True)
-    made = batch(about, binary_row(wire.counted(b"x"), struct.pack("<i", 1), wire.counted(b"y")))
-    for column in range(3):
+@pytest.mark.parametrize(
+    ("name", "text", "written"),
+    [
+        ("date", "2027-03-04", b"\4" + struct.pack("<HBB", 2027, 3, 4)),
+        ("date", "0000-00-00", b"\0"),
+        ("datetime", "2027-03-04 00:00:00", b"\4" + struct.pack("<HBB", 2027, 3, 4)),
+        ("timestamp", "2027-03-04 23:59:58", b"\7" + struct.pack("<HBBBBB", 2027, 3, 4, 23, 59, 58)),
+        ("datetime", "2027-03-04 00:00:00.000500", b"\x0b" + struct.pack("<HBBBBBI", 2027, 3, 4, 0, 0, 0, 500)),
+        ("time", "00:00:00", b"\0"),
+        ("time", "-51:04:05", b"\x08" + struct.pack("<BIBBB", 1, 2, 3, 4, 5)),
+        ("time", "838:59:59.500000", b"\x0c" + struct.pack("<BIBBBI", 0, 34, 22, 59, 59, 500000)),
+    ],
+)
+def test_times_are_changed_in_text_and_in_binary(name: str, text: str, written: bytes) -> None:
+    old = b"\x08" + struct.pack("<BIBBB", 0, 0, 1, 0, 0) if name == "time" else b"\4" + struct.pack("<HBB", 2026, 1, 2)
+    made = batch(description(name, is_binary=True), binary_row(old))
+    made.row(0).replace(0, [text])
+    assert made.row(0).raw(0) == written[1:]
+    assert made.row(0).scalars(0)[0].text == text
+    assert made.packets(5) == wire.packet(5, binary_row(written))
+    made = batch(description(name, is_binary=False), wire.text_row("x"))
+    made.row(0).replace(0, [text])
+    assert made.row(0).raw(0) == text.encode()
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_redacting(is_binary: bool) -> None:
+    """What is put there is of the column's type: where that holds no such text, nothing is."""
+    names = ("varchar", "int", "blob", "json", *TIMES)
+    number = struct.pack("<i", 1) if is_binary else wire.counted(b"1")
+    cells = [wire.counted(b"x"), number, wire.counted(b"y"), wire.counted(b"{}"), *[b"\0"] * len(TIMES)]
+    payload = binary_row(*cells) if is_binary else b"".join(cells)
+    made = batch(description(*names, is_binary=is_binary), payload)
+    for column in range(len(names)):
         made.row(0).redact(column, "[removed]")
-    assert made.packets(5) == wire.packet(5, binary_row(wire.counted(b"[removed]"), None, None))
+    expected: list[bytes | None] = [b"[removed]", *[None] * (len(names) - 1)]
+    row = binary_row(wire.counted(b"[removed]"), *expected[1:]) if is_binary else wire.text_row(*expected)
+    assert made.packets(5) == wire.packet(5, row)
 
 
 @pytest.mark.parametrize(

@@ -269,16 +269,98 @@ def test_a_rewrite_of_a_preparation_is_what_is_executed() -> None:
     assert made.sent()[1] == execute()
 
 
-def test_an_execution_that_a_plugin_has_other_words_for_is_denied() -> None:
-    rewrite = Rewrite(text="SELECT 2")
-    made = serving(judge=lambda statement: ALLOW if statement.is_preparation or statement.original else rewrite)
-    prepare(made, "SELECT 1", columns=[], parameters=0)
+def rewriting(statement: Statement) -> Rewrite | object:
+    """Other words for executions of texts that say so."""
+    is_due = not statement.is_preparation and statement.original is None and "old" in statement.text
+    return Rewrite(text=statement.text.replace("old", "new")) if is_due else ALLOW
+
+
+def close(number: int) -> bytes:
+    return wire.command(wire.CLOSE, struct.pack("<I", number))
+
+
+@pytest.mark.parametrize("has_eof", [False, True])
+def test_an_execution_that_a_plugin_has_other_words_for_runs_beside_what_is_prepared(has_eof: bool) -> None:
+    capabilities = wire.CAPABILITIES & ~wire.DEPRECATE_EOF if has_eof else wire.CAPABILITIES
+    made = serving(judge=rewriting, capabilities=capabilities)
+    between = [wire.eof()] if has_eof else []
+    definitions = [wire.definition("?", BLOB), *between, *COLUMNS, *between]
+    made.client(wire.command(wire.PREPARE, b"SELECT old, ?"))
+    made.upstream(wire.packets(1, prepared(1, 2, 1), *definitions))
+    long_data = struct.pack("<IH", 1, 0) + b"abc"
+    made.client(wire.command(wire.LONG_DATA, long_data))
     made.sent()
+    made.client(execute((VARCHAR, b""), flags=1))
+    assert made.sent() == (b"", wire.command(wire.PREPARE, b"SELECT new, ?"))
+    made.upstream(wire.packets(1, prepared(7, 2, 1), *definitions))
+    assert made.sent() == (
+        b"",
+        wire.command(wire.LONG_DATA, struct.pack("<IH", 7, 0) + b"abc") + execute((VARCHAR, b""), number=7) + close(7),
+    )
+    row = binary_row(struct.pack("<i", 7), wire.counted(b"x"))
+    end = wire.eof() if has_eof else wire.ok(head=0xFE)
+    answer = wire.packets(1, b"\x02", *COLUMNS, *between, row, end)
+    made.upstream(answer)
+    assert made.sent() == (answer, b"")
+    assert [statement.text for statement, _ in made.ended] == ["SELECT old, ?", "SELECT new, ?"]
+    assert made.ended[-1][1].rows == 1
+    assert made.session.is_idle
+
+
+def test_the_server_is_told_types_that_it_was_not_told_beside() -> None:
+    """The client tells them once; the next execution is of the statement that has not heard of them."""
+
+    def first_alone(statement: Statement) -> Rewrite | object:
+        return rewriting(statement) if statement.number == 2 else ALLOW
+
+    made = prepare(serving(judge=first_alone), "SELECT old, ?", columns=COLUMNS, parameters=1)
+    made.client(execute((INT, struct.pack("<i", 6))))
+    made.upstream(wire.packets(1, prepared(7, 2, 1), wire.definition("?", BLOB), *COLUMNS))
+    made.upstream(wire.result(COLUMNS, []))
+    made.sent()
+    for sent in (execute((INT, struct.pack("<i", 8))), execute((INT, struct.pack("<i", 8)), types=False)):
+        made.client(execute((INT, struct.pack("<i", 8)), types=False))
+        assert made.sent()[1] == sent
+        made.upstream(wire.result(COLUMNS, []))
+
+
+def test_other_words_that_cannot_be_prepared_are_an_error_in_the_executions_place() -> None:
+    made = prepare(serving(judge=rewriting), "SELECT old", columns=COLUMNS, parameters=0)
     made.client(execute())
+    made.sent()
+    made.upstream(wire.packets(1, wire.err(1146, "no such table")))
     client, upstream = made.sent()
+    assert (said(client), upstream) == ([wire.err(1146, "no such table")], b"")
+    assert made.ended[-1][1].error == "1146"
+    assert made.session.is_idle
+
+
+def test_other_words_with_other_parameters_are_denied() -> None:
+    made = prepare(serving(judge=rewriting), "SELECT old", columns=COLUMNS, parameters=0)
+    made.client(execute())
+    made.sent()
+    made.upstream(wire.packets(1, prepared(7, 0, 1), wire.definition("?", BLOB)))
+    client, upstream = made.sent()
+    assert b"other parameters" in said(client)[0]
+    assert upstream == close(7)
+    assert made.ended[-1][1].error == "1142"
+    assert made.session.is_idle
+
+
+def test_the_rows_of_a_cursor_are_not_those_of_other_words() -> None:
+    made = prepare(
+        serving(judge=lambda statement: rewriting(statement) if statement.number > 2 else ALLOW),
+        "SELECT old",
+        columns=COLUMNS,
+        parameters=0,
+    )
+    made.client(execute(flags=1))
+    made.upstream(wire.packets(1, b"\x02", *COLUMNS, wire.ok(head=0xFE, status=CURSOR_EXISTS)))
+    made.sent()
+    made.client(wire.command(wire.FETCH, struct.pack("<II", 1, 10)))
+    client, upstream = made.sent()
+    assert b"without a cursor" in said(client)[0]
     assert not upstream
-    assert said(client)[0][0] == 0xFF
-    assert made.closed is None
 
 
 def test_columns_in_the_older_form() -> None:

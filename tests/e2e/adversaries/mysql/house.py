@@ -75,6 +75,79 @@ DIGEST: Final = (
     "SELECT * FROM evil.cards",
 )
 
+# Functions that only compute, and settings that a driver changes. A policy that names them needs each.
+FUNCTIONS: Final = [
+    "aes_encrypt",
+    "ascii",
+    "avg",
+    "bit_length",
+    "bit_or",
+    "bit_xor",
+    "cast",
+    "coalesce",
+    "compress",
+    "concat",
+    "concat_ws",
+    "conv",
+    "convert",
+    "crc32",
+    "database",
+    "extractvalue",
+    "format",
+    "group_concat",
+    "hex",
+    "ifnull",
+    "json_array",
+    "json_arrayagg",
+    "json_object",
+    "json_table",
+    "lag",
+    "last_value",
+    "left",
+    "length",
+    "lpad",
+    "max",
+    "mid",
+    "min",
+    "ord",
+    "repeat",
+    "replace",
+    "reverse",
+    "rpad",
+    "sha2",
+    "soundex",
+    "st_geomfromtext",
+    "std",
+    "substr",
+    "sum",
+    "to_base64",
+    "trim",
+    "updatexml",
+]
+SETTINGS: Final = ["autocommit", "database", "time_zone"]
+# What the three may do, as data of the example's Rego policy and in TOML.
+REGO_DATA: Final = {
+    "roles": {
+        "reader": {
+            "allow": [
+                {
+                    "do": ["select"],
+                    "on": {"house.cards": ["id", "holder", "pan"], "house.{a,notes,renamed}": ["*"]},
+                }
+            ]
+        },
+        "analyst": {"allow": [{"do": ["select"], "on": {"house.*": ["*"]}}]},
+        "writer": {
+            "allow": [
+                {"do": ["select"], "on": {"house.*": ["*"]}},
+                {"do": ["insert"], "on": {"house.{notes,u}": ["*"]}},
+                {"do": ["update"], "on": {"house.cards": ["holder", "pan"]}},
+            ]
+        },
+    },
+    "functions": FUNCTIONS,
+    "settings": SETTINGS,
+}
 POLICY: Final = """
 [plugins.policy.roles.reader]
 allow = [{ do = "select", on = ["house.cards(id, holder, pan)", "house.a", "house.notes", "house.renamed"] }]
@@ -88,7 +161,8 @@ allow = [
   { do = "insert", on = ["house.notes", "house.u"] },
   { do = "update", on = "house.cards(holder, pan)" },
 ]
-
+"""
+MASK: Final = """
 [plugins.mask]
 [[plugins.mask.columns]]
 match = "cards.pan"
@@ -168,8 +242,8 @@ def build(direct: pymysql.Connection[Any], password: str) -> tuple[Sequence[str]
 
 
 @contextmanager
-def open_house(database: MySqlDatabase, make: MakeGate, target: str = "") -> Iterator[House]:
-    """Build the shop and put a gate before it."""
+def open_house(database: MySqlDatabase, make: MakeGate, plugins: str) -> Iterator[House]:
+    """Build the shop and put a gate before it, whose policy is `plugins`."""
     inspector = """
 [plugins.secrets.targets.shop.inspector]
 user = "keeper"
@@ -178,7 +252,7 @@ password = "file:upstream.password"
     with database.connect() as direct:
         pans, codes = build(direct, database.password)
         keeper = database._replace(user="keeper")
-        gate = mysql_front(make, keeper, plugins=inspector + POLICY, target=f'database = "{DATABASE}"\n{target}')
+        gate = mysql_front(make, keeper, plugins=inspector + plugins + MASK, target=f'database = "{DATABASE}"')
         passwords = {role: gate.add_agent(role, role) for role in ROLES}
         yield House(gate, direct, passwords, pans, codes)
 

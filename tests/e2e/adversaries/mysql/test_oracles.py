@@ -25,6 +25,23 @@ ORACLES = [
     "SELECT id FROM cards WHERE IF(pan > '45', 1, 0)",
     "SELECT id FROM a WHERE (SELECT LEFT(pan, 1) FROM cards LIMIT 1) = 4",
     "SELECT id FROM cards WHERE IF(LEFT(pan, 1) = 4, SLEEP(1), 0)",
+    "SELECT pan AS id, id AS pan FROM cards ORDER BY id",
+    "SELECT pan AS id FROM cards HAVING id > '45'",
+    "SELECT holder, pan AS p FROM cards HAVING p > '45'",
+    "SELECT a.id FROM a JOIN cards USING (id) HAVING MAX(pan) > 4",
+    "SELECT id FROM cards ORDER BY (SELECT pan)",
+    "SELECT id FROM cards ORDER BY FIELD(LEFT(pan, 1), 4, 5)",
+    "SELECT id FROM cards c WHERE EXISTS (SELECT 1 FROM a WHERE a.id < c.pan)",
+    "SELECT id FROM cards WHERE (id, pan) > (1, '45')",
+    "SELECT id FROM cards WHERE MATCH (pan) AGAINST ('4111')",
+    "SELECT id, NTILE(9) OVER (PARTITION BY LEFT(pan, 1) ORDER BY id) FROM cards",
+    "SELECT COUNT(DISTINCT LEFT(pan, 1)) FROM cards WHERE id < 5",
+    "SELECT GROUP_CONCAT(id ORDER BY pan) FROM cards",
+    "SELECT COUNT(*) FROM cards GROUP BY LEFT(pan, 1) WITH ROLLUP",
+    "SELECT LEFT(pan, 1) AS l FROM cards UNION SELECT '4'",
+    "SELECT id FROM cards WHERE pan IN (SELECT '4111111111111111')",
+    "SELECT LEFT(pan, 1) AS l FROM cards INTERSECT SELECT '4'",
+    "TABLE cards ORDER BY pan LIMIT 1",
 ]
 # What keeps a value for later, when its column is no longer there to tell what it is.
 KEEPS = [

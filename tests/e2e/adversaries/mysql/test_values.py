@@ -70,6 +70,9 @@ CASES = [
     Case(0, "SELECT 'x' UNION ALL SELECT REVERSE(pan) FROM cards"),
     Case(0, "SELECT IFNULL(REVERSE(pan), ''), COALESCE(NULL, REVERSE(pan)) FROM cards"),
     Case(0, "SELECT a.id, REVERSE(c.pan) FROM a JOIN cards c ON a.id = c.id"),
+    Case(0, "SELECT id, holder FROM (SELECT id, pan AS holder, holder AS pan FROM cards) d"),
+    Case(0, "SELECT id AS pan, REVERSE(pan) AS id FROM cards"),
+    Case(0, "SELECT SUM(pan), MAX(pan + 0) FROM cards WHERE id = 1"),
     Case(0, "SELECT REVERSE(cvv), cvv FROM cards", DENIED),
     Case(0, "SELECT * FROM cards", DENIED),
     Case(0, "SELECT cards.* FROM cards", DENIED),
@@ -80,6 +83,33 @@ CASES = [
     Case(0, "SELECT EXTRACTVALUE(1, CONCAT(0x7e, (SELECT REVERSE(pan) FROM cards LIMIT 1)))", FAILED, FAILED),
     Case(0, "SELECT UPDATEXML(1, CONCAT(0x7e, (SELECT REVERSE(pan) FROM cards LIMIT 1)), 1)", FAILED, FAILED),
     Case(0, "SELECT ST_GEOMFROMTEXT(REVERSE(pan)) FROM cards", KEPT, KEPT),
+]
+
+
+# Texts that two parsers may read in two ways, or that one server alone knows: whatever they are, they show nothing.
+TRICKS = [
+    "SELECT LAST_VALUE(REVERSE(pan)) OVER (), LAG(REVERSE(pan)) OVER (ORDER BY id) FROM cards",
+    "SELECT BIT_XOR(pan), AVG(pan), STD(pan), BIT_OR(pan) FROM cards WHERE id = 1",
+    "SELECT REVERSE(pan) COLLATE utf8mb4_bin, BINARY REVERSE(pan) FROM cards",
+    "SELECT {fn REVERSE(pan)} FROM cards",
+    "SELECT REVERSE(pan) FROM {oj cards LEFT JOIN a ON a.id = cards.id}",
+    "SELECT(REVERSE(pan))FROM(cards)",
+    "SELECT REVERSE(pan)/**/FROM/**/cards",
+    "SELECT\x0bREVERSE(pan)\x0cFROM\rcards",
+    "SELECT 1 /*/ , /*/, REVERSE(pan) FROM cards",
+    "SELECT 1 --\n, REVERSE(pan) FROM cards",
+    "SELECT 1 --\x01, 'x'\n, REVERSE(pan) FROM cards",
+    "SELECT 'a' 'b', REVERSE(`cards`.`pan`) 'holder' FROM `cards`",
+    "SELECT REVERSE(pan) `id`, id `pan` FROM cards",
+    "SELECT REVERSE(.cards.pan) FROM .cards",
+    "SELECT REVERSE(PAN) FROM HOUSE.cards",
+    "SELECT REVERSE(c.pan) FROM cards FOR SYSTEM_TIME ALL c",
+    "SELECT REVERSE(pan) FROM cards PARTITION (p0)",
+    "SELECT REVERSE(x.pan) FROM cards x USE INDEX () STRAIGHT_JOIN a",
+    "SELECT d.* FROM a, LATERAL (SELECT REVERSE(pan) FROM cards WHERE cards.id = a.id) d",
+    "SELECT d.x FROM (SELECT REVERSE(pan) FROM cards) d(x)",
+    "VALUES ROW((SELECT REVERSE(pan) FROM cards LIMIT 1))",
+    "VALUES ((SELECT REVERSE(pan) FROM cards LIMIT 1))",
 ]
 
 
@@ -102,6 +132,15 @@ def test_it_is_denied_or_masked(house: House, role: str, case: Case) -> None:
                     assert error[:2] != DENIAL
                 case Outcome.KEPT:
                     assert error is None or error[:2] != DENIAL
+        assert_serving(wire)
+
+
+@pytest.mark.parametrize("role", ["reader", "analyst"])
+@pytest.mark.parametrize("text", TRICKS)
+def test_a_trick_shows_nothing(house: House, role: str, text: str) -> None:
+    with house.unchanged(), house.enter(role) as wire:
+        for results in in_every_way(wire, text):
+            house.assert_kept(results)
         assert_serving(wire)
 
 
