@@ -391,7 +391,8 @@ class Answers:
 
     def _simple(self, message: bytes) -> Said:
         if message[:1] == b"\xff":
-            return self._failed(message)
+            # To load a file takes long, too.
+            return self._error(message) if self._stream.run is not None else self._failed(message)
         said = message
         if message[:1] == b"\xfe" and len(message) == _EOF_BYTES:
             self.status = eof_status(message)

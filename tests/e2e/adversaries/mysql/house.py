@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import pymysql
@@ -136,7 +137,9 @@ REGO_DATA: Final = {
                 }
             ]
         },
-        "analyst": {"allow": [{"do": ["select"], "on": {"house.*": ["*"]}}]},
+        "analyst": {
+            "allow": [{"do": ["select", "show"], "on": {"house.*": ["*"], "information_schema.columns": ["*"]}}]
+        },
         "writer": {
             "allow": [
                 {"do": ["select"], "on": {"house.*": ["*"]}},
@@ -257,13 +260,16 @@ password = "file:upstream.password"
         yield House(gate, direct, passwords, pans, codes)
 
 
+@cache
 def clues(pan: str) -> list[str]:
     """What tells a card number, or most of it: more than the first six and the last four digits together."""
+    # A masked number has zeros before its last four digits.
+    tail = [] if pan[-8:-4] == "0000" else [pan[-8:]]
     return [
+        *tail,
         pan,
         pan[::-1],
         pan[:8],
-        pan[-8:],
         pan.encode().hex(),
         pan.encode().hex().upper(),
         base64.b64encode(pan.encode()).decode(),

@@ -96,17 +96,6 @@ def test_115_116_a_plan_a_definition_or_a_name(house: House, text: str) -> None:
         assert_serving(wire)
 
 
-@pytest.mark.parametrize("before", range(PACKET - 24, PACKET, 4))
-def test_124_a_number_across_two_packets(house: House, before: int) -> None:
-    with house.enter("analyst") as wire:
-        (result,) = wire.query(f"SELECT CONCAT(REPEAT('x', {before}), ch) FROM vault WHERE id = 1")
-        ((cell,),) = result.rows
-        assert cell is not None
-        assert cell[:before] == b"x" * before
-        assert cell[before:] == b"*" * (len(house.pans[0]) - 4) + house.pans[0][-4:].encode()
-        assert_serving(wire)
-
-
 def test_124_a_statement_that_comes_byte_by_byte(house: House) -> None:
     with house.unchanged(), house.enter("analyst") as wire:
         for byte in mysql_wire.query(f"SELECT '{house.pans[0]}', ch FROM vault LIMIT 1"):
@@ -130,3 +119,14 @@ def test_125_nothing_of_it_rests_with_the_gate(house: House) -> None:
     house.gate.command("audit", "verify")
     assert found_in(house.gate.state, list(house.pans)) == []
     assert not [pan for pan in house.pans if pan in str(house.gate.log)]
+
+
+@pytest.mark.parametrize("before", range(PACKET - 24, PACKET, 4))
+def test_124_a_number_across_two_packets(house: House, before: int) -> None:
+    with house.enter("analyst") as wire:
+        (result,) = wire.query(f"SELECT CONCAT(REPEAT('x', {before}), ch) FROM vault WHERE id = 1")
+        ((cell,),) = result.rows
+        assert cell is not None
+        assert cell[:before] == b"x" * before
+        assert cell[before:] == b"*" * (len(house.pans[0]) - 4) + house.pans[0][-4:].encode()
+        assert_serving(wire)
