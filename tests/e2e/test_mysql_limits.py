@@ -18,15 +18,13 @@ def on_statement(statement):
     return Limit(rows=5, rule="five", hint="Change 5 deals at most.")
 """
 SCHEMA = """
-DROP TABLE IF EXISTS deals;
-DROP TABLE IF EXISTS plain;
-DROP PROCEDURE IF EXISTS sweep;
 CREATE TABLE deals (id INT PRIMARY KEY AUTO_INCREMENT, note VARCHAR(20)) ENGINE=InnoDB;
 CREATE TABLE plain (id INT PRIMARY KEY) ENGINE=MyISAM;
 INSERT INTO deals (id) VALUES (1), (2), (3), (4), (5), (6), (7), (8);
 INSERT INTO plain SELECT id FROM deals;
 CREATE PROCEDURE sweep() BEGIN DELETE FROM deals WHERE id < 7; SELECT id FROM plain; END
 """
+DROPPED = ("DROP TABLE deals, plain", "DROP PROCEDURE sweep")
 MANY = {
     "delete": "DELETE FROM deals WHERE id < 7 RETURNING id",
     "insert": "INSERT INTO deals (note) SELECT 'x' FROM deals RETURNING id",
@@ -48,6 +46,8 @@ def direct(mysql_server: MySqlDatabase) -> Iterator[Any]:
         for statement in SCHEMA.strip().split(";\n"):
             cursor.execute(statement)
         yield cursor
+        for statement in DROPPED:
+            cursor.execute(statement)
 
 
 @pytest.fixture
