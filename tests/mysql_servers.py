@@ -259,6 +259,16 @@ def mysql_front(make: MakeGate, upstream: MySqlDatabase, **options: Any) -> Gate
     return make(upstream, protocol="mysql", **options)
 
 
+def the_command(gate: Gate) -> list[str]:
+    """How to call `mariadb` as the agent; options may follow."""
+    command = shutil.which("mariadb")
+    if command is None:
+        reason = "no mariadb command: install the system's mariadb-client"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    place = ["--host=127.0.0.1", f"--port={gate.port}", "--user=agent", "--database=shop"]
+    return [command, "--no-defaults", *place, f"--password={gate.password}"]
+
+
 def connect(gate: Gate, **options: Any) -> pymysql.Connection[Any]:
     """PyMySQL, as the agent."""
     return pymysql.connect(

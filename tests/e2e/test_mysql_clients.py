@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import shutil
 import subprocess
 from typing import Any
 
@@ -15,7 +14,7 @@ import pymysql
 import pytest
 import sqlalchemy
 from pymysql.constants import CLIENT
-from tests.mysql_servers import MySqlDatabase, connect
+from tests.mysql_servers import MySqlDatabase, connect, the_command
 from tests.servers import PATIENCE, Gate, eventually
 
 QUERY = "SELECT id, name, NULL FROM customers WHERE id <= %s ORDER BY id"
@@ -111,16 +110,6 @@ def test_sqlalchemy(mysql_gate: Gate, mysql_server: MySqlDatabase) -> None:
         assert connection.dialect.is_mariadb is (mysql_server.flavour == "mariadb")
     engine.dispose()
     assert [pan for (pan,) in rows] == masked(mysql_server.pans)
-
-
-def the_command(gate: Gate) -> list[str]:
-    """How to call `mariadb` as the agent; options may follow."""
-    command = shutil.which("mariadb")
-    if command is None:
-        reason = "no mariadb command: install the system's mariadb-client"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    place = ["--host=127.0.0.1", f"--port={gate.port}", "--user=agent", "--database=shop"]
-    return [command, "--no-defaults", *place, f"--password={gate.password}"]
 
 
 def test_the_command(mysql_gate: Gate, mysql_server: MySqlDatabase) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 
 import pymysql
 import pytest
-from tests.e2e.test_mysql_clients import the_command
 from tests.mysql_client import MySqlWire
-from tests.mysql_servers import MySqlDatabase, connect, mysql_front
+from tests.mysql_servers import MySqlDatabase, connect, mysql_front, the_command
 from tests.servers import PATIENCE, Gate, MakeGate, eventually, gates
 
 PLUGINS = """
