@@ -49,6 +49,7 @@ class _State:
     UPLOAD: Final = 10
     BESIDE: Final = 11
     GUARDING: Final = 12
+    LOADED: Final = 13
 
 
 class Answers:
@@ -172,7 +173,7 @@ class Answers:
         self._stream.run.received = self._upload.received
         self._stream.go_on(self._upload.number)
         if self._upload.is_over:
-            self._state = _State.SIMPLE
+            self._state = _State.LOADED
         return [SendUpstream(data[:end])] if end else []
 
     def check_settings(self) -> None:
@@ -391,8 +392,7 @@ class Answers:
 
     def _simple(self, message: bytes) -> Said:
         if message[:1] == b"\xff":
-            # To load a file takes long, too.
-            return self._error(message) if self._stream.run is not None else self._failed(message)
+            return self._failed(message)
         said = message
         if message[:1] == b"\xfe" and len(message) == _EOF_BYTES:
             self.status = eof_status(message)
@@ -407,6 +407,10 @@ class Answers:
             self._on_ok()
         self._finish()
         return (said,)
+
+    def _loaded(self, message: bytes) -> Said:
+        """The answer to a file, which may take long."""
+        return self._error(message) if message[:1] == b"\xff" else self._simple(message)
 
     def _statistics(self, message: bytes) -> Said:
         self._finish()
@@ -532,6 +536,7 @@ class Answers:
         _State.OWN: _own,
         _State.FIELDS: _field,
         _State.UPLOAD: _early,
+        _State.LOADED: _loaded,
         _State.BESIDE: _prepared_beside,
         _State.GUARDING: _guarded,
     }

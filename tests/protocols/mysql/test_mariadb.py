@@ -386,3 +386,14 @@ def test_splitting_changes_nothing() -> None:
     assert first.closed is None
     for how, made in plays:
         assert (made.to_client, made.to_upstream, made.ended) == (first.to_client, first.to_upstream, first.ended), how
+
+
+def test_progress_of_a_file_that_is_loaded() -> None:
+    made = talking(PROGRESS | wire.LOCAL_FILES)
+    made.client(wire.query("LOAD DATA LOCAL INFILE 'f' INTO TABLE t"))
+    made.upstream(wire.packet(1, b"\xfbf")).client(wire.packet(2, b"1\n") + wire.packet(3, b""))
+    made.sent()
+    answer = wire.packets(4, wire.progress(), wire.ok(affected=1))
+    made.upstream(answer)
+    assert made.sent()[0] == answer
+    assert made.session.is_idle
