@@ -101,6 +101,9 @@ class Prepared(Struct):
     def __post_init__(self) -> None:
         self.size = len(self.text)
 
+    def __repr__(self) -> str:
+        return f"Prepared({len(self.text)} characters)"
+
     def describe(self, definitions: Sequence[bytes]) -> None:
         """Keep what its columns are."""
         self.definitions = tuple(definitions)

@@ -79,6 +79,9 @@ class Prepared(Struct):
     context: Context | None = None
     preparation: str = ""
 
+    def __repr__(self) -> str:
+        return f"Prepared({len(self.text)} characters)"
+
 
 class Portal(Struct, gc=False):
     """A prepared statement with its parameters.

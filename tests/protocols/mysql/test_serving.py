@@ -14,6 +14,7 @@ from gatepost import (
     Deny,
     Effect,
     EndCode,
+    Facts,
     FaultCode,
     Identity,
     Interest,
@@ -28,6 +29,7 @@ from gatepost import (
 from gatepost.adapter import CLIENT, UPSTREAM, Authenticate, Cancel, Limits
 from gatepost.testing import AGENT, Player, RecordingHooks, every_split, from_client, from_upstream
 from gatepost_mysql.commands import kill_proof
+from gatepost_mysql.runs import Prepared
 
 INT, BIGINT, DOUBLE, DATETIME, TIME, BLOB, VARCHAR = 3, 8, 5, 12, 11, 252, 253
 CURSOR_EXISTS, LAST_ROW_SENT, MORE, IN_TRANSACTION = 0x40, 0x80, 0x08, 0x01
@@ -957,3 +959,8 @@ def test_splitting_changes_nothing(interest: Interest) -> None:
 def test_the_proof_of_a_kill_is_the_identitys_alone() -> None:
     assert serving().session.owns(kill_proof(bytes(range(32, 64)), AGENT))
     assert not serving().session.owns(kill_proof(bytes(32), AGENT))
+
+
+def test_what_is_prepared_shows_nothing_of_itself() -> None:
+    held = Prepared("SELECT '4111111111111111'", Facts(effect=Effect.READ), None, 0, held=[b"4111111111111111"])
+    assert "4111" not in repr(held)
