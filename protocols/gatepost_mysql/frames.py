@@ -33,6 +33,11 @@ def frame(payload: bytes, number: int) -> bytes:
     return b"".join(pieces)
 
 
+def is_message(data: bytes) -> bool:
+    """Whether these bytes are one whole message of a single packet, with sequence number 0, which is not empty."""
+    return len(data) > HEADER_BYTES and header(data, 0)[0] == len(data) - HEADER_BYTES < LONGEST
+
+
 def packets_of(length: int) -> int:
     """How many packets a message of this length is made of."""
     return length // LONGEST + 1
@@ -66,31 +71,31 @@ class Inbox:
     Args:
         limit: how long one message may be, in bytes.
         fault: what is raised when the side breaks the framing.
+
+    Attributes:
+        data: the bytes.
     """
 
     def __init__(self, limit: int, fault: type[Fault]) -> None:
-        self._data = bytearray()
+        self.data = bytearray()
         self._limit = limit
         self._fault = fault
         # While a long message comes: where the first packet begins that was not looked at.
         self._at = 0
 
-    def __len__(self) -> int:
-        return len(self._data)
-
     def feed(self, data: bytes) -> None:
-        self._data += data
+        self.data += data
 
     def drain(self) -> bytes:
         """All that is there."""
-        data = bytes(self._data)
-        self._data.clear()
+        data = bytes(self.data)
+        self.data.clear()
         self._at = 0
         return data
 
     def message(self, number: int) -> bytes | None:
         """The next message, None if it is not whole; its first packet must have this sequence number."""
-        data, at = self._data, self._at
+        data, at = self.data, self._at
         while len(data) - at >= HEADER_BYTES:
             (word,) = header(data, at)
             length = word & LONGEST
@@ -110,8 +115,8 @@ class Inbox:
         return None
 
     def _take(self, end: int) -> bytes:
-        data = bytes(self._data[:end])
-        del self._data[:end]
+        data = bytes(self.data[:end])
+        del self.data[:end]
         self._at = 0
         return payload(data)
 

@@ -73,7 +73,7 @@ class ServingPhase:
 
     @property
     def is_idle(self) -> bool:
-        return self._answers.is_idle and not self.is_busy and not len(self._inbox)
+        return self._answers.is_idle and not self.is_busy and not self._inbox.data
 
     @property
     def is_amid_message(self) -> bool:
@@ -132,6 +132,6 @@ class ServingPhase:
             if isinstance(step, Statement):
                 return [*actions, Ask(step)]
             actions += step
-        if len(self._inbox) > self._message_bytes:
+        if len(self._inbox.data) > self._message_bytes:
             raise ClientFault("too much was sent ahead of the database's answers", code=FaultCode.TOO_LARGE)
         return actions
