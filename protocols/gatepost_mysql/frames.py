@@ -33,11 +33,6 @@ def frame(payload: bytes, number: int) -> bytes:
     return b"".join(pieces)
 
 
-def is_message(data: bytes) -> bool:
-    """Whether these bytes are one whole message of a single packet, with sequence number 0, which is not empty."""
-    return len(data) > HEADER_BYTES and header(data, 0)[0] == len(data) - HEADER_BYTES < LONGEST
-
-
 def packets_of(length: int) -> int:
     """How many packets a message of this length is made of."""
     return length // LONGEST + 1
@@ -79,9 +74,16 @@ class Inbox:
     def __init__(self, limit: int, fault: type[Fault]) -> None:
         self.data = bytearray()
         self._limit = limit
+        self._longest = min(limit, LONGEST - 1)
         self._fault = fault
         # While a long message comes: where the first packet begins that was not looked at.
         self._at = 0
+
+    def may_skip(self, data: bytes) -> bool:
+        """Whether these bytes need not wait here: they are one whole message in one packet, with sequence number 0."""
+        return (
+            len(data) > HEADER_BYTES and header(data)[0] == len(data) - HEADER_BYTES <= self._longest and not self.data
+        )
 
     def feed(self, data: bytes) -> None:
         self.data += data
@@ -155,7 +157,11 @@ class Reader:
         return self._data[start : start + count]
 
     def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "little")
+        start = self._at
+        stop = self._at = start + size
+        if stop > len(self._data):
+            raise self.malformed()
+        return int.from_bytes(self._data[start:stop], "little")
 
     def rest(self) -> bytes:
         return self.take(self.left)

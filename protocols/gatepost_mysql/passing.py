@@ -18,7 +18,7 @@ from gatepost.partial import Partial
 from gatepost.values import Statement, Verdict
 from gatepost_mysql import messages
 from gatepost_mysql.capabilities import Capability
-from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, Reader, frame, header, is_message, packets_of
+from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, Reader, frame, header, packets_of
 from gatepost_mysql.results import head
 from gatepost_mysql.serving import ServingPhase
 from gatepost_mysql.texts import eof_status
@@ -163,7 +163,7 @@ class PassingPhase:
     def _from_client(self, data: bytes) -> list[Action]:
         if self._judging.is_over:
             return []
-        if not (self._state or self._is_judging or self._inbox.data) and is_message(data):
+        if not (self._state or self._is_judging) and self._inbox.may_skip(data):
             return self._take(data[HEADER_BYTES:], data)
         if self._judging.is_uploading:
             return self._judged(self._judging.receive(CLIENT, data))

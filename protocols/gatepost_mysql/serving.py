@@ -18,7 +18,7 @@ from gatepost_mysql import messages
 from gatepost_mysql.answers import Answers
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.commands import Commands
-from gatepost_mysql.frames import Inbox
+from gatepost_mysql.frames import HEADER_BYTES, Inbox
 from gatepost_mysql.login import LoggedIn
 from gatepost_mysql.runs import Prepared
 from gatepost_mysql.understanding import Understanding
@@ -88,6 +88,8 @@ class ServingPhase:
     def receive(self, side: Side, data: bytes) -> list[Action]:
         if side is UPSTREAM:
             actions = self._answers.receive(data)
+            if not (self._inbox.data or self._answers.is_uploading):
+                return actions
             try:
                 return actions + self._advance()
             except Fault:
@@ -95,11 +97,14 @@ class ServingPhase:
                 raise
         if self.is_over:
             return []
+        if self._inbox.may_skip(data) and not self.is_busy:
+            return self._take(data[HEADER_BYTES:], data)
         self._inbox.feed(data)
         return self._advance()
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
-        return self._commands.resolve(statement, verdict) + self._advance()
+        actions = self._commands.resolve(statement, verdict)
+        return actions + self._advance() if self._inbox.data else actions
 
     def restate(self, statement: Statement, text: str) -> Statement:
         if "\0" in text:
@@ -125,13 +130,15 @@ class ServingPhase:
             message = self._inbox.message(0)
             if message is None:
                 return actions
-            if message == _QUIT:
-                self.is_over = True
-                return actions
-            step = self._commands.take(message)
-            if isinstance(step, Statement):
-                return [*actions, Ask(step)]
-            actions += step
+            actions += self._take(message)
         if len(self._inbox.data) > self._message_bytes:
             raise ClientFault("too much was sent ahead of the database's answers", code=FaultCode.TOO_LARGE)
         return actions
+
+    def _take(self, message: bytes, packet: bytes = b"") -> list[Action]:
+        """Take a command, and the one packet that it came in if it is at hand."""
+        if message == _QUIT:
+            self.is_over = True
+            return []
+        step = self._commands.take(message, packet)
+        return [Ask(step)] if isinstance(step, Statement) else step

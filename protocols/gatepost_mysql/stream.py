@@ -58,9 +58,9 @@ class Stream:
         """Nothing of the answer has come, and it will begin with number 1."""
         return self._number == self.out == 1 and not self.is_muted
 
-    def is_first(self, columns: int) -> bool:
-        """The last of so many column definitions, which has come, is one of the answer's first result."""
-        return self._number == columns + 2
+    def is_all(self, packets: int) -> bool:
+        """So many packets are all that has come of an answer that begins with number 1."""
+        return self._number == packets + 1
 
     def begin(self, length: int, run: Run | None) -> None:
         """A command of this length was sent."""
@@ -105,7 +105,7 @@ class Stream:
         if not starts or not plan.is_watched:
             return data
         rows = data[begin:end]
-        batch = self._judged(plan, rows, [start - begin for start in starts])
+        batch = self._judged(plan, rows, [start - begin for start in starts]) if plan.matters(rows) else None
         if batch is None:
             return data
         rows = batch.packets(known.number)
@@ -167,7 +167,7 @@ class Stream:
             is_over = True
         rows = data if end - position == len(data) else data[position:end]
         number, self._number = self._number, self._number + len(starts)
-        batch = self._judged(plan, rows, starts)
+        batch = self._judged(plan, rows, starts) if plan.is_watched and plan.matters(rows) else None
         if batch is None:
             if self.out != number:
                 rows = frames.renumber(rows, self.out)
@@ -181,9 +181,7 @@ class Stream:
         return end, rows + b"".join(map(self.say, self.stop(run))) if is_over else rows
 
     def _judged(self, plan: Plan, rows: bytes, starts: Sequence[int], *, is_joined: bool = False) -> Batch | None:
-        """Show rows to the plugins. Returns the batch if they have changed it."""
-        if not plan.is_watched or not (plan.maybe is None or plan.maybe(rows)):
-            return None
+        """Show rows that may matter to the plugins. Returns the batch if they have changed it."""
         batch = Batch(plan.description, rows, starts, is_joined=is_joined)
         self._hooks.rows(batch, plan.interest)
         if not batch.changed:
@@ -220,7 +218,7 @@ class Stream:
             return stop, b"".join(map(self.say, self.stop(run)))
         if plan.is_watched:
             row = frames.payload(rows)
-            batch = self._judged(plan, row, (0,), is_joined=True)
+            batch = self._judged(plan, row, (0,), is_joined=True) if plan.matters(row) else None
             rows = frame(row, self.out) if batch is None else batch.packets(self.out)
             run.rows += 1 if batch is None else 1 - batch.dropped
             self.out += frames.count(rows)
