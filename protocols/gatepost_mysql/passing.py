@@ -18,6 +18,7 @@ from gatepost.partial import Partial
 from gatepost.values import Statement, Verdict
 from gatepost_mysql import messages
 from gatepost_mysql.capabilities import Capability
+from gatepost_mysql.chunks import rows
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, Reader, frame, header, packets_of
 from gatepost_mysql.results import head
 from gatepost_mysql.serving import ServingPhase
@@ -221,7 +222,8 @@ class PassingPhase:
         at, end = self._rest, len(data)
         while end - at >= HEADER_BYTES:
             if self._state == _State.ROWS and not self._is_amid_row:
-                at = self._behind_rows(data, at)
+                starts, at = rows(data, at, self._number)
+                self._number += len(starts)
                 if end - at < HEADER_BYTES:
                     continue
             (word,) = header(data, at)
@@ -262,15 +264,9 @@ class PassingPhase:
         end = self._end
         if not (data.startswith(self._head) and data.endswith(end)):
             return False
-        at, number, stop = len(self._head), self._head_number, len(data) - len(end) - HEADER_BYTES
-        while at < stop:
-            (word,) = header(data, at)
-            length = word & LONGEST
-            if word >> 24 != number & 0xFF or not 0 < length < LONGEST or data[at + HEADER_BYTES] >= messages.EOF:
-                return False
-            at += HEADER_BYTES + length
-            number += 1
-        if at != stop or header(data, at)[0] != len(end) | (number & 0xFF) << 24:
+        starts, at = rows(data, len(self._head), self._head_number)
+        number = self._head_number + len(starts)
+        if len(data) - at != HEADER_BYTES + len(end) or header(data, at)[0] != len(end) | (number & 0xFF) << 24:
             return False
         self._state, self._status = _State.NOTHING, self._end_status
         return True
@@ -279,19 +275,6 @@ class PassingPhase:
         """Keep how an answer has begun that is whole up to its rows, which begin at `stop`."""
         if self._state == _State.ROWS and stop <= _LONGEST_HEAD:
             self._head, self._head_number = data[:stop], self._number + 1
-
-    def _behind_rows(self, data: bytes, at: int) -> int:
-        """Where the rows end that are like most: each in one packet, which is the next one."""
-        number, end = self._number, len(data) - HEADER_BYTES
-        while at < end:
-            (word,) = header(data, at)
-            length = word & LONGEST
-            if word >> 24 != number & 0xFF or not 0 < length < LONGEST or data[at + HEADER_BYTES] >= messages.EOF:
-                break
-            at += HEADER_BYTES + length
-            number += 1
-        self._number = number
-        return at
 
     def _is_row(self, data: bytes, at: int, length: int) -> bool:
         """Whether a packet among rows is one, or a part of one; one whose first byte has not come may be."""

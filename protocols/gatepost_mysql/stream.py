@@ -12,7 +12,7 @@ from gatepost.adapter import Hooks
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
 from gatepost.values import Effect
-from gatepost_mysql import codes, frames, messages
+from gatepost_mysql import chunks, codes, frames, messages
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, frame, header, packets_of
 from gatepost_mysql.results import Plan
 from gatepost_mysql.rows import Batch
@@ -105,7 +105,7 @@ class Stream:
         if not starts or not plan.is_watched:
             return data
         rows = data[begin:end]
-        batch = self._judged(plan, rows, [start - begin for start in starts]) if plan.matters(rows) else None
+        batch = self._judged(plan, rows, starts) if plan.matters(rows) else None
         if batch is None:
             return data
         rows = batch.packets(known.number)
@@ -123,31 +123,24 @@ class Stream:
         """
         if self.is_muted:
             return self._skipped(data, position)
-        at, end, number = position, len(data), self._number
-        starts: list[int] = []
-        while end - at > HEADER_BYTES:
+        at = position
+        if not self._is_amid_row:
+            starts, at = chunks.rows(data, position, self._number)
+            if starts:
+                return self._shown(data, position, at, starts)
+        if len(data) - at > HEADER_BYTES:
             (word,) = header(data, at)
             length = word & LONGEST
-            if word >> 24 != number & 0xFF:
-                self._check(word, number)
+            self._check(word, self._number)
             if length == LONGEST or self._is_amid_row:
-                return self._long_row(data, at) if not starts else self._shown(data, position, at, starts)
+                return self._long_row(data, at)
             if data[at + HEADER_BYTES] >= messages.EOF:
-                return (at, b"") if not starts else self._shown(data, position, at, starts)
+                return at, b""
             if not length:
                 raise UpstreamFault("the server sent an empty row")
-            stop = at + HEADER_BYTES + length
-            if stop > end:
-                if not starts:
-                    self._bound(length)
-                    self._partial.keep(data[at:], stop - at)
-                    return at, None
-                break
-            starts.append(at - position)
-            at = stop
-            number += 1
-        if starts:
-            return self._shown(data, position, at, starts)
+            self._bound(length)
+            self._partial.keep(data[at:], HEADER_BYTES + length)
+            return at, None
         if not header(data, at)[0] & LONGEST and not self._is_amid_row:
             raise UpstreamFault("the server sent an empty row")
         self._partial.keep(data[at:], HEADER_BYTES + 1)

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from gatepost.cache import Cache
 from gatepost_mysql import messages
-from gatepost_mysql.frames import HEADER_BYTES, LONGEST, frame, header
+from gatepost_mysql.chunks import rows
+from gatepost_mysql.frames import HEADER_BYTES, frame, header
 from gatepost_mysql.results import Plan
 from gatepost_mysql.runs import Run
 
@@ -15,8 +16,6 @@ from gatepost_mysql.runs import Run
 _MORE: Final = messages.MORE_RESULTS | messages.CURSOR_EXISTS
 _LONGEST_HEAD: Final = 16 * 1024
 _LONGEST_END: Final = 256
-# Lengths of packets that are no row, or not all of one.
-_UNUSUAL: Final = frozenset((0, LONGEST))
 
 
 class Known(NamedTuple):
@@ -24,7 +23,7 @@ class Known(NamedTuple):
 
     Attributes:
         plan: what to do with its rows.
-        starts: where each begins; they end at `end`, and what comes before `begin` is columns.
+        starts: where each begins, from `begin` on; they end at `end`, and what comes before `begin` is columns.
         number: of the first row's packet.
         status: the flags behind the rows.
     """
@@ -84,24 +83,14 @@ class Usual:
         if known is None or not data.startswith(known[0]):
             return None
         head, packets, plan, _ = known
-        at = begin = len(head)
-        end, number = len(data) - HEADER_BYTES, packets + 1
-        starts: list[int] = []
-        while at < end:
-            (word,) = header(data, at)
-            length = word & LONGEST
-            if word >> 24 != number & 0xFF or length in _UNUSUAL:
-                return None
-            if data[at + HEADER_BYTES] >= messages.EOF:
-                break
-            starts.append(at)
-            at += HEADER_BYTES + length
-            number += 1
-        else:
+        number = packets + 1
+        starts, end = rows(data, len(head), number)
+        length = len(data) - end - HEADER_BYTES
+        if length <= 0 or header(data, end)[0] != length | (number + len(starts) & 0xFF) << 24:
             return None
-        status = self._ends.get(data[at + HEADER_BYTES :])
-        if status is None or length != end - at:
+        status = self._ends.get(data[end + HEADER_BYTES :])
+        if status is None:
             return None
         if run.limit is not None and len(starts) > (run.left or 0):
             return None
-        return Known(plan, starts, begin, at, packets + 1, status)
+        return Known(plan, starts, len(head), end, number, status)
