@@ -24,8 +24,8 @@ from gatepost_mysql.results import head
 from gatepost_mysql.serving import ServingPhase
 from gatepost_mysql.texts import eof_status
 
-# One statement, of a kind that changes neither how later texts are read nor other sessions.
-_PLAIN: Final = re.compile(rb"\s*(?:select|insert|update|delete|replace|show)\b[^;]*;?\s*", re.IGNORECASE)
+# A statement that changes neither how later texts are read nor other sessions, if it is the only one.
+_PLAIN: Final = re.compile(rb"\s*(?:select|insert|update|delete|replace|show)\b", re.IGNORECASE)
 # What may begin a comment that the server executes.
 _COMMENT: Final = b"/*"
 _EOF_BYTES: Final = 5
@@ -202,7 +202,7 @@ class PassingPhase:
                 at += len(messages.NO_ATTRIBUTES)
                 if message[1:at] != messages.NO_ATTRIBUTES:
                     return True
-            return _COMMENT in message or _PLAIN.fullmatch(message, at) is None
+            return _COMMENT in message or _PLAIN.match(message, at) is None or _has_several(message)
         if kind not in _BY_NUMBER:
             return False
         number = int.from_bytes(message[1:5], "little")
@@ -361,6 +361,12 @@ class PassingPhase:
         _State.SIMPLE: _simple,
         _State.STATISTICS: _statistics,
     }
+
+
+def _has_several(text: bytes) -> bool:
+    """Whether there may be more than one statement: something stands behind a semicolon."""
+    at = text.find(b";")
+    return at >= 0 and at + 1 != len(text) and not text[at + 1 :].isspace()
 
 
 def _ok_status(message: bytes) -> int:
