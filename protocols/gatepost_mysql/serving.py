@@ -88,13 +88,7 @@ class ServingPhase:
     def receive(self, side: Side, data: bytes) -> list[Action]:
         if side is UPSTREAM:
             actions = self._answers.receive(data)
-            if not (self._inbox.data or self._answers.is_uploading):
-                return actions
-            try:
-                return actions + self._advance()
-            except Fault:
-                self._answers.ended = [action for action in actions if isinstance(action, Ended)]
-                raise
+            return self._behind(actions) if self._inbox.data or self._answers.is_uploading else actions
         if self.is_over:
             return []
         if self._inbox.may_skip(data) and not self.is_busy:
@@ -104,7 +98,7 @@ class ServingPhase:
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
         actions = self._commands.resolve(statement, verdict)
-        return actions + self._advance() if self._inbox.data else actions
+        return self._behind(actions) if self._inbox.data else actions
 
     def restate(self, statement: Statement, text: str) -> Statement:
         if "\0" in text:
@@ -113,7 +107,7 @@ class ServingPhase:
         return replace(statement, text=text, facts=self._understanding.facts(text), original=original)
 
     def cancelled(self, found: bool) -> list[Action]:
-        return self._commands.cancelled(found) + self._advance()
+        return self._behind(self._commands.cancelled(found))
 
     def drain(self) -> bytes:
         """What the client has sent and no command has taken."""
@@ -122,6 +116,14 @@ class ServingPhase:
     def abort(self) -> list[Action]:
         self.is_over = True
         return self._answers.abort() + self._commands.abort()
+
+    def _behind(self, actions: list[Action]) -> list[Action]:
+        """Go on with the client's commands behind these actions. What has ended is told even where that raises."""
+        try:
+            return actions + self._advance()
+        except Fault:
+            self._answers.ended += [action for action in actions if isinstance(action, Ended)]
+            raise
 
     def _advance(self) -> list[Action]:
         """Take one command after the other, until one is asked about, is under way, or is not whole."""
