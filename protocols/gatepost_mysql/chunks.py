@@ -12,6 +12,7 @@ import numpy as np
 from gatepost_mysql import messages
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, header
 
+_EOF: Final = messages.EOF
 # From here on numpy pays.
 _LARGE: Final = 24 * 1024
 # A length below this has two zeros behind its first byte.
@@ -38,8 +39,9 @@ def rows(data: bytes, begin: int, number: int) -> tuple[list[int], int]:
     while at < last:
         # With another number than the next it is no length.
         length = header(data, at)[0] - ((number & 0xFF) << 24)
-        stop = at + HEADER_BYTES + length
-        if not 0 < length < LONGEST or stop > end or data[at + HEADER_BYTES] >= messages.EOF:
+        first = at + HEADER_BYTES
+        stop = first + length
+        if not 0 < length < LONGEST or stop > end or data[first] >= _EOF:
             break
         starts.append(at - begin)
         at = stop
@@ -66,7 +68,7 @@ def _many(data: bytes, begin: int, number: int) -> tuple[list[int], int]:
     heads = heads[is_row]
     ends = heads + bytes_[heads] + HEADER_BYTES
     is_row = bytes_[heads + HEADER_BYTES - 1] == _NUMBERS[number & 0xFF :][: len(heads)]
-    is_row &= bytes_[heads + HEADER_BYTES] < messages.EOF
+    is_row &= bytes_[heads + HEADER_BYTES] < _EOF
     is_row &= ends <= len(bytes_)
     is_row[1:] &= heads[1:] == ends[:-1]
     is_row[:1] &= heads[:1] == 0
