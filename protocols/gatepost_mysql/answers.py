@@ -11,7 +11,7 @@ from typing import ClassVar, Final, TypeAlias
 from gatepost.adapter import Action, Ended, Environment, Redefined, SendClient, SendUpstream
 from gatepost.errors import ClientFault, UpstreamFault
 from gatepost.partial import Partial
-from gatepost.values import Facts
+from gatepost.values import Effect, Facts
 from gatepost_mysql import beside, codes, guarding, messages, settings
 from gatepost_mysql.beside import Beside
 from gatepost_mysql.capabilities import Capability
@@ -28,6 +28,8 @@ from gatepost_mysql.usual import Usual
 from gatepost_sql.mysql_load import LOADS, local_file
 
 _EOF_BYTES: Final = 5
+# What a statement does that changes no setting, nor what is defined.
+_QUIET: Final = frozenset((Effect.READ, Effect.WRITE))
 
 # What a handler returns: the messages for the client.
 Said: TypeAlias = Sequence[bytes]
@@ -76,7 +78,7 @@ class Answers:
         self._has_progress = bool(capabilities & Capability.PROGRESS)
         self._understanding = understanding
         self._plans = Plans(environment.hooks, capabilities, lambda: understanding.catalogue)
-        self._usual = Usual(capabilities)
+        self._usual = Usual()
         self._texts = Texts(environment.hooks, capabilities)
         self._partial = Partial()
         self._state = _State.NOTHING
@@ -85,6 +87,8 @@ class Answers:
         self._executed: Prepared | None = None
         self._columns = 0
         self._definitions: list[bytes] = []
+        # How the answer has begun, for as long as nothing of it was changed.
+        self._said: list[bytes] = []
         self._preparation: Preparation | None = None
         self._on_ok: Callable[[], None] | None = None
         self._upload = Upload(0)
@@ -189,10 +193,11 @@ class Answers:
     # What comes back.
 
     def receive(self, data: bytes) -> list[Action]:
-        joined = self._partial.join(data)
-        if joined is None:
-            return []
-        data = joined
+        if self._partial.data:
+            joined = self._partial.join(data)
+            if joined is None:
+                return []
+            data = joined
         if self._state == _State.FIRST and (usual := self._usual_answer(data)) is not None:
             ended, self.ended = self.ended, []
             return [SendClient(usual), *ended]
@@ -236,14 +241,14 @@ class Answers:
 
     def _usual_answer(self, data: bytes) -> bytes | None:
         """Take a whole answer at once, as the handlers would, if one like it was seen before: what leaves of it."""
-        run = self._stream.run
-        if run is None or not self._stream.is_fresh or run.is_guarded or settings.may_change(run.statement.facts):
+        stream = self._stream
+        run = stream.run
+        if run is None or not stream.is_fresh or run.is_guarded:
             return None
-        skipped = self._executed.definitions if self._executed is not None else ()
-        known = self._usual.find(run, data, skipped, is_binary=self._is_binary)
+        known = self._usual.find(run, data, self._skippable(), is_binary=self._is_binary)
         if known is None:
             return None
-        out = self._stream.answer(data, known)
+        out = stream.answer(data, known)
         self.status = known.status
         run.tag = f"{run.rows} rows"
         self._finish()
@@ -307,25 +312,36 @@ class Answers:
             return self._file_asked(message)
         self._columns, follow = head(message, may_skip=self._may_skip)
         self._definitions = []
+        self._said = [message]
         self._state = _State.COLUMNS
         if not follow:
-            self._skipped(message)
+            self._skipped()
         return (message,)
 
-    def _skipped(self, message: bytes) -> None:
-        """The columns are those that came last with the statement that is executed."""
-        known = self._executed.definitions if self._executed is not None else ()
+    def _skippable(self) -> Sequence[bytes]:
+        """The columns that the answer may leave out: those that came last with the statement that is executed."""
+        return self._executed.definitions if self._executed is not None else ()
+
+    def _skipped(self) -> None:
+        known = self._skippable()
         if len(known) != self._columns:
             raise UpstreamFault("the server leaves out columns that it has not described before")
-        plan = self._described(known)
-        if self._stream.is_first(0):
-            assert self._stream.run is not None
-            self._usual.note_skipped(self._stream.run, message, known, plan)
+        self._described(known)
+
+    def _begun(self) -> None:
+        """Rows are next. An answer that begins alike is known by that, unless the statement may change settings."""
+        self._state = _State.ROWS
+        stream, said = self._stream, self._said
+        assert stream.run is not None
+        assert stream.plan is not None
+        if stream.is_all(len(said)) and not settings.may_change(stream.run.statement.facts):
+            self._usual.note_begin(stream.run, said, stream.plan, self._skippable(), is_binary=self._is_binary)
+        self._said = []
 
     def _file_asked(self, message: bytes) -> Said:
         run = self._stream.run
         assert run is not None
-        is_loading = LOADS in run.statement.facts.verbs and self._executed is None and self._stream.is_first(0)
+        is_loading = LOADS in run.statement.facts.verbs and self._executed is None and self._stream.is_all(1)
         file = local_file(run.statement.text) if is_loading else None
         if file is None or message[1:] != file.encode():
             raise UpstreamFault("the server asks for a file of the client that the statement does not name")
@@ -343,11 +359,10 @@ class Answers:
         self._definitions.append(message)
         if len(self._definitions) < self._columns:
             return ()
-        plan = self._described(self._definitions)
-        if self._stream.is_first(len(self._definitions)):
-            self._usual.note_columns(self._stream.run, self._definitions, plan, is_binary=self._is_binary)
         if self._may_skip and self._executed is not None:
             self._executed.describe(self._definitions)
+        self._said += self._definitions
+        plan = self._described(self._definitions)
         self._definitions = []
         return plan.definitions
 
@@ -356,12 +371,21 @@ class Answers:
         assert self._stream.run is not None
         plan = self._plans.rows(self._stream.run.statement, definitions, is_binary=self._is_binary)
         self._stream.plan = plan
-        self._state = _State.COLUMNS_EOF if self._has_eof else _State.ROWS
+        if plan.definitions != tuple(definitions):
+            self._said = []
+        if self._has_eof:
+            self._state = _State.COLUMNS_EOF
+        else:
+            self._begun()
         return plan
 
     def _columns_end(self, message: bytes) -> Said:
         status = eof_status(message)
-        self._state = _State.ROWS
+        if status & (messages.CURSOR_EXISTS | messages.MORE_RESULTS):
+            self._said = []
+        elif self._said:
+            self._said.append(message)
+        self._begun()
         if status & messages.CURSOR_EXISTS:
             self._next_result(status)
         return (message,)
@@ -443,8 +467,9 @@ class Answers:
             if self._executed is not None:
                 self._executed.fetched += run.rows
             self.ended.append(Ended(run.statement, run.outcome()))
-            if not run.statement.is_preparation:
-                self._changed(run.statement.facts, failed=bool(run.error))
+            facts = run.statement.facts
+            if (facts.settings or facts.effect not in _QUIET) and not run.statement.is_preparation:
+                self._changed(facts, failed=bool(run.error))
         self._state = _State.NOTHING
         self._stream.end()
         self._executed = self._on_ok = self._preparation = self._beside = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import struct
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, TypeAlias
 
@@ -26,6 +27,9 @@ from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.understanding import Understanding
 
 _KILL: Final = re.compile(rb"\s*kill\s+(?:(query|connection)\s+)?([0-9]{1,20})\s*;?\s*", re.IGNORECASE)
+# Of a COM_STMT_EXECUTE: the command, the statement's number, flags, iterations.
+_execution: Final = struct.Struct("<BIBI").unpack
+_EXECUTION_BYTES: Final = 10
 _CURSOR_FLAGS: Final = 0x07
 _IS_COUNTED: Final = 0x08
 
@@ -63,7 +67,7 @@ class Commands:
         self._kill_proof = kill_proof(environment.gate_secret, identity)
         self._read_only = read_only
         self._number = 0
-        self._message = b""
+        self._message = self._packet = b""
         self._text_at = 1
         self._allow: Allow | None = None
         self._is_seeking = False
@@ -74,12 +78,16 @@ class Commands:
         """A statement was returned and neither allowed nor denied yet, or a session is being looked for."""
         return self._allow is not None or self._is_seeking
 
-    def take(self, message: bytes) -> Step:
-        """A command: what to ask about it, or what to do."""
+    def take(self, message: bytes, packet: bytes = b"") -> Step:
+        """A command: what to ask about it, or what to do.
+
+        Args:
+            packet: the one that it came in, if it is at hand.
+        """
         if not message:
             raise ClientFault("the client sent an empty command")
         handler = self._HANDLERS.get(message[0])
-        self._message = message
+        self._message, self._packet = message, packet
         if handler is not None:
             return handler(self, message)
         if message[0] in refusals.COMMANDS:
@@ -93,9 +101,10 @@ class Commands:
         self._allow = None
         if isinstance(verdict, Deny):
             return self._refuse(verdict)
-        deny = self._objection(statement)
-        if deny is not None:
-            return self._fail(statement, deny)
+        if self._read_only or statement.original is not None or statement.limit is not None:
+            deny = self._objection(statement)
+            if deny is not None:
+                return self._fail(statement, deny)
         return allow(statement)
 
     def cancelled(self, found: bool) -> list[Action]:
@@ -163,8 +172,9 @@ class Commands:
         """A plugin has given other words to what is not a text of its own."""
         return self._fail(statement, refusals.REWRITTEN)
 
-    def _send(self, message: bytes | None = None) -> list[Action]:
-        return [SendUpstream(frame(self._message if message is None else message, 0))]
+    def _send(self) -> list[Action]:
+        """The command goes on as it came."""
+        return [SendUpstream(self._packet or frame(self._message, 0))]
 
     # Texts.
 
@@ -183,6 +193,9 @@ class Commands:
         message = self._message
         if statement.original is not None:
             message = message[: self._text_at] + statement.text.encode()
+        elif statement.limit is None:
+            self._answers.query(Run(statement), len(message))
+            return self._send()
         return self._run(statement, message)
 
     def _run(self, statement: Statement, message: bytes) -> list[Action]:
@@ -248,12 +261,12 @@ class Commands:
         if statement.original is not None:
             message = message[:1] + statement.text.encode()
         self._answers.prepare(Run(statement), len(message))
-        return self._send(message)
+        return [SendUpstream(frame(message, 0))]
 
     def _execute(self, message: bytes) -> Step:
-        reader = Reader(message[1:], ClientFault)
-        prepared = self._prepared(reader.number(4))
-        flags, iterations = reader.number(1), reader.number(4)
+        reader = Reader(message, ClientFault)
+        _, number, flags, iterations = _execution(reader.take(_EXECUTION_BYTES))
+        prepared = self._prepared(number)
         if prepared is None:
             return self._refuse(refusals.NO_STATEMENT, codes.UNKNOWN_STATEMENT)
         allowed = _CURSOR_FLAGS | _IS_COUNTED if self._has_attributes else _CURSOR_FLAGS
@@ -287,6 +300,9 @@ class Commands:
         prepared.forget_long_data()
         prepared.limit, prepared.fetched = statement.limit, 0
         run = Run(statement, limit=statement.limit)
+        if not held and prepared.is_told and statement.limit is None and statement.text == prepared.text:
+            self._answers.query(run, len(message), prepared)
+            return self._send()
 
         def start() -> Action:
             told = message

@@ -66,31 +66,38 @@ class Inbox:
     Args:
         limit: how long one message may be, in bytes.
         fault: what is raised when the side breaks the framing.
+
+    Attributes:
+        data: the bytes.
     """
 
     def __init__(self, limit: int, fault: type[Fault]) -> None:
-        self._data = bytearray()
+        self.data = bytearray()
         self._limit = limit
+        self._longest = min(limit, LONGEST - 1)
         self._fault = fault
         # While a long message comes: where the first packet begins that was not looked at.
         self._at = 0
 
-    def __len__(self) -> int:
-        return len(self._data)
+    def may_skip(self, data: bytes) -> bool:
+        """Whether these bytes need not wait here: they are one whole message in one packet, with sequence number 0."""
+        return (
+            len(data) > HEADER_BYTES and header(data)[0] == len(data) - HEADER_BYTES <= self._longest and not self.data
+        )
 
     def feed(self, data: bytes) -> None:
-        self._data += data
+        self.data += data
 
     def drain(self) -> bytes:
         """All that is there."""
-        data = bytes(self._data)
-        self._data.clear()
+        data = bytes(self.data)
+        self.data.clear()
         self._at = 0
         return data
 
     def message(self, number: int) -> bytes | None:
         """The next message, None if it is not whole; its first packet must have this sequence number."""
-        data, at = self._data, self._at
+        data, at = self.data, self._at
         while len(data) - at >= HEADER_BYTES:
             (word,) = header(data, at)
             length = word & LONGEST
@@ -110,8 +117,8 @@ class Inbox:
         return None
 
     def _take(self, end: int) -> bytes:
-        data = bytes(self._data[:end])
-        del self._data[:end]
+        data = bytes(self.data[:end])
+        del self.data[:end]
         self._at = 0
         return payload(data)
 
@@ -150,7 +157,11 @@ class Reader:
         return self._data[start : start + count]
 
     def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "little")
+        start = self._at
+        stop = self._at = start + size
+        if stop > len(self._data):
+            raise self.malformed()
+        return int.from_bytes(self._data[start:stop], "little")
 
     def rest(self) -> bytes:
         return self.take(self.left)

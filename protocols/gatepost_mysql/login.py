@@ -156,7 +156,7 @@ class Login:
     def _encrypt(self, offered: Capability) -> Iterator[Action]:
         policy = self._environment.upstream_tls
         if policy is not TlsPolicy.OFF and offered & Capability.SSL:
-            if len(self._dialogue.inbox):
+            if self._dialogue.inbox.data:
                 raise UpstreamFault("unencrypted bytes follow the database's greeting")
             self._capabilities |= Capability.SSL
             self._state = _State.STARTING_TLS
@@ -302,7 +302,7 @@ class Login:
     def _serve(self) -> Iterator[Action]:
         self._state = _State.OVER
         database = self._checking.database if self._checking else ""
-        if len(self._dialogue.inbox):
+        if self._dialogue.inbox.data:
             raise UpstreamFault("the database has spoken before it was asked")
         yield from self._then(LoggedIn(number=self._number, status=self._status, database=database))
 

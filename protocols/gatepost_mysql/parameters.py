@@ -22,6 +22,13 @@ MAX_ATTRIBUTES: Final = 256
 
 _NULL: Final = 6
 _UNSIGNED: Final = 0x8000
+# Of integers, by code and flag in one: how long they are, and whether they have a sign.
+_INTEGERS: Final = {
+    code | flag: (type_.width, not flag)
+    for code in (1, 2, 3, 8)
+    for flag in (0, _UNSIGNED)
+    if (type_ := types.of(code, 0, UTF8MB4)) is not None
+}
 # A client's BLOB is what drivers send text as, too.
 _STRINGS: Final = frozenset((15, 247, 248, 249, 250, 251, 252, 253, 254))
 
@@ -116,6 +123,10 @@ def _name(reader: Reader) -> str:
 
 
 def _value(reader: Reader, code: int) -> Scalar:
+    integer = _INTEGERS.get(code)
+    if integer is not None:
+        width, has_sign = integer
+        return Scalar(Kind.INTEGER, str(int.from_bytes(reader.take(width), "little", signed=has_sign)), width)
     type_ = types.of(code & 0xFF, types.UNSIGNED if code & _UNSIGNED else 0, UTF8MB4)
     if type_ is None or type_.is_bits:
         raise ClientFault("a parameter has a type that does not exist")

@@ -18,17 +18,21 @@ from gatepost.partial import Partial
 from gatepost.values import Statement, Verdict
 from gatepost_mysql import messages
 from gatepost_mysql.capabilities import Capability
+from gatepost_mysql.chunks import rows
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, Reader, frame, header, packets_of
 from gatepost_mysql.results import head
 from gatepost_mysql.serving import ServingPhase
 from gatepost_mysql.texts import eof_status
 
-# One statement, of a kind that changes neither how later texts are read nor other sessions.
-_PLAIN: Final = re.compile(rb"\s*(?:select|insert|update|delete|replace|show)\b[^;]*;?\s*", re.IGNORECASE)
+# A statement that changes neither how later texts are read nor other sessions, if it is the only one.
+_PLAIN: Final = re.compile(rb"\s*(?:select|insert|update|delete|replace|show)\b", re.IGNORECASE)
 # What may begin a comment that the server executes.
 _COMMENT: Final = b"/*"
 _EOF_BYTES: Final = 5
 _PREPARED_BYTES: Final = 12
+# How much of a session's latest answer is kept to know the next one by.
+_LONGEST_HEAD: Final = 4 * 1024
+_LONGEST_END: Final = 64
 _TEXTS: Final = frozenset((messages.QUERY, messages.STMT_PREPARE))
 
 
@@ -62,6 +66,8 @@ _ANSWERS: Final[Mapping[int, int]] = {
     messages.PING: _State.SIMPLE,
     messages.STATISTICS: _State.STATISTICS,
 }
+# States that are reached when an answer's first message, or its columns, are over.
+_BEHIND_BEGIN: Final = frozenset((_State.NOTHING, _State.FIRST, _State.ROWS))
 # Commands that name a prepared statement by its number.
 _BY_NUMBER: Final = frozenset(
     (
@@ -99,6 +105,10 @@ class PassingPhase:
         self._is_amid_row = False
         # Column definitions that are still to come.
         self._left = 0
+        # Of the latest answer: its bytes ahead of its rows, the number of the packet behind them, and the message that
+        # has ended the rows, with its status. The same bytes in the same place lead to the same state.
+        self._head = self._end = b""
+        self._head_number = self._end_status = 0
 
     @property
     def is_over(self) -> bool:
@@ -107,7 +117,7 @@ class PassingPhase:
 
     @property
     def is_idle(self) -> bool:
-        is_waiting = self._state == _State.NOTHING and not len(self._inbox)
+        is_waiting = self._state == _State.NOTHING and not self._inbox.data
         return is_waiting and self._judging.is_idle and not self._status & messages.IN_TRANSACTION
 
     @property
@@ -126,7 +136,7 @@ class PassingPhase:
         if self._is_judging:
             return self._judged(self._judging.receive(side, data))
         actions = self._from_server(data)
-        return actions if self._state or not len(self._inbox) else actions + self._advance()
+        return actions if self._state or not self._inbox.data else actions + self._advance()
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
         return self._judged(self._judging.resolve(statement, verdict))
@@ -141,7 +151,7 @@ class PassingPhase:
         return self._judged(self._judging.cancelled(found))
 
     def _judged(self, actions: list[Action]) -> list[Action]:
-        if self._judging.is_uploading and len(self._inbox):
+        if self._judging.is_uploading and self._inbox.data:
             actions += self._judging.receive(CLIENT, self._inbox.drain())
         if not self._judging.is_uploading and (rest := self._judging.drain()):
             # It was given what stood behind a file.
@@ -152,13 +162,12 @@ class PassingPhase:
     # The client's half.
 
     def _from_client(self, data: bytes) -> list[Action]:
-        if self.is_over:
+        if self._judging.is_over:
             return []
+        if not (self._state or self._is_judging) and self._inbox.may_skip(data):
+            return self._take(data[HEADER_BYTES:], data)
         if self._judging.is_uploading:
             return self._judged(self._judging.receive(CLIENT, data))
-        is_waiting = not (self._state or self._is_judging or len(self._inbox))
-        if is_waiting and len(data) > HEADER_BYTES and header(data, 0)[0] == len(data) - HEADER_BYTES < LONGEST:
-            return self._take(data[HEADER_BYTES:], data)
         self._inbox.feed(data)
         return self._advance()
 
@@ -170,7 +179,7 @@ class PassingPhase:
             if message is None:
                 return actions
             actions += self._take(message, frame(message, 0))
-        if len(self._inbox) > self._message_bytes:
+        if len(self._inbox.data) > self._message_bytes:
             raise ClientFault("too much was sent ahead of the database's answers", code=FaultCode.TOO_LARGE)
         return actions
 
@@ -193,7 +202,7 @@ class PassingPhase:
                 at += len(messages.NO_ATTRIBUTES)
                 if message[1:at] != messages.NO_ATTRIBUTES:
                     return True
-            return _COMMENT in message or _PLAIN.fullmatch(message, at) is None
+            return _COMMENT in message or _PLAIN.match(message, at) is None or _has_several(message)
         if kind not in _BY_NUMBER:
             return False
         number = int.from_bytes(message[1:5], "little")
@@ -202,14 +211,19 @@ class PassingPhase:
     # The server's half.
 
     def _from_server(self, data: bytes) -> list[Action]:
-        joined = self._partial.join(data)
-        if joined is None:
-            return []
-        data = joined
+        is_begin = self._state == _State.FIRST and self._number == 1
+        if is_begin and self._head and self._end and not self._partial.data and self._is_like_latest(data):
+            return [SendClient(data)]
+        if self._partial.data:
+            joined = self._partial.join(data)
+            if joined is None:
+                return []
+            data = joined
         at, end = self._rest, len(data)
         while end - at >= HEADER_BYTES:
             if self._state == _State.ROWS and not self._is_amid_row:
-                at = self._behind_rows(data, at)
+                starts, at = rows(data, at, self._number)
+                self._number += len(starts)
                 if end - at < HEADER_BYTES:
                     continue
             (word,) = header(data, at)
@@ -227,6 +241,9 @@ class PassingPhase:
                 if not length:
                     raise UpstreamFault("the server sent an empty message")
                 self._state = self._HANDLERS[self._state](self, data[at + HEADER_BYTES : stop])
+                if is_begin and self._state in _BEHIND_BEGIN:
+                    is_begin = False
+                    self._note_head(data, stop)
             elif end - at == HEADER_BYTES and length:
                 stop = at + HEADER_BYTES + 1
                 break
@@ -242,18 +259,22 @@ class PassingPhase:
             data = data[:at]
         return [SendClient(data)] if data else []
 
-    def _behind_rows(self, data: bytes, at: int) -> int:
-        """Where the rows end that are like most: each in one packet, which is the next one."""
-        number, end = self._number, len(data) - HEADER_BYTES
-        while at < end:
-            (word,) = header(data, at)
-            length = word & LONGEST
-            if word >> 24 != number & 0xFF or not 0 < length < LONGEST or data[at + HEADER_BYTES] >= messages.EOF:
-                break
-            at += HEADER_BYTES + length
-            number += 1
-        self._number = number
-        return at
+    def _is_like_latest(self, data: bytes) -> bool:
+        """Take an answer that is all there if it has the latest one's begin and end. If not, nothing is taken."""
+        end = self._end
+        if not (data.startswith(self._head) and data.endswith(end)):
+            return False
+        starts, at = rows(data, len(self._head), self._head_number)
+        number = self._head_number + len(starts)
+        if len(data) - at != HEADER_BYTES + len(end) or header(data, at)[0] != len(end) | (number & 0xFF) << 24:
+            return False
+        self._state, self._status = _State.NOTHING, self._end_status
+        return True
+
+    def _note_head(self, data: bytes, stop: int) -> None:
+        """Keep how an answer has begun that is whole up to its rows, which begin at `stop`."""
+        if self._state == _State.ROWS and stop <= _LONGEST_HEAD:
+            self._head, self._head_number = data[:stop], self._number + 1
 
     def _is_row(self, data: bytes, at: int, length: int) -> bool:
         """Whether a packet among rows is one, or a part of one; one whose first byte has not come may be."""
@@ -289,7 +310,10 @@ class PassingPhase:
     def _rows_end(self, message: bytes) -> int:
         if message[0] == messages.ERROR:
             return _State.ROWS if self._is_progress(message) else _State.NOTHING
-        return self._result_is_over(eof_status(message) if self._has_eof else _ok_status(message))
+        status = eof_status(message) if self._has_eof else _ok_status(message)
+        if not status & messages.MORE_RESULTS and len(message) <= _LONGEST_END:
+            self._end, self._end_status = message, status
+        return self._result_is_over(status)
 
     def _is_progress(self, message: bytes) -> bool:
         """Whether an error is none, but MariaDB's word of how far a long statement is."""
@@ -337,6 +361,12 @@ class PassingPhase:
         _State.SIMPLE: _simple,
         _State.STATISTICS: _statistics,
     }
+
+
+def _has_several(text: bytes) -> bool:
+    """Whether there may be more than one statement: something stands behind a semicolon."""
+    at = text.find(b";")
+    return at >= 0 and at + 1 != len(text) and not text[at + 1 :].isspace()
 
 
 def _ok_status(message: bytes) -> int:

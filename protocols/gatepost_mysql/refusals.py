@@ -17,6 +17,7 @@ _MENTIONS_KILL: Final = re.compile(r"(?<![\w$.`@])kill(?![\w$])", re.IGNORECASE)
 _EXECUTABLE: Final = re.compile(r"/\*M?!", re.IGNORECASE)
 # Statements that run texts which nobody has judged.
 _BY_NAME: Final = frozenset(("prepare", "execute"))
+_SUSPECT: Final = _BY_NAME | {"kill", LOADS}
 
 # Whatever is wrong with a session's number, whoever asks is told the same.
 _OWN_SESSIONS: Final = "gatepost: own sessions"
@@ -68,6 +69,8 @@ def of_limit(known: Facts) -> Deny | None:
 def of_statement(statement: Statement) -> Deny | None:
     """The denial of what the session itself cannot let through."""
     known = statement.facts
+    if known.effect is not Effect.UNKNOWN and not known.settings and _SUSPECT.isdisjoint(known.verbs):
+        return None
     if not _BY_NAME.isdisjoint(known.verbs):
         return Deny(
             reason="PREPARE and EXECUTE in SQL run a text that was not judged",

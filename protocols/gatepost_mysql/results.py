@@ -57,6 +57,10 @@ class Plan(Struct, frozen=True):
     maybe: Callable[[bytes], object] | None = None
     facts: Facts | None = None
 
+    def matters(self, rows: bytes) -> bool:
+        """Whether some of these rows may matter to a plugin, where any may."""
+        return self.maybe is None or bool(self.maybe(rows))
+
 
 class Plans:
     """The plans of a session.

@@ -72,27 +72,28 @@ class Batch(CellBatch):
         if self._is_binary or not self._header:
             return ()
         data, kinds = self.buffer, self._digits
+        starts = self._starts if isinstance(self._starts, list) else [int(start) for start in self._starts]
         found: list[tuple[Kind, int, int]] = []
-        for start in self._starts:
-            at, count = int(start) + HEADER_BYTES, len(found)
-            end = at + (header(data, at - HEADER_BYTES)[0] & LONGEST)
-            if end > len(data):
-                break
-            for kind in kinds:
-                if at >= end:
-                    break
-                length = data[at]
-                at += 1
-                if length >= _NULL:
-                    if length != _NULL:
+        count = 0
+        try:
+            for start, end in zip(starts, [*starts[1:], len(data)], strict=False):
+                at, count = start + HEADER_BYTES, len(found)
+                for kind in kinds:
+                    length = data[at]
+                    at += 1
+                    if length < shortest:
+                        at += length
+                    elif length < _NULL:
+                        stop = at + length
+                        if length <= longest and kind is not None and data[at:stop].isdigit():
+                            found.append((kind, at, stop))
+                        at = stop
+                    elif length != _NULL:
                         break
-                elif kind is not None and shortest <= length <= longest and data[at : at + length].isdigit():
-                    found.append((kind, at, at + length))
-                    at += length
-                else:
-                    at += length
-            if at > end:
-                del found[count:]
+                if at > end:
+                    del found[count:]
+        except IndexError:
+            del found[count:]
         return found
 
     def settle(self) -> None:

@@ -105,8 +105,10 @@ class Prepared(Struct):
         return f"Prepared({len(self.text)} characters)"
 
     def describe(self, definitions: Sequence[bytes]) -> None:
-        """Keep what its columns are."""
-        self.definitions = tuple(definitions)
+        """Keep what its columns are. If they have not changed, they stay the same object."""
+        if self.definitions == (told := tuple(definitions)):
+            return
+        self.definitions = told
         self.size = len(self.text) + sum(map(len, definitions))
 
     def forget_long_data(self) -> None:

@@ -18,7 +18,7 @@ from gatepost_mysql import messages
 from gatepost_mysql.answers import Answers
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.commands import Commands
-from gatepost_mysql.frames import Inbox
+from gatepost_mysql.frames import HEADER_BYTES, Inbox
 from gatepost_mysql.login import LoggedIn
 from gatepost_mysql.runs import Prepared
 from gatepost_mysql.understanding import Understanding
@@ -73,7 +73,7 @@ class ServingPhase:
 
     @property
     def is_idle(self) -> bool:
-        return self._answers.is_idle and not self.is_busy and not len(self._inbox)
+        return self._answers.is_idle and not self.is_busy and not self._inbox.data
 
     @property
     def is_amid_message(self) -> bool:
@@ -88,18 +88,17 @@ class ServingPhase:
     def receive(self, side: Side, data: bytes) -> list[Action]:
         if side is UPSTREAM:
             actions = self._answers.receive(data)
-            try:
-                return actions + self._advance()
-            except Fault:
-                self._answers.ended = [action for action in actions if isinstance(action, Ended)]
-                raise
+            return self._behind(actions) if self._inbox.data or self._answers.is_uploading else actions
         if self.is_over:
             return []
+        if self._inbox.may_skip(data) and not self.is_busy:
+            return self._take(data[HEADER_BYTES:], data)
         self._inbox.feed(data)
         return self._advance()
 
     def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
-        return self._commands.resolve(statement, verdict) + self._advance()
+        actions = self._commands.resolve(statement, verdict)
+        return self._behind(actions) if self._inbox.data else actions
 
     def restate(self, statement: Statement, text: str) -> Statement:
         if "\0" in text:
@@ -108,7 +107,7 @@ class ServingPhase:
         return replace(statement, text=text, facts=self._understanding.facts(text), original=original)
 
     def cancelled(self, found: bool) -> list[Action]:
-        return self._commands.cancelled(found) + self._advance()
+        return self._behind(self._commands.cancelled(found))
 
     def drain(self) -> bytes:
         """What the client has sent and no command has taken."""
@@ -118,6 +117,14 @@ class ServingPhase:
         self.is_over = True
         return self._answers.abort() + self._commands.abort()
 
+    def _behind(self, actions: list[Action]) -> list[Action]:
+        """Go on with the client's commands behind these actions. What has ended is told even where that raises."""
+        try:
+            return actions + self._advance()
+        except Fault:
+            self._answers.ended += [action for action in actions if isinstance(action, Ended)]
+            raise
+
     def _advance(self) -> list[Action]:
         """Take one command after the other, until one is asked about, is under way, or is not whole."""
         actions = self._answers.upload(self._inbox) if self._answers.is_uploading else []
@@ -125,13 +132,15 @@ class ServingPhase:
             message = self._inbox.message(0)
             if message is None:
                 return actions
-            if message == _QUIT:
-                self.is_over = True
-                return actions
-            step = self._commands.take(message)
-            if isinstance(step, Statement):
-                return [*actions, Ask(step)]
-            actions += step
-        if len(self._inbox) > self._message_bytes:
+            actions += self._take(message)
+        if len(self._inbox.data) > self._message_bytes:
             raise ClientFault("too much was sent ahead of the database's answers", code=FaultCode.TOO_LARGE)
         return actions
+
+    def _take(self, message: bytes, packet: bytes = b"") -> list[Action]:
+        """Take a command, and the one packet that it came in if it is at hand."""
+        if message == _QUIT:
+            self.is_over = True
+            return []
+        step = self._commands.take(message, packet)
+        return [Ask(step)] if isinstance(step, Statement) else step

@@ -166,7 +166,7 @@ class MySqlSession(ProtocolSession):
 
     def _wait(self) -> list[Action]:
         """Statements that come before the database is ready wait, within the bounds of a startup."""
-        if len(self._client.inbox) > self._environment.limits.startup_bytes:
+        if len(self._client.inbox.data) > self._environment.limits.startup_bytes:
             raise ClientFault("too much was sent before the database was ready", code=FaultCode.TOO_LARGE)
         return []
 

@@ -12,7 +12,7 @@ from gatepost.adapter import Hooks
 from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
 from gatepost.values import Effect
-from gatepost_mysql import codes, frames, messages
+from gatepost_mysql import chunks, codes, frames, messages
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, frame, header, packets_of
 from gatepost_mysql.results import Plan
 from gatepost_mysql.rows import Batch
@@ -58,9 +58,9 @@ class Stream:
         """Nothing of the answer has come, and it will begin with number 1."""
         return self._number == self.out == 1 and not self.is_muted
 
-    def is_first(self, columns: int) -> bool:
-        """The last of so many column definitions, which has come, is one of the answer's first result."""
-        return self._number == columns + 2
+    def is_all(self, packets: int) -> bool:
+        """So many packets are all that has come of an answer that begins with number 1."""
+        return self._number == packets + 1
 
     def begin(self, length: int, run: Run | None) -> None:
         """A command of this length was sent."""
@@ -105,7 +105,7 @@ class Stream:
         if not starts or not plan.is_watched:
             return data
         rows = data[begin:end]
-        batch = self._judged(plan, rows, [start - begin for start in starts])
+        batch = self._judged(plan, rows, starts) if plan.matters(rows) else None
         if batch is None:
             return data
         rows = batch.packets(known.number)
@@ -123,31 +123,24 @@ class Stream:
         """
         if self.is_muted:
             return self._skipped(data, position)
-        at, end, number = position, len(data), self._number
-        starts: list[int] = []
-        while end - at > HEADER_BYTES:
+        at = position
+        if not self._is_amid_row:
+            starts, at = chunks.rows(data, position, self._number)
+            if starts:
+                return self._shown(data, position, at, starts)
+        if len(data) - at > HEADER_BYTES:
             (word,) = header(data, at)
             length = word & LONGEST
-            if word >> 24 != number & 0xFF:
-                self._check(word, number)
+            self._check(word, self._number)
             if length == LONGEST or self._is_amid_row:
-                return self._long_row(data, at) if not starts else self._shown(data, position, at, starts)
+                return self._long_row(data, at)
             if data[at + HEADER_BYTES] >= messages.EOF:
-                return (at, b"") if not starts else self._shown(data, position, at, starts)
+                return at, b""
             if not length:
                 raise UpstreamFault("the server sent an empty row")
-            stop = at + HEADER_BYTES + length
-            if stop > end:
-                if not starts:
-                    self._bound(length)
-                    self._partial.keep(data[at:], stop - at)
-                    return at, None
-                break
-            starts.append(at - position)
-            at = stop
-            number += 1
-        if starts:
-            return self._shown(data, position, at, starts)
+            self._bound(length)
+            self._partial.keep(data[at:], HEADER_BYTES + length)
+            return at, None
         if not header(data, at)[0] & LONGEST and not self._is_amid_row:
             raise UpstreamFault("the server sent an empty row")
         self._partial.keep(data[at:], HEADER_BYTES + 1)
@@ -167,7 +160,7 @@ class Stream:
             is_over = True
         rows = data if end - position == len(data) else data[position:end]
         number, self._number = self._number, self._number + len(starts)
-        batch = self._judged(plan, rows, starts)
+        batch = self._judged(plan, rows, starts) if plan.is_watched and plan.matters(rows) else None
         if batch is None:
             if self.out != number:
                 rows = frames.renumber(rows, self.out)
@@ -181,9 +174,7 @@ class Stream:
         return end, rows + b"".join(map(self.say, self.stop(run))) if is_over else rows
 
     def _judged(self, plan: Plan, rows: bytes, starts: Sequence[int], *, is_joined: bool = False) -> Batch | None:
-        """Show rows to the plugins. Returns the batch if they have changed it."""
-        if not plan.is_watched or not (plan.maybe is None or plan.maybe(rows)):
-            return None
+        """Show rows that may matter to the plugins. Returns the batch if they have changed it."""
         batch = Batch(plan.description, rows, starts, is_joined=is_joined)
         self._hooks.rows(batch, plan.interest)
         if not batch.changed:
@@ -220,7 +211,7 @@ class Stream:
             return stop, b"".join(map(self.say, self.stop(run)))
         if plan.is_watched:
             row = frames.payload(rows)
-            batch = self._judged(plan, row, (0,), is_joined=True)
+            batch = self._judged(plan, row, (0,), is_joined=True) if plan.matters(row) else None
             rows = frame(row, self.out) if batch is None else batch.packets(self.out)
             run.rows += 1 if batch is None else 1 - batch.dropped
             self.out += frames.count(rows)

@@ -49,12 +49,37 @@ def test_bytes_pass_as_they_come_however_they_are_split(capabilities: int) -> No
         assert player.session.is_idle, split
 
 
+@pytest.mark.parametrize("capabilities", [wire.CAPABILITIES, wire.CAPABILITIES & ~wire.DEPRECATE_EOF])
+def test_answers_that_are_alike_pass_and_leave_the_session_as_each_says(capabilities: int) -> None:
+    open_ = 2 | IN_TRANSACTION
+    answers = [
+        (answer(capabilities), True),
+        (answer(capabilities, ROWS[:1]), True),
+        (answer(capabilities, status=open_), False),
+        (answer(capabilities, ROWS * 2, status=open_), False),
+        (wire.packet(1, wire.err()), False),
+        (answer(capabilities, []), True),
+        (answer(capabilities, ROWS), True),
+    ]
+    steps = [step for data, _ in answers for step in (from_client(wire.query("SELECT 1")), from_upstream(data))]
+    for split, player in every_split(lambda: passing(capabilities), steps):
+        assert player.closed is None, split
+        assert bytes(player.to_client).endswith(b"".join(data for data, _ in answers)), split
+    made = passing(capabilities)
+    for data, is_idle in [*answers, (answer(capabilities, ROWS * 100), True)]:
+        made.client(wire.query("SELECT 1"))
+        assert not made.session.is_idle
+        made.upstream(data)
+        assert made.session.is_idle is is_idle
+
+
 def test_a_chunk_of_whole_messages_is_the_same_object() -> None:
     made = passing()
-    made.client(wire.query("SELECT 1"))
     data = answer(wire.CAPABILITIES)
-    (action,) = made.session.receive(UPSTREAM, data)
-    assert action.data is data  # type: ignore[union-attr]
+    for _ in range(2):
+        made.client(wire.query("SELECT 1"))
+        (action,) = made.session.receive(UPSTREAM, data)
+        assert action.data is data  # type: ignore[union-attr]
 
 
 def test_a_row_larger_than_any_bound_passes_without_being_held() -> None:
@@ -205,11 +230,31 @@ def test_a_statement_that_the_judging_phase_has_prepared_is_run_by_it() -> None:
         wire.packets(1, b"\x02", *COLUMNS, b""),
         wire.packets(1, b"\x02", *COLUMNS, b"\xfe"),
         wire.packet(1, wire.ok()) + wire.packet(2, wire.ok()),
+        wire.packets(1, b"\x02", *COLUMNS) + wire.packet(5, ROWS[0]) + wire.packet(5, wire.ok(head=0xFE)),
+        wire.packets(1, b"\x02", *COLUMNS, ROWS[0]) + wire.packet(6, wire.ok(head=0xFE)),
+        wire.packets(1, b"\x02", *COLUMNS, b"", wire.ok(head=0xFE)),
+        wire.packets(1, b"\x02", *COLUMNS, wire.ok(head=0xFE), wire.ok(head=0xFE)),
+        wire.packets(1, b"\x02", *COLUMNS, wire.ok(head=0xFE), ROWS[0], wire.ok(head=0xFE)),
     ],
-    ids=["order", "empty", "a file", "an empty row", "no end", "too much"],
+    ids=[
+        "order",
+        "empty",
+        "a file",
+        "an empty row",
+        "no end",
+        "too much",
+        "order of rows",
+        "order of the end",
+        "an empty row and an end",
+        "two ends",
+        "a row behind the end",
+    ],
 )
-def test_an_answer_that_is_none_ends_the_session(data: bytes) -> None:
+@pytest.mark.parametrize("before", [0, 1])
+def test_an_answer_that_is_none_ends_the_session(data: bytes, before: int) -> None:
     made = passing()
+    for _ in range(before):
+        made.client(wire.query("SELECT a, b FROM t")).upstream(answer(wire.CAPABILITIES))
     made.client(wire.query("SELECT a, b FROM t")).upstream(data)
     assert made.closed is not None
     assert made.closed.code is EndCode.UPSTREAM_FAULT

@@ -818,6 +818,15 @@ def test_a_kill_that_the_session_does_not_carry_out_goes_nowhere(text: str) -> N
     assert b"own sessions" in client
 
 
+@pytest.mark.parametrize("is_found", [True, False])
+def test_a_kill_has_ended_even_if_what_comes_behind_it_is_no_command(is_found: bool) -> None:
+    made = serving(finds=lambda request: is_found).client(wire.query("KILL 12") + wire.packet(7, b"x"))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.CLIENT_FAULT
+    ((statement, outcome),) = made.ended
+    assert (statement.text, outcome.complete, bool(outcome.error)) == ("KILL 12", True, not is_found)
+
+
 def test_a_kill_cannot_be_prepared() -> None:
     made = serving()
     made.client(wire.command(wire.PREPARE, b"KILL QUERY 12"))
