@@ -36,11 +36,11 @@ import hashlib
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import zstandard
 from cryptography.exceptions import InvalidSignature
@@ -61,6 +61,8 @@ SUFFIX = ".journal"
 SPARE = "spare"
 LOCK = "lock"
 BLOCK = 1 << 20
+
+T = TypeVar("T")
 
 
 class Place(Struct, frozen=True):
@@ -88,8 +90,15 @@ class Entry(Struct, frozen=True):
 
     def record(self) -> records.Record:
         """Raises Damage where the payload is no record."""
+        return self._decoded(records.decode)
+
+    def outline(self) -> records.Outline:
+        """The record as far as the store looks into it. Raises Damage where the payload is no record."""
+        return self._decoded(records.outline)
+
+    def _decoded(self, decode: Callable[[bytes], T]) -> T:
         try:
-            return records.decode(unpack(self.encoding, self.payload))
+            return decode(unpack(self.encoding, self.payload))
         except (ValueError, zstandard.ZstdError) as error:
             message = f"entry {self.place.sequence} holds no record"
             raise Damage(message, self.place.segment, self.place.offset) from error
@@ -151,7 +160,6 @@ class Segment:
     def __init__(self, folder: Path, number: int) -> None:
         self.number = number
         self._file = os.open(segment_path(folder, number), os.O_RDONLY | os.O_CLOEXEC)
-        self._buffer, self._buffer_at = b"", 0
         try:
             self._read_header()
         except BaseException:
@@ -176,53 +184,51 @@ class Segment:
     def close(self) -> None:
         os.close(self._file)
 
-    def _read(self, offset: int, length: int) -> bytes:
-        begin = offset - self._buffer_at
-        if begin < 0 or begin + length > len(self._buffer):
-            self._buffer, self._buffer_at, begin = os.pread(self._file, max(length, BLOCK), offset), offset, 0
-        return self._buffer[begin : begin + length]
-
-    def entry(self, place: Place) -> Entry | None:
-        """The entry at `place`, or None at the end. Raises Damage if what stands there is no whole entry."""
-        header = self._read(place.offset, ENTRY.size)
-        if len(header) < ENTRY.size:
-            if any(header):
-                raise Damage(f"entry {place.sequence} is cut off", place.segment, place.offset)
-            return None
-        length, sequence, encoding = ENTRY.unpack(header)
-        if length == 0:
-            if any(header):
-                raise Damage(f"entry {place.sequence} has no length", place.segment, place.offset)
-            return None
-        if sequence != place.sequence or encoding not in (PLAIN, ZSTD):
-            raise Damage(f"entry {place.sequence} was changed", place.segment, place.offset)
-        size = ENTRY.size + length + DIGEST
-        if place.offset + size > os.fstat(self._file).st_size:
-            raise Damage(f"entry {place.sequence} is longer than its segment", place.segment, place.offset)
-        data = self._read(place.offset, size)
-        head = hashlib.sha256(place.head + data[:-DIGEST]).digest()
-        if head != data[-DIGEST:]:
-            raise Damage(f"entry {place.sequence} was changed", place.segment, place.offset)
-        return Entry(place, encoding, data[ENTRY.size : -DIGEST], head)
-
     def entries(self, place: Place) -> Iterator[Entry]:
-        """The entries from `place` on. Raises Damage."""
-        while (entry := self.entry(place)) is not None:
-            yield entry
-            place = entry.next
+        """The entries from `place` on. Raises Damage where what stands there is no whole entry."""
+        number, offset, sequence, head = place.segment, place.offset, place.sequence, place.head
+        size = os.fstat(self._file).st_size
+        unpack, sha256 = ENTRY.unpack_from, hashlib.sha256
+        buffer, at = b"", 0
+        while True:
+            if at + ENTRY.size > len(buffer):
+                buffer, at = os.pread(self._file, BLOCK, offset), 0
+            if at + ENTRY.size > len(buffer):
+                if any(buffer):
+                    raise Damage(f"entry {sequence} is cut off", number, offset)
+                return
+            length, numbered, encoding = unpack(buffer, at)
+            if length == 0:
+                if any(buffer[at : at + ENTRY.size]):
+                    raise Damage(f"entry {sequence} has no length", number, offset)
+                return
+            if numbered != sequence or encoding not in (PLAIN, ZSTD):
+                raise Damage(f"entry {sequence} was changed", number, offset)
+            whole = ENTRY.size + length + DIGEST
+            if at + whole > len(buffer):
+                if offset + whole > size:
+                    raise Damage(f"entry {sequence} is longer than its segment", number, offset)
+                buffer, at = os.pread(self._file, max(whole, BLOCK), offset), 0
+            data = buffer[at : at + whole - DIGEST]
+            digest = sha256(head + data).digest()
+            if digest != buffer[at + whole - DIGEST : at + whole]:
+                raise Damage(f"entry {sequence} was changed", number, offset)
+            yield Entry(Place(number, offset, sequence, head), encoding, data[ENTRY.size :], digest)
+            at, offset, sequence, head = at + whole, offset + whole, sequence + 1, digest
+
+    def entry(self, offset: int, sequence: int) -> Entry | None:
+        """The entry at `offset`, which the head before it precedes; None if there is none. Raises Damage."""
+        head = os.pread(self._file, DIGEST, offset - DIGEST)
+        return next(self.entries(Place(self.number, offset, sequence, head)), None)
 
     def has_successor(self, place: Place) -> bool:
         """Whether the entry after the one at `place` stands where the length of that one says.
 
         A write that was cut off leaves none: then the entry at `place` was changed after it was written.
         """
-        length, _, _ = ENTRY.unpack(self._read(place.offset, ENTRY.size))
-        header = self._read(place.offset + ENTRY.size + length + DIGEST, ENTRY.size)
+        length, _, _ = ENTRY.unpack(os.pread(self._file, ENTRY.size, place.offset))
+        header = os.pread(self._file, ENTRY.size, place.offset + ENTRY.size + length + DIGEST)
         return len(header) == ENTRY.size and ENTRY.unpack(header)[1] == place.sequence + 1
-
-    def forget(self) -> None:
-        """Read from the file again what was read ahead: somebody is still writing it."""
-        self._buffer = b""
 
     def remainder(self, offset: int) -> tuple[int, bytes]:
         """What stands from `offset` up to the last byte that is not zero: its length and SHA-256."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
+
+from msgspec.msgpack import decode
 
 from gatepost import (
     Effect,
@@ -24,6 +25,7 @@ from gatepost import (
     Statement,
     Use,
 )
+from gatepost_audit import records
 from gatepost_audit.access import record_access
 from gatepost_audit.commands import command_line
 from gatepost_audit.journal import Damage
@@ -73,11 +75,11 @@ def _past(row: sqlite3.Row) -> PastStatement:
         statement=Statement(
             number=row["number"],
             text=row["text"],
-            facts=_facts(row),
-            parameters=tuple(_parameter(bind) for bind in json.loads(row["binds"])),
-            attributes=tuple((name, _parameter(value)) for name, value in json.loads(row["attributes"])),
-            original=row["original"],
-            risk=Risk(score=row["risk"], reasons=tuple(json.loads(row["risks"]))) if row["risk"] else None,
+            facts=_facts(row["effect"], records.facts(row["facts"])),
+            parameters=tuple(_parameter(bind) for bind in decode(row["binds"])),
+            attributes=tuple((name, _parameter(value)) for name, value in decode(row["attributes"])),
+            original=decode(row["original"]),
+            risk=Risk(score=row["risk"], reasons=tuple(decode(row["risks"]))) if row["risk"] else None,
         ),
         verdict=row["verdict"],
         rule=row["rule"],
@@ -87,7 +89,7 @@ def _past(row: sqlite3.Row) -> PastStatement:
 def _session(row: sqlite3.Row) -> Session:
     identity = Identity(
         name=row["identity"],
-        roles=tuple(json.loads(row["roles"])),
+        roles=tuple(decode(row["roles"])),
         issuer=row["issuer"],
         method=row["method"],
         acting_for=row["acting_for"],
@@ -112,37 +114,32 @@ def _parameter(texts: list[str] | None) -> tuple[Scalar, ...] | None:
     return None if texts is None else tuple(Scalar(Kind.TEXT, text) for text in texts)
 
 
-def _facts(row: sqlite3.Row) -> Facts:
-    objects: list[tuple[str, str, list[str] | None]] = json.loads(row["objects"])
-    bounded: list[bool] = json.loads(row["bounded"]) or [True] * len(objects)
+def _facts(effect: str, facts: records.FactsRecord) -> Facts:
+    bounded = facts.bounded or (True,) * len(facts.objects)
     return Facts(
-        effect=Effect(row["effect"]),
-        statements=row["count"],
-        verbs=_tuple(row["verbs"]),
+        effect=Effect(effect),
+        statements=facts.statements,
+        verbs=facts.verbs,
         objects=tuple(
-            Use(verb=verb, name=name, columns=None if columns is None else tuple(columns), is_bounded=is_bounded)
-            for (verb, name, columns), is_bounded in zip(objects, bounded, strict=True)
+            Use(verb=verb, name=name, columns=columns, is_bounded=is_bounded)
+            for (verb, name, columns), is_bounded in zip(facts.objects, bounded, strict=True)
         ),
-        functions=_tuple(row["functions"]),
-        calls=_tuple(row["calls"]),
-        apart=Effect(row["apart"]) if row["apart"] else None,
-        columns=frozenset(json.loads(row["columns"])),
+        functions=facts.functions,
+        calls=facts.calls,
+        apart=Effect(facts.apart) if facts.apart else None,
+        columns=frozenset(facts.columns),
         outputs=tuple(
             Output(name=name, origins=_origins(origins), is_direct=is_direct)
-            for name, origins, is_direct in json.loads(row["outputs"])
+            for name, origins, is_direct in facts.outputs
         ),
-        predicates=_origins(json.loads(row["predicates"] or "null")),
-        is_resolved=bool(row["resolved"]),
-        depth=row["depth"],
-        settings=tuple((name, value) for name, value in json.loads(row["settings"])),
-        fingerprint=row["fingerprint"],
-        reason=row["judgement"],
+        predicates=_origins(facts.predicates),
+        is_resolved=facts.resolved,
+        depth=facts.depth,
+        settings=facts.settings,
+        fingerprint=facts.fingerprint,
+        reason=facts.reason,
     )
 
 
-def _origins(recorded: list[tuple[str, str]] | None) -> tuple[Origin, ...] | None:
+def _origins(recorded: tuple[tuple[str, str], ...] | None) -> tuple[Origin, ...] | None:
     return None if recorded is None else tuple(Origin(*each) for each in recorded)
-
-
-def _tuple(text: str) -> tuple[Any, ...]:
-    return tuple(json.loads(text))

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 
 class SessionStart(Struct, frozen=True, array_like=True, tag=1):
@@ -182,14 +182,52 @@ class Checkpoint(Struct, frozen=True, array_like=True, tag=8):
     signature: bytes
 
 
+class AskedOutline(Struct, frozen=True, array_like=True, tag=3):
+    """`Asked`, with what the store keeps as it is still encoded."""
+
+    time: int
+    session: str
+    number: int
+    worker: int
+    text: str
+    original: Raw
+    binds: Raw
+    preparation: bool
+    verdict: str
+    plugin: str
+    rule: str
+    reason: str
+    effect: str
+    facts: Raw
+    risk: int = 0
+    risks: Raw = Raw(b"\x90")
+    attributes: Raw = Raw(b"\x90")
+
+
 Record: TypeAlias = SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint | Dropped
+
+Outline: TypeAlias = SessionStart | SessionEnd | AskedOutline | Ended | Part | Event | Cut | Checkpoint | Dropped
 
 encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(
     SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint | Dropped
 )
+_outline_decoder: msgspec.msgpack.Decoder[Outline] = msgspec.msgpack.Decoder(
+    SessionStart | SessionEnd | AskedOutline | Ended | Part | Event | Cut | Checkpoint | Dropped
+)
+_facts_decoder = msgspec.msgpack.Decoder(FactsRecord)
 
 
 def decode(payload: bytes) -> Record:
     """Raises msgspec.ValidationError or msgspec.DecodeError where the payload is no record."""
     return _decoder.decode(payload)
+
+
+def outline(payload: bytes) -> Outline:
+    """`decode`, as far as the store looks into the record. Raises the same."""
+    return _outline_decoder.decode(payload)
+
+
+def facts(encoded: bytes) -> FactsRecord:
+    """What `AskedOutline.facts` stands for. Raises the same."""
+    return _facts_decoder.decode(encoded)

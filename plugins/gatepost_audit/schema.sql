@@ -1,6 +1,9 @@
+-- `sequence` is that of a record's entry in the journal, so rows are added at a table's end, and the oldest go first.
+-- Columns of type BLOB are MessagePack, as in the journal.
+
 CREATE TABLE sessions (
     time INTEGER NOT NULL,
-    session TEXT PRIMARY KEY,
+    session TEXT NOT NULL UNIQUE,
     worker INTEGER NOT NULL,
     client TEXT NOT NULL,
     protocol TEXT NOT NULL,
@@ -10,22 +13,19 @@ CREATE TABLE sessions (
     application TEXT NOT NULL,
     tls TEXT NOT NULL,
     identity TEXT NOT NULL,
-    roles TEXT NOT NULL,
+    roles BLOB NOT NULL,
     issuer TEXT NOT NULL,
     method TEXT NOT NULL,
     acting_for TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
-    segment INTEGER NOT NULL
+    sequence INTEGER PRIMARY KEY
 ) STRICT;
-CREATE INDEX sessions_by_sequence ON sessions (sequence);
 
 CREATE TABLE ends (
     time INTEGER NOT NULL,
-    session TEXT PRIMARY KEY,
+    session TEXT NOT NULL UNIQUE,
     code INTEGER NOT NULL,
     text TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
-    segment INTEGER NOT NULL
+    sequence INTEGER PRIMARY KEY
 ) STRICT;
 
 CREATE TABLE statements (
@@ -34,37 +34,21 @@ CREATE TABLE statements (
     number INTEGER NOT NULL,
     worker INTEGER NOT NULL,
     text TEXT NOT NULL,
-    original TEXT,
-    binds TEXT NOT NULL,
+    original BLOB NOT NULL,
+    binds BLOB NOT NULL,
     preparation INTEGER NOT NULL,
     verdict TEXT NOT NULL,
     plugin TEXT NOT NULL,
     rule TEXT NOT NULL,
     reason TEXT NOT NULL,
     effect TEXT NOT NULL,
-    verbs TEXT NOT NULL,
-    objects TEXT NOT NULL,
-    functions TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    judgement TEXT NOT NULL,
-    count INTEGER NOT NULL,
-    bounded TEXT NOT NULL,
-    columns TEXT NOT NULL,
-    calls TEXT NOT NULL,
-    apart TEXT NOT NULL,
-    settings TEXT NOT NULL,
-    predicates TEXT,
-    depth INTEGER NOT NULL,
-    resolved INTEGER NOT NULL,
-    outputs TEXT NOT NULL,
+    facts BLOB NOT NULL,
     risk INTEGER NOT NULL,
-    risks TEXT NOT NULL,
-    attributes TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
-    segment INTEGER NOT NULL,
-    PRIMARY KEY (session, number)
+    risks BLOB NOT NULL,
+    attributes BLOB NOT NULL,
+    sequence INTEGER PRIMARY KEY,
+    UNIQUE (session, number)
 ) STRICT;
-CREATE INDEX statements_by_sequence ON statements (sequence);
 CREATE INDEX statements_by_time ON statements (time);
 
 CREATE TABLE outcomes (
@@ -80,12 +64,11 @@ CREATE TABLE outcomes (
     message TEXT NOT NULL,
     masked INTEGER NOT NULL,
     complete INTEGER NOT NULL,
-    ran INTEGER NOT NULL,
     start INTEGER NOT NULL,
     stop INTEGER NOT NULL,
-    sequence INTEGER NOT NULL,
-    segment INTEGER NOT NULL,
-    PRIMARY KEY (session, number)
+    ran INTEGER NOT NULL,
+    sequence INTEGER PRIMARY KEY,
+    UNIQUE (session, number)
 ) STRICT;
 
 -- Where in the journal the bytes stand that a session was shown: from `start` to before `stop` of all of them.
@@ -93,11 +76,10 @@ CREATE TABLE recordings (
     session TEXT NOT NULL,
     start INTEGER NOT NULL,
     stop INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
-    head BLOB NOT NULL,
-    sequence INTEGER NOT NULL,
     segment INTEGER NOT NULL,
-    PRIMARY KEY (session, start)
+    offset INTEGER NOT NULL,
+    sequence INTEGER PRIMARY KEY,
+    UNIQUE (session, start)
 ) STRICT;
 
 CREATE TABLE events (
@@ -105,11 +87,10 @@ CREATE TABLE events (
     kind TEXT NOT NULL,
     who TEXT NOT NULL,
     detail TEXT NOT NULL,
-    sequence INTEGER PRIMARY KEY,
-    segment INTEGER NOT NULL
+    sequence INTEGER PRIMARY KEY
 ) STRICT;
 
--- Its one row says from which segment on, and up to where, the journal has been read.
+-- Its one row says from which entry on, and up to where, the journal has been read.
 CREATE TABLE place (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     first INTEGER NOT NULL,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec import msgpack
+
 from gatepost.values import EndCode
+from gatepost_audit import records
 from gatepost_audit.render import when
 from gatepost_audit.store import Store
 
@@ -15,7 +17,7 @@ _STATEMENTS: Final = """
 SELECT s.session || '/' || s.number AS id, s.session, s.number, s.sequence, s.time,
     n.identity, n.acting_for, n.roles, n.client, n.target, n.user, n.database, n.application,
     s.text, s.original, s.binds, s.attributes, s.preparation, s.verdict, s.plugin, s.rule, s.reason,
-    s.effect, s.judgement, s.verbs, s.objects, s.functions, s.fingerprint, s.risk, s.risks,
+    s.effect, s.facts, s.risk, s.risks,
     o.ran, o.complete, o.time AS ended, o.duration, o.rows, o.size AS bytes, o.received, o.masked,
     o.tag, o.error, o.message, o.start, o.stop
 FROM statements s LEFT JOIN sessions n ON n.session = s.session
@@ -84,19 +86,22 @@ def _ask(
 
 
 def _plain(row: sqlite3.Row) -> Found:
-    """Times as text, JSON as what it holds, flags as such."""
+    """Times as text, what is encoded as what it stands for, flags as such."""
     found: Found = {}
     for name in row.keys():  # noqa: SIM118 - a Row iterates over its values
         value = row[name]
-        if name in ("time", "ended"):
+        if name == "facts":
+            facts = records.facts(value)
+            found["judgement"] = facts.reason
+            found |= {each: getattr(facts, each) for each in ("verbs", "objects", "functions", "fingerprint")}
+            continue
+        if isinstance(value, bytes):
+            value = msgpack.decode(value)
+        elif name in ("time", "ended") and value is not None:
             value = when(value)
-        elif value is None:
-            pass
-        elif name in ("roles", "binds", "attributes", "verbs", "objects", "functions", "risks"):
-            value = json.loads(value)
-        elif name in ("preparation", "ran", "complete"):
+        elif name in ("preparation", "ran", "complete") and value is not None:
             value = bool(value)
-        elif name == "ending":
+        elif name == "ending" and value is not None:
             value = EndCode(value).name.lower() if value in set(EndCode) else str(value)
         found[name] = value
     return found

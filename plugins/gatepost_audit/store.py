@@ -1,12 +1,12 @@
 """The store: the journal's records in SQLite, for searching. It holds nothing that the journal does not.
 
 It is fed from the journal alone, by the indexer process while gatepost runs and by whoever opens it, and knows how far
-it has read. Recorded output stays in the journal; the store knows where.
+it has read. Recorded output stays in the journal; the store knows where. What nobody searches by stays as it is encoded
+there.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -14,20 +14,34 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
+from msgspec import Raw, Struct
 from msgspec.structs import astuple
 
 from gatepost_audit import records
-from gatepost_audit.journal import Damage, Entry, Place, Segment, segments
+from gatepost_audit.journal import Damage, Entry, Place, Segment, segment_path, segments
 
 FILE = "store.sqlite"
-VERSION = 3
-BATCH = 500
-"""Entries in a transaction."""
-LOG_BYTES = 1 << 20
-"""What SQLite may keep of its write-ahead log."""
+VERSION = 4
+BATCH = 1 << 19
+"""Bytes of the journal in a transaction, and what is left of the last entry."""
+LOG_BYTES = 16 << 20
+"""Of SQLite's write-ahead log: what is carried over at once into the store, and what is kept then."""
+PAGE = 4096
 TABLES = ("sessions", "ends", "statements", "outcomes", "recordings", "events")
 
 Row: TypeAlias = tuple[Any, ...]
+
+
+class Batch(Struct, frozen=True):
+    """What follows in the journal behind a place (None: its beginning), up to another one, as rows by table.
+
+    `first` is the sequence number that the journal begins with: it holds nothing of what was before.
+    """
+
+    behind: Place | None
+    until: Place
+    first: int
+    rows: dict[str, list[Row]]
 
 
 class Store:
@@ -49,6 +63,7 @@ class Store:
             self.connection.execute("PRAGMA journal_mode = WAL")
             # What a lost machine takes away is read from the journal again.
             self.connection.execute("PRAGMA synchronous = NORMAL")
+            self.connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE}")
             self.connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             self._create()
         except BaseException:
@@ -92,46 +107,36 @@ class Store:
 
         Raises Damage where the journal is not the one that the store was fed from.
         """
-        while self._take_batch(until) == BATCH:
-            pass
+        while (batch := read(self._folder, self.place, until)) is not None:
+            self.put(batch)
 
-    def _take_batch(self, until: int | None) -> int:
-        """Returns how many entries there were."""
-        numbers = segments(self._folder)
-        if not numbers or next(entries(self._folder, self.place), None) is None:
-            return 0
-        taken = 0
-        rows: dict[str, list[Row]] = {table: [] for table in TABLES}
+    def put(self, batch: Batch) -> None:
+        """Take a batch in, unless somebody has read on from the same place meanwhile."""
         with Transaction(self.connection):
-            self._forget_dropped(numbers[0])
-            place = self.place
-            for entry in entries(self._folder, place):
-                if entry.place.sequence == until:
-                    break
-                for table, row in rows_of(entry):
-                    rows[table].append(row)
-                place = entry.next
-                taken += 1
-                if taken == BATCH:
-                    break
-            if taken and place is not None:
-                self._insert(rows)
-                values = (numbers[0], place.segment, place.offset, place.sequence, place.head)
-                self.connection.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?, ?, ?, ?)", values)
-        return taken
+            if self.place != batch.behind:
+                return
+            self._forget_before(batch.first)
+            for table, rows in batch.rows.items():
+                if rows:
+                    marks = ", ".join("?" * len(rows[0]))
+                    self.connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)  # noqa: S608
+            values = (batch.first, *astuple(batch.until))
+            self.connection.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?, ?, ?, ?)", values)
 
-    def _insert(self, rows: dict[str, list[Row]]) -> None:
-        for table, values in rows.items():
-            if values:
-                marks = ", ".join("?" * len(values[0]))
-                self.connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)  # noqa: S608
-
-    def _forget_dropped(self, first: int) -> None:
-        """Forget what was in segments before `first`: they are older than the retention, and gone."""
+    def _forget_before(self, first: int) -> None:
+        """Forget the entries before `first`: they are older than the retention, and gone."""
         known = self.connection.execute("SELECT first FROM place").fetchone()
         if known is not None and known[0] < first:
             for table in TABLES:
-                self.connection.execute(f"DELETE FROM {table} WHERE segment < ?", (first,))  # noqa: S608
+                self.connection.execute(f"DELETE FROM {table} WHERE sequence < ?", (first,))  # noqa: S608
+
+    def behind(self) -> int:
+        """How many bytes of the journal's full segments are not read."""
+        place = self.place
+        *full, _ = segments(self._folder) or [0]
+        unread = (number for number in full if place is None or number >= place.segment)
+        size = sum(segment_path(self._folder, number).stat().st_size for number in unread)
+        return size - place.offset if size and place is not None else size
 
     def output(self, session: str, start: int, stop: int) -> Iterator[bytes]:
         """The bytes from `start` to before `stop` of all that a session was shown, as far as they were recorded.
@@ -139,16 +144,16 @@ class Store:
         Raises Damage where the journal was changed.
         """
         found = self.connection.execute(
-            "SELECT start, segment, offset, sequence, head FROM recordings"
+            "SELECT start, segment, offset, sequence FROM recordings"
             " WHERE session = ? AND start < ? AND stop > ? ORDER BY start",
             (session, stop, start),
         )
-        for begin, number, *place in found.fetchall():
+        for begin, number, offset, sequence in found.fetchall():
             with Segment(self._folder, number) as segment:
-                entry = segment.entry(Place(number, *place))
+                entry = segment.entry(offset, sequence)
             record = None if entry is None else entry.record()
             if not isinstance(record, records.Part | records.Ended):
-                raise Damage("a recording is not where the store knows it", number, place[0])
+                raise Damage("a recording is not where the store knows it", number, offset)
             yield record.output[max(0, start - begin) : stop - begin]
 
     def shown_until(self, session: str) -> int:
@@ -193,41 +198,66 @@ def entries(folder: Path, place: Place | None) -> Iterator[Entry]:
                     raise Damage("the segment does not follow what was read before it", number, 0)
                 place = None
             place = place or segment.start
+            last = None
             try:
-                for entry in segment.entries(place):
-                    yield entry
-                    place = entry.next
+                for last in segment.entries(place):
+                    yield last
             except Damage:
                 # It is being written now, or a crash has cut it off and the next segment goes on from here.
-                continue
+                pass
+            if last is not None:
+                place = last.next
 
 
-def rows_of(entry: Entry) -> Iterator[tuple[str, Row]]:
-    """The rows of an entry, with the tables that they belong into."""
-    record = entry.record()
+def read(folder: Path, behind: Place | None, until: int | None = None) -> Batch | None:
+    """The next batch of what the journal holds, up to before the entry with sequence number `until`; None if it is all.
+
+    Raises Damage where the journal is not the one that `behind` is a place of.
+    """
+    rows: dict[str, list[Row]] = {table: [] for table in TABLES}
+    size, entry = 0, None
+    for entry in entries(folder, behind):
+        if entry.place.sequence == until:
+            break
+        _sort(entry, rows)
+        last = entry
+        size += len(entry.payload)
+        if size >= BATCH:
+            break
+    if not size:
+        return None
+    with Segment(folder, segments(folder)[0]) as segment:
+        first = segment.start.sequence
+    return Batch(behind, last.next, first, rows)
+
+
+def _plain(value: Any) -> Any:
+    """Of a type that sqlite3 takes as it is: to look for an adapter of another one costs more than all else."""
+    kind = type(value)
+    return int(value) if kind is bool else bytearray(value) if kind is Raw else value
+
+
+def _sort(entry: Entry, rows: dict[str, list[Row]]) -> None:
+    """Add the rows of an entry to those of their tables."""
+    record = entry.outline()
     place = entry.place
-    standing = (place.sequence, place.segment)
+    sequence = place.sequence
     match record:
-        case records.SessionStart():
-            yield "sessions", (*flat(record), *standing)
-        case records.SessionEnd():
-            yield "ends", (*flat(record), *standing)
-        case records.Asked():
-            *known, _, risk, risks, attributes = flat(record)
-            yield "statements", (*known, *flat(record.facts), risk, risks, attributes, *standing)
+        case records.AskedOutline():
+            rows["statements"].append((*map(_plain, astuple(record)), sequence))
         case records.Ended():
-            stop = record.offset + len(record.output)
-            yield "outcomes", (*flat(record)[:12], record.ran, record.start, stop, *standing)
+            *values, complete, start, offset, output, ran = astuple(record)
+            rows["outcomes"].append((*values, int(complete), start, offset + len(output), int(ran), sequence))
+        case records.SessionStart():
+            *values, roles, issuer, method, acting_for = astuple(record)
+            rows["sessions"].append((*values, records.encode(roles), issuer, method, acting_for, sequence))
+        case records.SessionEnd():
+            rows["ends"].append((*astuple(record), sequence))
         case records.Event():
-            yield "events", (*flat(record), *standing)
+            rows["events"].append((*astuple(record), sequence))
         case records.Dropped():
             detail = f"segments {record.first} to {record.last} are older than the retention"
-            yield "events", (record.time, "dropped", "recorder", detail, *standing)
+            rows["events"].append((record.time, "dropped", "recorder", detail, sequence))
     if isinstance(record, records.Part | records.Ended) and record.output:
         stop = record.offset + len(record.output)
-        yield "recordings", (record.session, record.offset, stop, place.offset, place.head, *standing)
-
-
-def flat(record: Any) -> Row:
-    """The fields, with lists as JSON."""
-    return tuple(json.dumps(value) if isinstance(value, tuple) else value for value in astuple(record))
+        rows["recordings"].append((record.session, record.offset, stop, place.segment, place.offset, sequence))

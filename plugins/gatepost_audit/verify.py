@@ -109,9 +109,10 @@ class _Verification:
 
     def _entries(self, segment: Segment) -> Damage | None:
         """Read on from where we are. Returns what stopped it before the end of the entries."""
+        found = segment.entries(self._end)
         while True:
             try:
-                entry = segment.entry(self._end)
+                entry = next(found, None)
             except Damage as damage:
                 return damage
             if entry is None:
@@ -148,7 +149,6 @@ class _Verification:
             if not is_being_written(self._folder):
                 break
             time.sleep(RETRY_AFTER)
-            segment.forget()
             self._entries(segment)
             if self._end != end:
                 return

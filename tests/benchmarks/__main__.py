@@ -78,6 +78,7 @@ def _measure(plan: Plan, chosen: list[Relay], load: Load, figures: Figures) -> N
             # Before anything else: memory that a relay has and does not use would hide what it needs.
             figures.add(Case(report.IDLE), relay.name, load.idle(relay, plan.sessions))
             figures.add(Case(report.MEMORY), relay.name, load.memory(relay, PLAIN, plan.streamed))
+            relay.settle()
     for turn in range(plan.rounds):
         order = chosen[turn:] + chosen[:turn]
         for clients in plan.clients:
@@ -85,10 +86,12 @@ def _measure(plan: Plan, chosen: list[Relay], load: Load, figures: Figures) -> N
                 for mode in modes:
                     for relay in order:
                         result = load.transactions(relay, workload, mode=mode, clients=clients, seconds=plan.seconds)
+                        relay.settle()
                         figures.add(Case(workload, mode, clients), relay.name, result)
         for table in (PLAIN, PANS):
             for relay in order:
                 figures.add(Case(table), relay.name, load.stream(relay, table))
+                relay.settle()
 
 
 main()

@@ -16,6 +16,7 @@ import psutil
 from tests.servers import Gate, Upstream, gates
 
 from gatepost.demo.postgres import NOBODY
+from gatepost_audit.store import Store
 
 TICK = os.sysconf("SC_CLK_TCK")
 LIMITS = "[limits]\nconnections = 5000\nunauthenticated = 5000\n"
@@ -42,6 +43,7 @@ class Relay(NamedTuple):
 
     Attributes:
         workers, recorder: the processes that carry traffic, and the one that keeps the record.
+        record: the folder of the record.
     """
 
     name: str
@@ -50,9 +52,16 @@ class Relay(NamedTuple):
     password: str
     workers: tuple[psutil.Process, ...] = ()
     recorder: tuple[psutil.Process, ...] = ()
+    record: Path | None = None
 
     def cpu(self) -> Cpu:
         return Cpu(_cpu(self.workers), _cpu(self.recorder))
+
+    def settle(self) -> None:
+        """Feed the store of the record, lest the indexer catch up while something else is measured."""
+        if self.record is not None:
+            with Store(self.record) as store:
+                store.catch_up()
 
     def memory(self) -> int:
         """Bytes of memory of the workers, shared pages counted in part (PSS)."""
@@ -94,7 +103,8 @@ def relays(upstream: Upstream, protocol: str, folder: Path, only: Sequence[str] 
 
 
 def _gatepost(name: str, gate: Gate) -> Relay:
-    return Relay(name, gate.port, "agent", gate.password, tuple(gate.workers), tuple(gate.recorders))
+    record = gate.state / "audit" if gate.recorders else None
+    return Relay(name, gate.port, "agent", gate.password, tuple(gate.workers), tuple(gate.recorders), record)
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from tests.plugins.audit.recording import RecorderProcess, Teller, open_journal,
 
 from gatepost import Shown
 from gatepost.testing import FakeGateway
-from gatepost_audit import Audit, records
-from gatepost_audit.journal import PLAIN, ZSTD, Segment, drop, older_than, segment_path
-from gatepost_audit.store import FILE, TABLES, Store, entries
+from gatepost_audit import Audit, indexer, records
+from gatepost_audit.journal import PLAIN, ZSTD, Segment, drop, older_than, segment_path, segments
+from gatepost_audit.store import FILE, TABLES, Store, entries, read
 from gatepost_audit.verify import compare, verify
 
 DRIVES_A_TERMINAL = "SELECT '\x1b]0;owned\x07' -- \u202e\n"
@@ -293,7 +295,7 @@ def test_a_changed_journal_is_told_with_its_place(state: Path) -> None:
     [
         "UPDATE statements SET text = 'SELECT nothing' WHERE number = 1",
         "DELETE FROM statements WHERE number = 2",
-        "INSERT INTO events VALUES (1, 'stop', 'x', 'y', 3, 1)",
+        "INSERT INTO events VALUES (1, 'stop', 'x', 'y', 3)",
         "UPDATE place SET sequence = sequence + 1",
     ],
 )
@@ -366,5 +368,30 @@ def test_the_store_forgets_what_retention_has_dropped(tmp_path: Path) -> None:
         least = store.connection.execute("SELECT min(sequence) FROM statements").fetchone()[0]
         assert kept <= least <= kept + 1
         assert store.connection.execute("SELECT kind FROM events").fetchall() == [("dropped",)]
+    journal.close()
+    assert compare(tmp_path) == ""
+
+
+def test_the_indexer_feeds_the_store_from_where_a_reader_has_left_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost_audit.store.BATCH", 500)
+    journal = open_journal(tmp_path, 2048)
+    with Store(tmp_path) as store, ThreadPoolExecutor(1, initializer=indexer.yield_to_all) as idle:
+        assert store.behind() == 0
+        for number in range(1, 60):
+            journal.write([(PLAIN, records.encode(asked("a", number, "SELECT")))], sync=True)
+        full = sum(segment_path(tmp_path, number).stat().st_size for number in segments(tmp_path)[:-1])
+        assert store.behind() == full > 0
+        stale = read(tmp_path, store.place)
+        assert stale is not None
+        store.catch_up(10)
+        store.put(stale)
+        assert store.connection.execute("SELECT count(*) FROM statements").fetchone() == (9,)
+        monkeypatch.setattr(indexer, "ARREARS", store.behind() - 2048)
+        indexer.feed(store, tmp_path, idle)
+        assert store.behind() == 0
+        assert store.connection.execute("SELECT count(*) FROM statements").fetchone() == (59,)
+        assert idle.submit(os.sched_getscheduler, 0).result() == os.SCHED_IDLE
     journal.close()
     assert compare(tmp_path) == ""
