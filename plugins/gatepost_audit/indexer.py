@@ -61,8 +61,8 @@ def feed(store: Store, folder: Path, idle: ThreadPoolExecutor) -> None:
 
 
 def yield_to_all() -> None:
-    """Let this thread run when no other wants the processor, and its reads when none wants the disk (sched(7))."""
+    """Let this thread run when no other wants the processor (SCHED_IDLE, see sched(7))."""
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    except OSError:
+    except (AttributeError, OSError):
         os.setpriority(os.PRIO_PROCESS, 0, LEAST)

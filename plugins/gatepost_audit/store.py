@@ -232,7 +232,7 @@ def read(folder: Path, behind: Place | None, until: int | None = None) -> Batch 
 
 
 def _plain(value: Any) -> Any:
-    """Of a type that sqlite3 takes as it is: to look for an adapter of another one costs more than all else."""
+    """Of a type that sqlite3 takes as it is, without looking for an adapter."""
     kind = type(value)
     return int(value) if kind is bool else bytearray(value) if kind is Raw else value
 
