@@ -114,6 +114,7 @@ class CellBatch(ABC):
         self.resized: set[int] = set()
         self._starts = starts
         self._original = buffer
+        self._is_rewritten = False
         self._patched: bytearray | None = None
         self._snapshot: bytes | None = None
         self._rows: dict[int, CellRow] = {}
@@ -135,7 +136,7 @@ class CellBatch(ABC):
 
     @property
     def changed(self) -> bool:
-        return self._patched is not None or bool(self.resized) or bool(self._dropped)
+        return self._patched is not None or self._is_rewritten or bool(self.resized) or bool(self._dropped)
 
     @property
     def dropped(self) -> int:
@@ -181,6 +182,14 @@ class CellBatch(ABC):
 
     def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
         return ()
+
+    def before(self, lengths: range) -> tuple[Kind, tuple[bytes, ...]] | None:
+        return None
+
+    def rewrite(self, buffer: bytes, cells: int) -> None:
+        self._original, self._patched, self._snapshot = buffer, None, None
+        self._is_rewritten = True
+        self.masked += cells
 
     def overwrite(self, pieces: Sequence[tuple[int, bytes]]) -> None:
         if not pieces:

@@ -28,9 +28,9 @@ class Partial:
         """What was kept followed by `data`, or None while that is not enough."""
         if not self.data:
             return data
-        self.data += data
-        if len(self.data) < self._needed:
+        if len(self.data) + len(data) < self._needed:
+            self.data += data
             return None
-        whole = bytes(self.data)
+        whole = b"".join((self.data, data))
         self.data.clear()
         return whole

@@ -524,6 +524,16 @@ class RowBatch(Protocol):
         framing proves what is a cell; there may be more.
         """
 
+    def before(self, lengths: range) -> tuple[Kind, tuple[bytes, ...]] | None:
+        """What stands right before every cell of each of these lengths, and before nothing else that begins with as
+        many ASCII digits; and the kind of all columns that can hold so many.
+
+        None where the framing does not tell, or the columns differ in kind: `digits` may know more then.
+        """
+
+    def rewrite(self, buffer: bytes, cells: int) -> None:
+        """Put these bytes in the place of `buffer`: same length, same framing. `cells` is how many cells differ."""
+
     def overwrite(self, pieces: Sequence[tuple[int, bytes]]) -> None:
         """Overwrite bytes from offsets in `buffer` on, each piece within one cell: same length, same framing."""
 

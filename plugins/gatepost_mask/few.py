@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from functools import cache
+from typing import Final, NamedTuple
 
 from gatepost import Kind, RowBatch
 from gatepost_mask import prefilter
@@ -11,7 +13,7 @@ from gatepost_mask.alphabet import HARD, QUOTES, SOFT
 from gatepost_mask.cells import mask_digits
 from gatepost_mask.detect import TRACK_MARKS, USUAL
 from gatepost_mask.display import MARK, Display
-from gatepost_mask.ranges import LONGEST, SHORTEST, ranges
+from gatepost_mask.ranges import LONGEST, SHORTEST, pass_luhn, ranges
 
 _TEXT: Final = Kind.TEXT
 _DIGITS_ALONE: Final = frozenset((Kind.TEXT, Kind.INTEGER))
@@ -19,10 +21,77 @@ _SEPARATORS: Final = (SOFT + QUOTES + HARD).encode()
 _TRACK_MARKS: Final = TRACK_MARKS.encode()
 _ZERO: Final = ord("0")
 _MARKS: Final = MARK.encode() * LONGEST
+_USUAL: Final = range(SHORTEST, USUAL + 1)
+
+
+class _Form(NamedTuple):
+    """Card numbers of one length that fill a cell.
+
+    Attributes:
+        sign: a byte that is in every buffer that holds one.
+        number: finds those that fit the ranges, zeros at their ends aside, which may be padding.
+        hidden, masked: what of them is replaced, and by what.
+    """
+
+    sign: bytes
+    length: int
+    number: re.Pattern[bytes]
+    hidden: re.Pattern[bytes]
+    masked: bytes
+
+
+@cache
+def _forms(kind: Kind, before: tuple[bytes, ...], display: Display) -> Sequence[_Form]:
+    forms = []
+    for length, start in zip(_USUAL, before, strict=True):
+        prefixes, hidden = ranges().prefixes(length), display.hidden(length)
+        if prefixes is None or not hidden:
+            continue
+        cell = re.escape(start) + b"(?=%s)" % prefixes.encode()
+        shown = b"([0-9]{%d})" % hidden.start if hidden.start else b""
+        last = b"(?=[0-9]{%d}(?<!00))" % (length - hidden.stop)
+        marks = MARK.encode() * len(hidden)
+        if kind is not _TEXT:
+            marks = b"0" * len(hidden) if hidden.start else b"9" + b"0" * (len(hidden) - 1)
+        forms.append(
+            _Form(
+                sign=start[-1:],
+                length=length,
+                number=re.compile(cell + b"([0-9]{%d})(?<!00)" % length),
+                hidden=re.compile(cell + shown + b"[0-9]{%d}" % len(hidden) + last),
+                masked=start + (b"\\g<1>" if hidden.start else b"") + marks,
+            )
+        )
+    return forms
+
+
+def _mask_alike(batch: RowBatch, display: Display) -> bool:
+    """Mask the cells that are card numbers of a usual length; False if a closer look must tell them from others."""
+    told = batch.before(_USUAL)
+    if told is None:
+        return False
+    data, cells = batch.buffer, 0
+    is_done = True
+    for form in _forms(*told, display):
+        if form.sign not in data:
+            continue
+        numbers = form.number.findall(data)
+        if not numbers:
+            continue
+        if pass_luhn(numbers, form.length):
+            data = form.hidden.sub(form.masked, data)
+            cells += len(numbers)
+        else:
+            is_done = False
+    if cells:
+        batch.rewrite(data, cells)
+    return is_done
 
 
 def mask_alone(batch: RowBatch, display: Display) -> None:
     """Mask the card numbers that fill a cell, as far as a glance tells the cells."""
+    if _mask_alike(batch, display):
+        return
     data, holds = batch.buffer, ranges().holds
     pieces = []
     for kind, start, end in batch.digits(SHORTEST, LONGEST):
@@ -52,7 +121,8 @@ def mask_texts(
         part = data[first:last]
         if last - first == end - start and end - start <= LONGEST and kind in _DIGITS_ALONE and part.isdigit():
             masked = mask_digits(part.decode(), kind, display)
-            if masked is not None:
+            # What is masked as a number may look like a card number still.
+            if masked is not None and masked.encode() != part:
                 batch.overwrite([(start, masked.encode())])
         elif not (kind is _TEXT and is_other_number(data, first, last, end)) and prefilter.maybe(data[start:end]):
             left.setdefault(column, {})[row] = None

@@ -15,6 +15,8 @@ from gatepost_mask.ranges import SHORTEST
 _RUN: Final = b"0" * SHORTEST
 # A list's separators are mapped to commas. Every grouping that cards are printed in has this in it.
 _GROUPS: Final = b"000,000"
+# Its half that ends with a rare byte: it is searched much quicker.
+_GROUP: Final = b"000,"
 _ESCAPES: Final = (b"\\b", b"\\f", b"\\n", b"\\r", b"\\t", b"\\v")
 _MANY_BYTES: Final = 16384
 _DROPPED: Final = (SOFT + QUOTES).encode()
@@ -63,7 +65,7 @@ def _has_digits(plain: bytes) -> bool:
 
 
 def _is_grouped(plain: bytes) -> bool:
-    return b"," in plain and _GROUPS in plain
+    return b"," in plain and _GROUP in plain and _GROUPS in plain
 
 
 def maybe_text(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from functools import cache
 from importlib import resources
@@ -18,8 +19,14 @@ LONGEST: Final = 19
 _PREFIX: Final = 6
 _MILLION: Final = 10**_PREFIX
 
+# A number of up to 16 digits, zeros in front, whose digits in turn count double and once.
+_LANE: Final = 16
+_ONCE: Final = bytes(byte - 48 if 48 <= byte < 58 else 0 for byte in range(256))
+_TENS: Final = bytes(range(0, 256, 10))
+
 # The digits of twice a digit, added up.
 DOUBLED: Final = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9], dtype=np.uint8)
+_TWICE: Final = bytes(int(DOUBLED[byte - 48]) if 48 <= byte < 58 else 0 for byte in range(256))
 
 
 class Brand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,6 +93,12 @@ class Ranges:
         total = sums[last] + sums[middle] + sums[rest % _MILLION] + sums[rest // _MILLION]
         return total % 10 == 0 or self._unchecked[prefix] & bit != 0
 
+    def prefixes(self, length: int) -> str | None:
+        """A regular expression for what numbers of this length begin with, zeros aside; None if there are none."""
+        fits = (self.checked | self.unchecked) & (1 << (length - SHORTEST)) != 0
+        fits[: _MILLION // 10] = False
+        return _expression(fits)
+
     def lengths(self, prefix: str) -> int:
         """The lengths that numbers beginning with these six digits can have, as bits."""
         index = int(prefix)
@@ -94,6 +107,36 @@ class Ranges:
     def world_lengths(self, prefix: str) -> int:
         """The lengths at which they are looked for inside longer digit runs, as bits."""
         return self._world[int(prefix)]
+
+
+def pass_luhn(numbers: Sequence[bytes], length: int) -> bool:
+    """Whether all of some numbers of the same length, 16 digits at most, pass the Luhn check (ISO/IEC 7812-1, annex B).
+
+    Eight bytes of one large integer for each: what its digits count is added up for all of them at once, and no sum is
+    more than a byte holds.
+    """
+    padding = b"0" * (_LANE - length)
+    digits = padding + padding.join(numbers)
+    total = int.from_bytes(digits[0::2].translate(_TWICE), "big") + int.from_bytes(digits[1::2].translate(_ONCE), "big")
+    total += total >> 32
+    total += total >> 16
+    total += total >> 8
+    sums = total.to_bytes(len(digits) // 2, "big")[_LANE // 2 - 1 :: _LANE // 2]
+    return not sums.translate(None, _TENS)
+
+
+def _expression(fits: NDArray[Any]) -> str | None:
+    """A regular expression for where an array is true, its indexes written as digits with zeros in front."""
+    if fits.all():
+        return ""
+    if not fits.any():
+        return None
+    digits: dict[str, str] = {}
+    for digit, rest in enumerate(fits.reshape(10, -1)):
+        expression = _expression(rest)
+        if expression is not None:
+            digits[expression] = digits.get(expression, "") + str(digit)
+    return "(?:" + "|".join(f"[{firsts}]{rest}" for rest, firsts in digits.items()) + ")"
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -81,6 +81,11 @@ def _digit_cells(shortest: int, longest: int) -> re.Pattern[bytes]:
     return re.compile(b"|".join(cells))
 
 
+@cache
+def _packed(lengths: range) -> tuple[bytes, ...]:
+    return tuple(_length.pack(length) for length in lengths)
+
+
 class Batch(_Described):
     """DataRows, each beginning at one of `starts` in `buffer`.
 
@@ -89,6 +94,13 @@ class Batch(_Described):
         buffer: whole messages; bytes between rows leave as they are.
         starts: where each row's message begins, ascending.
     """
+
+    def before(self, lengths: range) -> tuple[Kind, tuple[bytes, ...]] | None:
+        kinds = self._description.digits
+        if kinds is None or len(kinds) != 1 or len(self.data) >= _LARGE:
+            return None
+        (kind,) = kinds
+        return (kind, _packed(lengths)) if kind in _OF_DIGITS else None
 
     def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
         data, kinds = self.buffer, self._description.digits

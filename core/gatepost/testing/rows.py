@@ -138,6 +138,13 @@ class PlainBatch:
                     found.append((about.kind, start, start + length))
         return found
 
+    def before(self, lengths: range) -> tuple[Kind, tuple[bytes, ...]] | None:
+        return None
+
+    def rewrite(self, buffer: bytes, cells: int) -> None:
+        self._buffer = bytearray(buffer)
+        self.masked += cells
+
     def overwrite(self, pieces: Sequence[tuple[int, bytes]]) -> None:
         for offset, data in pieces:
             self._buffer[offset : offset + len(data)] = data

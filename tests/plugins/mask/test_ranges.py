@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from tests.cards import of_every_brand
 
 from gatepost.demo.shop import card_number
-from gatepost_mask.ranges import LONGEST, SHORTEST, brands, ranges
+from gatepost_mask.ranges import LONGEST, SHORTEST, brands, pass_luhn, ranges
 
 BRANDS = [(brand, prefix, length) for brand in brands() for prefix in brand.prefixes for length in brand.lengths]
 
@@ -54,3 +55,24 @@ def test_luhn_alone_makes_no_card_number(number):
 
 def test_every_length_is_one_that_a_table_has_a_bit_for():
     assert {length for brand in brands() for length in brand.lengths} <= set(range(SHORTEST, LONGEST + 1))
+
+
+@pytest.mark.parametrize("length", range(SHORTEST, 17))
+def test_the_expression_of_a_length_matches_its_prefixes_and_no_other(length):
+    expression = re.compile(ranges().prefixes(length))
+    for prefix in range(0, 10**6, 7):
+        digits = f"{prefix:06}"
+        fits = digits[0] != "0" and ranges().lengths(digits) >> (length - SHORTEST) & 1
+        assert bool(expression.match(digits)) == bool(fits)
+
+
+@pytest.mark.parametrize("length", range(SHORTEST, 17))
+def test_many_numbers_pass_the_luhn_check_if_each_does(length):
+    source = random.Random(length)
+    numbers = [card_number("4", length, source).encode() for _ in range(50)]
+    assert pass_luhn(numbers, length)
+    for at in (0, 24, 49):
+        for digit in range(length):
+            other = bytearray(numbers[at])
+            other[digit] = 48 + (other[digit] - 48 + source.randrange(1, 10)) % 10
+            assert not pass_luhn([*numbers[:at], bytes(other), *numbers[at + 1 :]], length)

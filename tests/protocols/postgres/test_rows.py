@@ -5,15 +5,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.cards import of_every_brand
 
 from gatepost.errors import UpstreamFault
 from gatepost.values import Kind, Scalar
+from gatepost_mask.cells import mask_cell
+from gatepost_mask.display import Display
+from gatepost_mask.rows import mask_rows, plan
 from gatepost_postgres.columns import COPY_BINARY, COPY_LINE, Description, describe
 from gatepost_postgres.rows import Batch, CopyBatch
 
 PAN = "4111111111111111"
+PANS = of_every_brand(13)
 MASKED = "************1111"
 
 TEXT, INT4, INT8, BYTEA, JSON, TEXT_ARRAY = 25, 23, 20, 17, 114, 1009
@@ -397,3 +402,42 @@ def test_cells_that_are_no_characters_and_very_many_columns_are_not_glanced_at()
     assert not batch_of((PAN.encode(), b"12345678"), oids=(TEXT, INT8), fmt=1).digits(12, 19)
     many = Batch(description(*[TEXT] * 256), row(*[PAN.encode()] * 256), [0])
     assert not many.digits(12, 19)
+
+
+NUMBER = st.one_of(
+    st.sampled_from(PANS).map(str.encode),
+    st.text(LONG, min_size=12, max_size=17).map(str.encode),
+    st.sampled_from([b"4111111111111111", b"4111111111111112", b"4000000000000000", b"0411111111111111", b"x", b""]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.lists(st.tuples(NUMBER, st.one_of(NUMBER, CELL)), min_size=1, max_size=12),
+    oid=st.sampled_from([TEXT, INT8]),
+    display=st.sampled_from(list(Display)),
+)
+def test_numbers_that_fill_a_cell_are_masked_together_as_each_is_by_itself(rows, oid, display):
+    if oid == INT8:
+        rows = [tuple(cell if cell and cell.isdigit() else None for cell in cells) for cells in rows]
+        rows = [tuple(cell if cell and int(cell) < 1 << 63 else None for cell in cells) for cells in rows]
+    batch, expected = batch_of(*rows, oids=(oid, oid)), batch_of(*rows, oids=(oid, oid))
+    mask_rows(batch, plan(batch.columns), display)
+    for index in range(len(rows)):
+        for column in range(2):
+            one = expected.row(index)
+            texts = mask_cell(one.scalars(column), display)
+            if texts is not None:
+                one.replace(column, texts)
+    assert batch.output() == expected.output()
+    assert batch.masked == expected.masked
+
+
+def test_what_was_rewritten_is_what_leaves_and_what_is_patched_next():
+    batch = batch_of((b"1", PAN.encode()), (b"2", PAN.encode()))
+    batch.overwrite([(batch.buffer.index(b"4111"), b"5")])
+    batch.rewrite(batch.buffer.replace(b"4111", b"****"), 1)
+    batch.overwrite([(batch.buffer.index(b"****"), b"+")])
+    assert batch.changed
+    assert batch.masked == 3
+    assert batch.output() == row(b"1", b"5" + PAN[1:].encode()) + row(b"2", b"+***" + PAN[4:].encode())
