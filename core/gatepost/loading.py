@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import runpy
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,8 +33,20 @@ def load(config: Config, scripts: Sequence[Path] = ()) -> Plugins:
     Raises:
         ConfigFault: a plugin is not installed, its configuration is wrong, or a script cannot be run.
     """
-    available = installed()
     enabled: list[tuple[str, object]] = []
+    for name, factory, settings in configured(config):
+        enabled.append((name, factory() if settings is None else factory(settings)))
+    enabled += [(script.stem, _script(script)) for script in scripts]
+    return Plugins(enabled)
+
+
+def configured(config: Config) -> Iterator[tuple[str, Callable[..., object], object]]:
+    """The plugins that a configuration enables: name, what makes one, and its decoded table (None if it takes none).
+
+    Raises:
+        ConfigFault: a plugin is not installed, or its configuration is wrong.
+    """
+    available = installed()
     for name in config.plugins:
         point = available.get(name)
         if point is None:
@@ -46,9 +58,7 @@ def load(config: Config, scripts: Sequence[Path] = ()) -> Plugins:
         except Exception as error:
             raise fault_at(f"the plugin cannot be loaded: {error}", ("plugins", name), config.file) from error
         settings = section(config, name, getattr(factory, "Config", _NoConfig))
-        enabled.append((name, factory(settings) if hasattr(factory, "Config") else factory()))
-    enabled += [(script.stem, _script(script)) for script in scripts]
-    return Plugins(enabled)
+        yield name, factory, None if isinstance(settings, _NoConfig) else settings
 
 
 def _script(path: Path) -> object:

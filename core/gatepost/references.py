@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import msgspec
 
 from gatepost.errors import ConfigFault
 from gatepost.values import Secret
@@ -44,6 +47,21 @@ def read_secret(reference: str) -> Secret:
             raise ConfigFault(f"the environment variable {place} is not set", hint=f"Set {place} for gatepost.")
         return Secret(value)
     return Secret(_read_file(place))
+
+
+def references(settings: object, *key: str) -> Iterator[tuple[tuple[str, ...], SecretReference]]:
+    """The references in a decoded table of the configuration, and their keys below `key`."""
+    if isinstance(settings, SecretReference):
+        yield key, settings
+    elif isinstance(settings, msgspec.Struct):
+        for field in msgspec.structs.fields(settings):
+            yield from references(getattr(settings, field.name), *key, field.encode_name)
+    elif isinstance(settings, Mapping):
+        for name, value in settings.items():
+            yield from references(value, *key, str(name))
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from references(value, *key)
 
 
 def _read_file(place: str) -> str:

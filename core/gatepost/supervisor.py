@@ -49,12 +49,13 @@ _slot: Final = struct.Struct("!I")
 _STABLE_SECONDS: Final = 5.0
 _LONGEST_BACKOFF: Final = 5.0
 _KILL_SECONDS: Final = 10.0
+_CONFIG_STATUS: Final = 2
 
 
 class Child(msgspec.Struct, kw_only=True):
     """A process that is to be kept running.
 
-    `slot`: its place among the workers, None for a service. `is_ready`: it listens.
+    `slot`: its place among the workers, None for a service. `is_ready`: it listens. `status`: how it ended last.
     `retiring`: it is not restarted when it ends. `replaced`: it was told to end, and starts again with a new `main`.
     """
 
@@ -65,6 +66,7 @@ class Child(msgspec.Struct, kw_only=True):
     pid: int = 0
     started_at: float = 0.0
     failures: int = 0
+    status: int = 0
     due_at: float | None = None
     retiring: bool = False
     replaced: bool = False
@@ -148,7 +150,7 @@ class Supervisor:
         self._selector.register(wake_read, selectors.EVENT_READ)
         self._selector.register(self._ready_read, selectors.EVENT_READ)
         self._start_generation()
-        failed = False
+        status = 0
         while self._children:
             for key, _ in self._selector.select(self._patience()):
                 if key.fileobj is wake_read:
@@ -157,13 +159,13 @@ class Supervisor:
                 else:
                     self._note_ready()
             self._reap()
-            if self._failed_to_start():
-                log.error("a worker could not start; stopping")
-                failed = True
+            if failed := self._failed_to_start():
+                log.error("%s could not start; stopping", failed.name)
+                status = _CONFIG_STATUS if failed.status == _CONFIG_STATUS else 1
                 self._stop()
             self._restart_due()
             self._hurry()
-        return 1 if failed else 0
+        return status
 
     def _prepare(self, config: Config) -> Plugins:
         """Load all that a worker needs, and reserve the ports. Raises: ConfigFault."""
@@ -277,7 +279,7 @@ class Supervisor:
                 raise ConfigFault("the state folder cannot change while gatepost runs", key="state")
             plugins = self._prepare(config)
         except Fault as fault:
-            log.error("the configuration was not reloaded: %s", fault)
+            log.error("the configuration was not reloaded: %s%s", fault, f". {fault.hint}" if fault.hint else "")
             return
         self._outgoing = [child for child in self._children if child.is_worker and not child.retiring]
         self._config, self._plugins = config, plugins
@@ -325,15 +327,15 @@ class Supervisor:
             lived = time.monotonic() - child.started_at
             child.failures = child.failures + 1 if lived < _STABLE_SECONDS else 0
             child.due_at = time.monotonic() + min(0.1 * 2**child.failures - 0.1, _LONGEST_BACKOFF)
-            log.error("%s ended (%s) and is started again", child.name, _describe(status))
+            child.status = os.waitstatus_to_exitcode(status)
+            if self._failed_to_start() is not child:
+                log.error("%s ended (%s) and is started again", child.name, _describe(status))
 
-    def _failed_to_start(self) -> bool:
+    def _failed_to_start(self) -> Child | None:
         """Before the gate was ever open, a worker that ends is an error of the start."""
-        return (
-            not self._is_open
-            and self._stopping_since is None
-            and any(child.is_worker and child.due_at is not None for child in self._children)
-        )
+        if self._is_open or self._stopping_since is not None:
+            return None
+        return next((child for child in self._children if child.is_worker and child.due_at is not None), None)
 
     def _restart_due(self) -> None:
         now = time.monotonic()
@@ -375,7 +377,8 @@ def _become(child: Child, parent: int, folder: Path) -> NoReturn:
     except KeyboardInterrupt:
         status = 0
     except Fault as fault:
-        log.error("%s: %s%s", child.name, fault, f" {fault.hint}" if fault.hint else "")
+        status = _CONFIG_STATUS if isinstance(fault, ConfigFault) else status
+        log.error("%s: %s%s", child.name, fault, f". {fault.hint}" if fault.hint else "")
     except Exception as error:
         log.error("%s", failure("gatepost", child.name, error))
     finally:

@@ -45,7 +45,8 @@ def test_help_needs_no_configuration_and_shows_plugins_commands_when_there_is_on
     assert gatepost("--help", config="not toml").exit_code == 0
 
 
-def test_init_writes_a_file_that_check_accepts_and_never_overwrites() -> None:
+def test_init_writes_a_file_that_check_accepts_and_never_overwrites(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "s3cret")
     assert gatepost("init").exit_code == 0
     written = Path("gatepost.toml").read_text()
     checked = gatepost("check")
@@ -131,9 +132,15 @@ def test_check_accepts_usable_certificates(tmp_path: Path) -> None:
         (CONFIG + '[limits]\nidle = "1h"\n', "limits.idle", "8.2.8"),
         (CONFIG.replace("127.0.0.1", "0.0.0.0"), "targets.shop.tls", "without TLS"),
         (CONFIG.replace("127.0.0.1", "gate.internal"), "targets.shop.tls", "without TLS"),
+        (CONFIG, "plugins.secrets.targets.shop.password", "SHOP_PASSWORD is not set"),
     ],
 )
-def test_check_warns_of_what_may_not_be_meant(config: str, key: str, message: str) -> None:
+def test_check_warns_of_what_may_not_be_meant(
+    config: str, key: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "is not set" not in message:
+        monkeypatch.setenv("SHOP_PASSWORD", "s3cret")
+
     result = gatepost("check", "--json", config=config)
 
     [problem] = json.loads(result.stdout)["problems"]

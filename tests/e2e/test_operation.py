@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -99,6 +100,16 @@ def test_a_wrong_configuration_does_not_start(gate: MakeGate, postgres: Database
     running.config.write_text(configuration(postgres, "[plugins.mask]\nmistake = 1\n"))
     running.command("check", status=2)
     running.command("run", status=2)
+
+
+def test_a_gate_that_cannot_read_its_secret_does_not_start(gate: MakeGate, postgres: Database) -> None:
+    stopped = gate(postgres)
+    stopped.stop()
+    stopped.config.write_text(configuration(postgres, NOTHING).replace("upstream.password", "none.password"))
+    warning = json.loads(stopped.command("check", "--json"))["problems"][0]
+    assert (warning["severity"], warning["key"]) == ("warning", "plugins.secrets.targets.shop.password")
+    assert "none.password cannot be read" in warning["message"]
+    stopped.command("run", status=2)
 
 
 def test_a_second_gate_on_the_same_state_does_not_start(gate: MakeGate, postgres: Database) -> None:

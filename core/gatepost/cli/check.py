@@ -13,7 +13,9 @@ from gatepost.cli.group import Invocation
 from gatepost.config import Config, TargetConfig, address
 from gatepost.errors import ConfigFault, Fault
 from gatepost.gateway import find_adapter
+from gatepost.loading import configured
 from gatepost.plugins import Plugins
+from gatepost.references import read_secret, references
 from gatepost.toml import fault_at
 
 IDLE_AT_MOST = 900  # PCI DSS 8.2.8
@@ -107,6 +109,12 @@ def _warnings(config: Config, plugins: Plugins) -> Iterator[ConfigFault]:
                 config.file,
                 hint='Set mode = "required", with a certificate and its key.',
             )
+    for plugin, _, settings in configured(config):
+        for key, reference in references(settings, "plugins", plugin):
+            try:
+                read_secret(reference)
+            except ConfigFault as fault:
+                yield fault_at(fault.message, key, config.file, hint=f"{fault.hint} It will not start without.".strip())
 
 
 def _is_loopback(target: TargetConfig) -> bool:
