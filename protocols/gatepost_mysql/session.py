@@ -6,13 +6,12 @@ Each phase is a module of its own; this one keeps the order, and what holds thro
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from gatepost.adapter import (
     CLIENT,
     UPSTREAM,
     Action,
-    Close,
     Connect,
     Environment,
     ProtocolSession,
@@ -22,16 +21,13 @@ from gatepost.adapter import (
     Side,
     TlsInfo,
 )
-from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, UpstreamFault
+from gatepost.errors import ClientFault, Fault, FaultCode, UpstreamFault
+from gatepost.phases import PhasedSession, check
 from gatepost.values import (
     Deny,
-    EndCode,
     Identity,
-    Reason,
     Restriction,
-    Statement,
     UpstreamCredentials,
-    Verdict,
     Verifier,
 )
 from gatepost_mysql import codes, greeting, messages
@@ -45,7 +41,7 @@ from gatepost_mysql.passing import PassingPhase
 from gatepost_mysql.serving import ServingPhase
 
 
-class MySqlSession(ProtocolSession):
+class MySqlSession(PhasedSession[ServingPhase | PassingPhase]):
     """A connection that speaks MySQL's protocol as `gatepost.adapter` prescribes.
 
     But for the RSA key of `gatepost_mysql.proofs` it holds no randomness: nonces derive from the environment's secrets,
@@ -53,7 +49,7 @@ class MySqlSession(ProtocolSession):
     """
 
     def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+        super().__init__(environment)
         limit = environment.limits.startup_bytes
         self._client = Dialogue(limit, ClientFault, SendClient)
         self._upstream = Dialogue(limit, UpstreamFault, SendUpstream)
@@ -65,12 +61,6 @@ class MySqlSession(ProtocolSession):
         self._credentials: UpstreamCredentials | None = None
         self._read_only = False
         self._upstream_number = 0
-        self._serving: ServingPhase | PassingPhase | None = None
-        self._unsent: list[Action] = []
-
-    @property
-    def is_idle(self) -> bool:
-        return self._serving is not None and self._serving.is_idle
 
     def begin(self) -> list[Action]:
         return self._collect(self._greeting.begin())
@@ -96,9 +86,7 @@ class MySqlSession(ProtocolSession):
 
     def connected(self, credentials: UpstreamCredentials, restriction: Restriction) -> list[Action]:
         assert self._request is not None
-        password = credentials.password.reveal() if credentials.password else ""
-        if "\0" in credentials.user + credentials.database + password:
-            raise PluginFault("a plugin gave credentials for the database that hold a NUL")
+        check(credentials)
         self._credentials = credentials
         self._read_only = restriction.read_only
         wish = Wish(
@@ -109,34 +97,6 @@ class MySqlSession(ProtocolSession):
         )
         self._login = Login(self._environment, self._upstream, wish, credentials, self._logged_in)
         return self._collect(self._login.begin())
-
-    def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
-        assert self._serving is not None
-        return self._serving.resolve(statement, verdict)
-
-    def restate(self, statement: Statement, text: str) -> Statement:
-        assert self._serving is not None
-        return self._serving.restate(statement, text)
-
-    def eof(self, side: Side) -> list[Action]:
-        if side is CLIENT or (self._serving is not None and self._serving.is_over):
-            return [*self._abort(), Close(Reason(code=EndCode.CLIENT_LEFT))]
-        fault = UpstreamFault(
-            "the database closed the connection", hint="Connect again; if it happens again, see the database's log."
-        )
-        return self.fault(fault, EndCode.SERVER_CLOSED if self._serving else EndCode.UPSTREAM_FAULT)
-
-    def fault(self, fault: Fault, code: EndCode) -> list[Action]:
-        actions = self._abort()
-        if self._greeting.can_tell and not (self._serving is not None and self._serving.is_amid_message):
-            text = messages.error(
-                *codes.OF_FAULT[fault.code],
-                messages.told(fault.message, hint=fault.hint),
-                has_sqlstate=self._greeting.knows_client,
-            )
-            number = self._serving.next_number if self._serving else self._client.number
-            actions.append(SendClient(frame(text, number)))
-        return [*actions, Close(Reason(code=code, text=fault.message))]
 
     def cancelled(self, found: bool) -> list[Action]:
         assert self._serving is not None
@@ -152,17 +112,15 @@ class MySqlSession(ProtocolSession):
             return None
         return CancelUpstream(self._environment, self._credentials, self._upstream_number)
 
-    def _collect(self, steps: Iterable[Action]) -> list[Action]:
-        """Take the steps. What came before one that raises is kept, for `fault` to do it first."""
-        for action in steps:
-            self._unsent.append(action)
-        actions, self._unsent = self._unsent, []
-        return actions
-
-    def _abort(self) -> list[Action]:
-        """What is left to do before a Close. Once statements may come, nothing leaves that plugins have not seen."""
-        actions, self._unsent = self._unsent, []
-        return self._serving.abort() if self._serving else actions
+    def _told(self, fault: Fault) -> list[SendClient]:
+        if not self._greeting.can_tell:
+            return []
+        text = messages.error(
+            *codes.OF_FAULT[fault.code],
+            messages.told(fault.message, hint=fault.hint),
+            has_sqlstate=self._greeting.knows_client,
+        )
+        return [SendClient(frame(text, self._serving.next_number if self._serving else self._client.number))]
 
     def _wait(self) -> list[Action]:
         """Statements that come before the database is ready wait, within the bounds of a startup."""

@@ -12,42 +12,30 @@ from gatepost.adapter import (
     Action,
     Close,
     Environment,
-    ProtocolSession,
     SendUpstream,
     Side,
     TlsInfo,
 )
-from gatepost.errors import Fault, UpstreamFault
+from gatepost.errors import UpstreamFault
+from gatepost.phases import CancelSession
 from gatepost.values import (
-    Deny,
     EndCode,
-    Identity,
     Reason,
     Restriction,
-    Statement,
     UpstreamCredentials,
-    Verdict,
-    Verifier,
 )
 from gatepost_postgres.inbox import Inbox
 from gatepost_postgres.messages import cancel_request
 from gatepost_postgres.upstream_tls import UpstreamTls
 
 
-class CancelUpstream(ProtocolSession):
-    """Has an upstream side alone: `connected` starts it; the relay neither reads a client nor asks plugins for it."""
+class CancelUpstream(CancelSession):
+    """Sends a cancel request for the session of this number and secret at the database."""
 
     def __init__(self, environment: Environment, number: int, secret: bytes) -> None:
         self._request = cancel_request(number, secret)
         self._inbox = Inbox(environment.limits.startup_bytes, UpstreamFault)
         self._tls = UpstreamTls(environment, self._inbox, self._send)
-
-    @property
-    def is_idle(self) -> bool:
-        return False
-
-    def begin(self) -> list[Action]:
-        return []
 
     def connected(self, credentials: UpstreamCredentials, restriction: Restriction) -> list[Action]:
         return list(self._tls.begin())
@@ -60,31 +48,6 @@ class CancelUpstream(ProtocolSession):
 
     def tls_started(self, side: Side, info: TlsInfo) -> list[Action]:
         return list(self._tls.started(info))
-
-    def eof(self, side: Side) -> list[Action]:
-        return [
-            Close(
-                Reason(code=EndCode.UPSTREAM_FAULT, text="the database closed the connection before it took the cancel")
-            )
-        ]
-
-    def fault(self, fault: Fault, code: EndCode) -> list[Action]:
-        return [Close(Reason(code=code, text=fault.message))]
-
-    def authenticated(self, answer: Identity | Verifier | Deny | None) -> list[Action]:
-        return []
-
-    def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
-        return []
-
-    def restate(self, statement: Statement, text: str) -> Statement:
-        return statement
-
-    def owns(self, secret: bytes) -> bool:
-        return False
-
-    def cancel_upstream(self) -> ProtocolSession | None:
-        return None
 
     def _send(self, tls: TlsInfo | None) -> Iterator[Action]:
         yield SendUpstream(self._request)

@@ -6,14 +6,13 @@ Each phase is a module of its own; this one keeps the order, and what holds thro
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from gatepost.adapter import (
     CLIENT,
     UPSTREAM,
     Action,
-    Close,
     Connect,
     Environment,
     ProtocolSession,
@@ -22,16 +21,14 @@ from gatepost.adapter import (
     Side,
     TlsInfo,
 )
-from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, UpstreamFault
+from gatepost.errors import ClientFault, Fault, FaultCode, UpstreamFault
+from gatepost.phases import PhasedSession, check
 from gatepost.values import (
     Deny,
-    EndCode,
     Identity,
     Reason,
     Restriction,
-    Statement,
     UpstreamCredentials,
-    Verdict,
     Verifier,
 )
 from gatepost_postgres import messages, sqlstate
@@ -49,14 +46,14 @@ from gatepost_postgres.startup_message import StartupRequest
 _KEY_BYTES_3_0: Final = 4
 
 
-class PostgresSession(ProtocolSession):
+class PostgresSession(PhasedSession[ServingPhase | PassingPhase]):
     """A connection that speaks PostgreSQL's protocol, 3.0 or 3.2, as `gatepost.adapter` prescribes.
 
     It holds no randomness: nonces derive from the environment's secrets, so that the same bytes give the same actions.
     """
 
     def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+        super().__init__(environment)
         self._client = Inbox(environment.limits.startup_bytes, ClientFault)
         self._upstream = Inbox(environment.limits.startup_bytes, UpstreamFault)
         self._startup = Startup(environment, self._client, self._started)
@@ -66,15 +63,6 @@ class PostgresSession(ProtocolSession):
         self._restriction = Restriction()
         self._key = (0, b"")
         self._issued = b""
-        self._serving: ServingPhase | PassingPhase | None = None
-        self._unsent: list[Action] = []
-
-    @property
-    def is_idle(self) -> bool:
-        return self._serving is not None and self._serving.is_idle
-
-    def begin(self) -> list[Action]:
-        return []
 
     def receive(self, side: Side, data: bytes) -> list[Action]:
         if self._serving is not None:
@@ -97,37 +85,11 @@ class PostgresSession(ProtocolSession):
 
     def connected(self, credentials: UpstreamCredentials, restriction: Restriction) -> list[Action]:
         assert self._request is not None
-        password = credentials.password.reveal() if credentials.password else ""
-        if "\0" in credentials.user + credentials.database + password:
-            raise PluginFault("a plugin gave credentials for the database that hold a NUL")
+        check(credentials)
         self._restriction = restriction
         demands = Demands(restriction)
         self._login = Login(self._environment, self._upstream, self._request, credentials, demands, self._logged_in)
         return self._collect(self._login.begin())
-
-    def resolve(self, statement: Statement, verdict: Verdict) -> list[Action]:
-        assert self._serving is not None
-        return self._serving.resolve(statement, verdict)
-
-    def restate(self, statement: Statement, text: str) -> Statement:
-        assert self._serving is not None
-        return self._serving.restate(statement, text)
-
-    def eof(self, side: Side) -> list[Action]:
-        if side is CLIENT or (self._serving is not None and self._serving.is_over):
-            left = Reason(code=EndCode.CLIENT_LEFT)
-            return [*self._abort(), Close(self._authentication.departure if self._authentication else left)]
-        fault = UpstreamFault(
-            "the database closed the connection", hint="Connect again; if it happens again, see the database's log."
-        )
-        return self.fault(fault, EndCode.SERVER_CLOSED if self._serving else EndCode.UPSTREAM_FAULT)
-
-    def fault(self, fault: Fault, code: EndCode) -> list[Action]:
-        actions = self._abort()
-        if self._startup.can_tell and not (self._serving is not None and self._serving.is_amid_message):
-            text = messages.error(sqlstate.OF_FAULT[fault.code], fault.message, severity="FATAL", hint=fault.hint)
-            actions.append(SendClient(text))
-        return [*actions, Close(Reason(code=code, text=fault.message))]
 
     def owns(self, secret: bytes) -> bool:
         return bool(self._issued) and hmac.compare_digest(secret, self._issued)
@@ -136,17 +98,14 @@ class PostgresSession(ProtocolSession):
         number, secret = self._key
         return CancelUpstream(self._environment, number, secret) if secret else None
 
-    def _collect(self, steps: Iterable[Action]) -> list[Action]:
-        """Take the steps. What came before one that raises is kept, for `fault` to do it first."""
-        for action in steps:
-            self._unsent.append(action)
-        actions, self._unsent = self._unsent, []
-        return actions
+    def _told(self, fault: Fault) -> list[SendClient]:
+        if not self._startup.can_tell:
+            return []
+        text = messages.error(sqlstate.OF_FAULT[fault.code], fault.message, severity="FATAL", hint=fault.hint)
+        return [SendClient(text)]
 
-    def _abort(self) -> list[Action]:
-        """What is left to do before a Close. Once statements may come, nothing leaves that plugins have not seen."""
-        actions, self._unsent = self._unsent, []
-        return self._serving.abort() if self._serving else actions
+    def _departure(self) -> Reason:
+        return self._authentication.departure if self._authentication else super()._departure()
 
     def _wait(self) -> list[Action]:
         """Statements that come before the database is ready wait, within the bounds of a startup."""
