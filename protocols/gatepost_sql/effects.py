@@ -172,6 +172,9 @@ ADMINISTERED: Final = frozenset(
     }
 )
 
+# What belongs to a table, whose name stands before its own.
+ON_TABLES: Final = frozenset({"OBJECT_POLICY", "OBJECT_RULE", "OBJECT_TRIGGER"})
+
 # So do these commands of ALTER TABLE.
 ADMINISTERING: Final = frozenset(
     {

@@ -459,3 +459,38 @@ def test_an_agent_may_end_its_own_sessions_without_a_rule() -> None:
     decider = Decider("[roles.r]")
     assert decider.rule(facts("KILL 12", "mysql")) == ALLOWED
     assert decider.rule(facts("KILL USER root", "mysql")) == NO_RULE
+
+
+DEFINER = """
+[roles.r]
+require_catalogue = false
+allow = [{ do = "define", on = "shop.*" }, { do = "set", on = "*" }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "rule"),
+    [
+        ("CREATE INDEX i ON shop.cards (pan)", "mysql", ALLOWED),
+        ("CREATE INDEX i ON vault.cards (pan)", "mysql", NO_RULE),
+        ("DROP INDEX i ON vault.cards", "mysql", NO_RULE),
+        ("CREATE TABLE shop.z (a INT REFERENCES cards (id)) ENGINE=InnoDB", "mysql", ALLOWED),
+        ("CREATE TABLE shop.z (a INT REFERENCES vault.cards (id))", "mysql", NO_RULE),
+        ("ALTER TABLE shop.z ADD FOREIGN KEY (a) REFERENCES vault.cards (id)", "mysql", NO_RULE),
+        ("CREATE TABLE shop.z LIKE vault.cards", "mysql", NO_RULE),
+        ("ALTER TABLE shop.z CONVERT TABLE vault.cards TO PARTITION p VALUES LESS THAN (1)", "mysql", NO_RULE),
+        ("CREATE INDEX ON shop.cards (pan)", "postgres", ALLOWED),
+        ("CREATE INDEX ON vault.cards (pan)", "postgres", NO_RULE),
+        ("CREATE TABLE shop.z (a int REFERENCES shop.cards)", "postgres", ALLOWED),
+        ("CREATE TABLE shop.z (a int REFERENCES vault.cards)", "postgres", NO_RULE),
+        ("ALTER TABLE shop.z ADD FOREIGN KEY (a) REFERENCES vault.cards", "postgres", NO_RULE),
+        ("CREATE TABLE shop.z (LIKE vault.cards)", "postgres", NO_RULE),
+        ("CREATE TABLE shop.z PARTITION OF vault.cards DEFAULT", "postgres", NO_RULE),
+        ("CREATE TABLE shop.z () INHERITS (vault.cards)", "postgres", NO_RULE),
+        ("DROP TRIGGER t ON vault.cards", "postgres", NO_RULE),
+        # Before the name of the trigger stands that of its table.
+        ("DROP TRIGGER t ON shop", "postgres", NO_RULE),
+    ],
+)
+def test_who_may_define_in_one_place_reaches_no_other(text: str, dialect: str, rule: str) -> None:
+    assert Decider(DEFINER).rule(facts(text, dialect)) == rule
