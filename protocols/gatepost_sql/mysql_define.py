@@ -1,4 +1,4 @@
-"""Definitions in MySQL's words: what they define, and which other tables they reach.
+"""Definitions in MySQL's words: what they define, which other tables they reach, and whether they reach out.
 
 Source: MySQL 9 manual, "Data Definition Statements"; MariaDB Knowledge Base, "Data Definition".
 """
@@ -14,9 +14,11 @@ from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_facts import one, query, table_name, table_names
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_tokens import Kind, Token
-from gatepost_sql.mysql_words import ADMINISTERED, BEFORE_KIND
+from gatepost_sql.mysql_words import ADMINISTERED, BEFORE_KIND, LOCAL_ENGINES
 
 _DEFINED: Final = frozenset(("table", "view", "index", "sequence", "procedure", "function", "trigger"))
+# What has an engine.
+_STORED: Final = frozenset(("table", "sequence"))
 _PROGRAMS: Final = frozenset(("procedure", "function", "trigger"))
 # What the query begins with whose rows a new table gets, or that a view is.
 _SELECTING: Final = frozenset(("select", "with", "table"))
@@ -26,6 +28,7 @@ _BEFORE_NAME: Final = frozenset(("if", "not", "exists"))
 _INDEXES: Final = frozenset(("spatial", "vector"))
 
 _NAMES: Final = frozenset((Kind.WORD, Kind.QUOTED))
+_VALUES: Final = frozenset((Kind.WORD, Kind.QUOTED, Kind.STRING))
 
 # What stands before the name of another table in an ALTER: of RENAME TO, of EXCHANGE PARTITION … WITH TABLE, and of
 # MariaDB's CONVERT, both ways.
@@ -33,6 +36,14 @@ _REACHING: Final = frozenset(
     (("rename", "to"), ("rename", "as"), ("with", "table"), ("convert", "table"), ("to", "table"))
 )
 _RENAMED_PARTS: Final = frozenset(("column", "index", "key"))
+
+# Options whose value says where else a table's rows are: on another server, in a file of one's choice.
+_PLACES: Final = frozenset((("data", "directory"), ("index", "directory")))
+_FILES: Final = frozenset(
+    (("import", "tablespace"), ("import", "partition"), ("discard", "tablespace"), ("discard", "partition"))
+)
+# Reserved words behind which a name stands, which may be `engine`.
+_BEFORE_ENGINE: Final = frozenset(("add", "by", "change", "column", "drop", "exists", "table", "to"))
 
 
 def define(tokens: Sequence[Token], names: Names) -> Facts:
@@ -54,7 +65,14 @@ def define(tokens: Sequence[Token], names: Names) -> Facts:
     objects = tuple(_uses(verb, kind, tokens, rest, names))
     if verb == "truncate":
         return Facts(effect=Effect.WRITE, verbs=(verb,), objects=objects, is_resolved=names.has_catalogue, reason=verb)
-    own = Facts(effect=Effect.DEFINE, verbs=(verb,), objects=objects, is_resolved=names.has_catalogue, reason=verb)
+    reaches = _reaches_out(tokens) if kind in _STORED else ""
+    own = Facts(
+        effect=Effect.ADMINISTER if reaches else Effect.DEFINE,
+        verbs=(verb,),
+        objects=objects,
+        is_resolved=names.has_catalogue,
+        reason=reaches or verb,
+    )
     selects = next((each for each in range(at + 1, len(tokens)) if tokens[each].word in _SELECTING), None)
     if any(token.word == "union" for token in tokens[:selects]):
         raise NotUnderstood("a table that is made of others is not judged")
@@ -159,3 +177,49 @@ def _model(rest: Sequence[Token], names: Names) -> Iterator[str]:
         behind = behind[1:]
     if behind and behind[0].word == "like":
         yield table_name(behind[1:], names)[0]
+
+
+def _reaches_out(tokens: Sequence[Token]) -> str:
+    """How a table's rows are, or may be, in files of one's choice or on other servers; "" where they are not."""
+    depth = 0
+    for at, token in enumerate(tokens):
+        depth += token.is_operator("(") - token.is_operator(")")
+        pair = (token.word, tokens[at + 1].word) if at + 1 < len(tokens) else (token.word, "")
+        if pair in _FILES:
+            return "the table's files are exchanged"
+        if pair in _PLACES and _has_value(tokens[at + 2 :]):
+            return "the table's files are in a folder that the statement names"
+        if token.word == "connection" and _has_value(tokens[at + 1 :]):
+            return "the table's rows are on another server"
+        if token.word == "engine" and not _is_name(tokens, at, depth):
+            value = _value(tokens[at + 1 :])
+            if value is not None and value.text.lower() not in LOCAL_ENGINES:
+                return "the table's engine is none that keeps rows to the server"
+    return ""
+
+
+def _has_value(behind: Sequence[Token]) -> bool:
+    """Whether a text stands there, which an option's name precedes and a column's does not."""
+    value = _value(behind)
+    return value is not None and value.kind is Kind.STRING
+
+
+def _value(behind: Sequence[Token]) -> Token | None:
+    """What an option is set to, with or without an equals sign."""
+    rest = behind[1:] if _sets(behind) else behind
+    return rest[0] if rest and rest[0].kind in _VALUES else None
+
+
+def _is_name(tokens: Sequence[Token], at: int, depth: int) -> bool:
+    """Whether `engine` is a table's or a column's name there, rather than the option."""
+    before = tokens[at - 1]
+    if before.is_operator("(") or (before.is_operator(",") and depth):
+        return True
+    if before.is_operator("."):
+        return tokens[at - 2].kind in _NAMES  # behind a number, the dot is a part of that
+    # Behind a dot, a reserved word is a name like any other.
+    return before.word in _BEFORE_ENGINE and not _sets(tokens[at + 1 :]) and not tokens[at - 2].is_operator(".")
+
+
+def _sets(behind: Sequence[Token]) -> bool:
+    return bool(behind) and (behind[0].is_operator("=") or behind[0].is_operator(":="))

@@ -179,6 +179,13 @@ def test_what_it_may_not_is_denied_and_the_session_goes_on(talk: Connect, statem
         ("CREATE TABLE mine LIKE vault.orders", "vault.orders"),
         ("ALTER TABLE orders EXCHANGE PARTITION p WITH TABLE vault.orders", "vault.orders"),
         ("ALTER TABLE orders CONVERT TABLE vault.orders TO PARTITION p VALUES LESS THAN (9)", "vault.orders"),
+        ("CREATE TABLE mine (id INT) ENGINE=FEDERATED CONNECTION='mysql://127.0.0.1/x/y'", "engine"),
+        ("ALTER TABLE orders CONNECTION='mysql://127.0.0.1/x/y'", "another server"),
+        ("CREATE TABLE mine (id INT) ENGINE := CONNECT", "engine"),
+        ("CREATE TABLE shop.column ENGINE SPIDER AS SELECT 1", "engine"),
+        ("CREATE TABLE mine (id INT) ENGINE=MyISAM DATA DIRECTORY := '/tmp'", "folder"),
+        ("CREATE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (HOST '127.0.0.1')", "You may not create"),
+        ("SET default_storage_engine = MyISAM", "default_storage_engine"),
     ],
 )
 def test_who_may_define_in_one_database_reaches_no_other(talk: Connect, statement: str, names: str) -> None:

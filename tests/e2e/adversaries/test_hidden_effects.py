@@ -44,6 +44,8 @@ CASES = [
     Case(0, "CREATE TABLE z (id int REFERENCES cards)"),
     Case(0, "ALTER TABLE a ADD FOREIGN KEY (id) REFERENCES cards"),
     Case(0, "CREATE TABLE z () INHERITS (cards)"),
+    Case(0, "CREATE FOREIGN TABLE z (id int) SERVER s OPTIONS (filename '/etc/passwd')"),
+    Case(0, "CREATE SERVER s FOREIGN DATA WRAPPER dblink_fdw OPTIONS (host '127.0.0.1')"),
     Case(0, "CREATE RULE r AS ON SELECT TO a DO INSTEAD SELECT 1"),
     Case(0, "GRANT ALL ON cards TO PUBLIC"),
     Case(0, "DECLARE c CURSOR FOR SELECT * FROM cards; FETCH ALL c; DELETE FROM cards"),

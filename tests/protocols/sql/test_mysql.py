@@ -79,6 +79,65 @@ def test_effects_and_verbs(text: str, effect: Effect, verbs: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     "text",
     [
+        "CREATE TABLE z (a INT) ENGINE=FEDERATED",
+        "CREATE TABLE z (a INT) ENGINE = 'spider'",
+        "CREATE TABLE z (a INT) ENGINE := `CONNECT`",
+        "CREATE TABLE z (a INT) CHECKSUM=1, ENGINE S3",
+        "CREATE TABLE z (a INT) ENGINE=InnoDB ENGINE=S3",
+        "CREATE TABLE z (a INT) AVG_ROW_LENGTH=1.ENGINE=FEDERATED",
+        "CREATE TABLE z (a INT) PARTITION BY HASH (a) (PARTITION p STORAGE ENGINE = SPIDER)",
+        "CREATE TABLE z ENGINE=S3 SELECT 1",
+        "CREATE TABLE `x``y` ENGINE S3 SELECT 1",
+        "CREATE TABLE shop.column ENGINE CONNECT SELECT 1",
+        "CREATE TABLE shop.drop ENGINE CONNECT SELECT 1",
+        "CREATE TABLE after ENGINE CONNECT SELECT 1",
+        "CREATE OR REPLACE TEMPORARY TABLE z (a INT) ENGINE=OQGRAPH",
+        "CREATE TABLE z (a INT) ENGINE=Mroonga COMMENT='ENGINE \"CONNECT\"'",
+        "CREATE SEQUENCE z ENGINE=SPIDER",
+        "ALTER TABLE z ENGINE=S3",
+        "ALTER TABLE z ADD a INT, ENGINE S3",
+        "ALTER TABLE modify ENGINE S3",
+        "CREATE TABLE z (a INT) CONNECTION='mysql://127.0.0.1/x/y'",
+        "ALTER TABLE z CONNECTION 'mysql://127.0.0.1/x/y'",
+        "CREATE TABLE z (a INT) DATA DIRECTORY='/tmp'",
+        "CREATE TABLE z (a INT) INDEX DIRECTORY := '/tmp'",
+        "CREATE TABLE z (a INT) PARTITION BY HASH (a) (PARTITION p DATA DIRECTORY '/tmp')",
+        "ALTER TABLE z IMPORT TABLESPACE",
+        "ALTER TABLE z IMPORT PARTITION p TABLESPACE",
+        "ALTER TABLE z DISCARD TABLESPACE",
+        "CREATE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (HOST '127.0.0.1')",
+        "CREATE OR REPLACE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (HOST '127.0.0.1')",
+        "ALTER SERVER s OPTIONS (HOST '127.0.0.1')",
+        "DROP SERVER s",
+    ],
+)
+def test_what_reaches_files_and_other_servers_is_administration(text: str) -> None:
+    assert of(text).effect is Effect.ADMINISTER
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TABLE z (a INT) ENGINE=InnoDB",
+        "CREATE TABLE z (a INT) ENGINE 'aria' PARTITION BY HASH (a) (PARTITION p ENGINE = Aria)",
+        "CREATE TABLE z (engine INT, connection TEXT, directory TEXT, PRIMARY KEY (engine))",
+        "CREATE TABLE z (a INT, engine INT, KEY directory (a), KEY (engine, a))",
+        "CREATE TABLE engine (a INT)",
+        "CREATE TABLE shop.engine (a INT)",
+        "ALTER TABLE engine ADD a INT",
+        "ALTER TABLE z ADD engine INT, ADD COLUMN (b INT, engine INT), ADD COLUMN IF NOT EXISTS engine INT",
+        "ALTER TABLE z CHANGE engine motor INT, DROP COLUMN engine, DROP engine",
+        "ALTER TABLE z ADD connection TEXT, ADD data TEXT, ADD INDEX directory (a)",
+        "DROP TABLE engine, connection",
+    ],
+)
+def test_names_like_those_of_options_are_no_options(text: str) -> None:
+    assert of(text).effect is Effect.DEFINE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "/*!50000 DROP TABLE cards */",
         "SELECT 1 /*!50000 , pan */ FROM cards",
         "SELECT 1 /*M!100100 , pan */ FROM cards",

@@ -80,6 +80,7 @@ CASES = [
     Case(0, "CREATE TABLE z (id INT, FOREIGN KEY (id) REFERENCES cards (id))"),
     Case(0, "CREATE TABLE z LIKE cards"),
     Case(0, "ALTER TABLE a CONVERT TABLE cards TO PARTITION p VALUES LESS THAN (9)"),
+    Case(0, "CREATE TABLE f (id INT) ENGINE := MyISAM DATA DIRECTORY := '/tmp'"),
     Case(0, "SELECT 1; COMMIT; DROP DATABASE house"),
     Case(0, "SELECT 1 FROM cards INTO @x FOR UPDATE"),
     Case(0, "CREATE TABLE z AS SELECT pan FROM cards"),
