@@ -386,5 +386,8 @@ class Adapter(Protocol):
         """
         return None
 
-    def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
-        """The statements that give a database role what `uses` say, and nothing else, in this database's SQL."""
+    def grants(self, role: str, uses: Iterable[Use], catalogue: Catalogue) -> list[str]:
+        """The statements that give a database role what `uses` say, and nothing else, in this database's SQL.
+
+        The catalogue is that of the database; it tells what else a use takes, such as a sequence for an insert.
+        """
