@@ -133,7 +133,9 @@ class Recognised(Struct, frozen=True):
 
 
 class Cancel(Struct, frozen=True):
-    """This connection asks to cancel what session `number` does, or to end that session; `secret` is its proof.
+    """This connection asks to cancel what session `number` does; `secret` is its proof.
+
+    With `ends_session` it asks to end that session, which closes with a `FaultCode.KILLED`.
 
     Of a session that serves it is a question, answered by `cancelled`. Of any other, Close follows, and nobody learns
     what came of it.

@@ -639,7 +639,10 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class EndCode(IntEnum):
-    """How a session ended; values are stored, so they are never reused."""
+    """How a session ended; values are stored, so they are never reused.
+
+    KILLED: another session of the same identity asked for it.
+    """
 
     CLIENT_LEFT = 0
     SERVER_CLOSED = 1
