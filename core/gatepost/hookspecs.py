@@ -291,9 +291,10 @@ def on_change(change: Change) -> None:
     """A person changes something of the gate itself by a command; it takes effect when every plugin has returned.
 
     Called in the command line through `Gateway.announce`, whether the gate runs or not. A plugin that keeps a record
-    makes one, with the user of the process as the one who did it (PCI DSS 10.2.1.5).
+    makes one, with the user of the process as the one who did it (PCI DSS 10.2.1.5). A change that fails afterwards is
+    told once more (`Change.is_done`).
 
-    Sync. An exception: nothing is changed, and the command says why.
+    Sync; None is the only answer. Any other, or an exception: nothing is changed, and the command says why.
     """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -297,6 +298,21 @@ def test_who_changes_credentials_is_on_record_with_what_and_when(state: Path, mo
     assert (added["done"], revoked["done"]) == (True, False)
     assert "agents revoke\tbot\tSQLITE_FULL\tnot done\n" in run(state, "search", "--changes").stdout
     assert run(state, "verify").exit_code == 0
+
+
+def test_who_acts_as_another_is_on_record_too(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `sudo` leaves it: the kernel keeps who has logged in (proc(5), /proc/pid/loginuid)."""
+    login, another = tmp_path / "loginuid", os.getuid() + 1
+    monkeypatch.setattr("gatepost_audit.noting._LOGIN", login)
+    for number in (another, os.getuid(), 2**32 - 1):
+        login.write_text(f"{number}")
+        changed(state, "agents revoke", "bot")
+    login.unlink()
+    changed(state, "agents revoke", "bot")
+
+    through, *others = [each["who"] for each in found(state, "search", "--changes")]
+    assert re.fullmatch(rf".*\({os.getuid()}\), logged in as .*\b{another}\)?", through)
+    assert [who.endswith(f"({os.getuid()})") for who in others] == [True] * 3
 
 
 @pytest.mark.parametrize(
