@@ -11,6 +11,7 @@ from gatepost.settings import FilePath, Seconds
 from gatepost.values import (
     ALLOW,
     Allow,
+    Change,
     Column,
     CredentialKind,
     Credentials,
@@ -51,6 +52,7 @@ from gatepost.values import (
 __all__ = [
     "ALLOW",
     "Allow",
+    "Change",
     "ClientFault",
     "Column",
     "ConfigFault",

@@ -133,7 +133,9 @@ class Recognised(Struct, frozen=True):
 
 
 class Cancel(Struct, frozen=True):
-    """This connection asks to cancel what session `number` does, or to end that session; `secret` is its proof.
+    """This connection asks to cancel what session `number` does; `secret` is its proof.
+
+    With `ends_session` it asks to end that session, which closes with a `FaultCode.KILLED`.
 
     Of a session that serves it is a question, answered by `cancelled`. Of any other, Close follows, and nobody learns
     what came of it.
@@ -386,5 +388,8 @@ class Adapter(Protocol):
         """
         return None
 
-    def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
-        """The statements that give a database role what `uses` say, and nothing else, in this database's SQL."""
+    def grants(self, role: str, uses: Iterable[Use], catalogue: Catalogue) -> list[str]:
+        """The statements that give a database role what `uses` say, and nothing else, in this database's SQL.
+
+        The catalogue is that of the database; it tells what else a use takes, such as a sequence for an insert.
+        """

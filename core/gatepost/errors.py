@@ -10,7 +10,10 @@ from pathlib import Path
 
 
 class FaultCode(StrEnum):
-    """What went wrong, in words that each protocol maps to its own error codes."""
+    """What went wrong, in words that each protocol maps to its own error codes.
+
+    KILLED: another session of the same identity asked for the end of this one (`adapter.Cancel.ends_session`).
+    """
 
     PROTOCOL = "protocol"
     TOO_LARGE = "too_large"

@@ -42,6 +42,7 @@ class LocalGateway:
     def __init__(self, config: Config, plugins: Plugins, worker: int = -1, end: EndSessions | None = None) -> None:
         self.redact = plugins.redact
         self.may_rest = plugins.may_rest
+        self.announce = plugins.announce
         self._plugins = plugins
         self._config = config
         self._end = end

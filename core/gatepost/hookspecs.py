@@ -22,6 +22,7 @@ from msgspec import Struct
 from gatepost.errors import Fault
 from gatepost.values import (
     Allow,
+    Change,
     Credentials,
     Deny,
     Identity,
@@ -114,6 +115,9 @@ class Gateway(Protocol):
 
         Raises UpstreamFault if the database cannot be reached or refuses.
         """
+
+    def announce(self, change: Change) -> None:
+        """Tell every plugin's `on_change`, before the change takes effect. Raises Fault: it must not be made."""
 
     def past_statements(self, since: float, until: float) -> Iterable[PastStatement]:
         """What a plugin's `past_statements` tells. Raises ConfigFault if no plugin keeps a record."""
@@ -279,6 +283,18 @@ def may_rest(session: Session) -> bool | None:
     a recorder then keeps everything else of the session. None or True: no objection.
 
     Sync. An exception: no.
+    """
+
+
+@hookspec
+def on_change(change: Change) -> None:
+    """A person changes something of the gate itself by a command; it takes effect when every plugin has returned.
+
+    Called in the command line through `Gateway.announce`, whether the gate runs or not. A plugin that keeps a record
+    makes one, with the user of the process as the one who did it (PCI DSS 10.2.1.5). A change that fails afterwards is
+    told once more (`Change.is_done`).
+
+    Sync; None is the only answer. Any other, or an exception: nothing is changed, and the command says why.
     """
 
 

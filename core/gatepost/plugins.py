@@ -26,6 +26,7 @@ from gatepost.session_hooks import SessionHooks
 from gatepost.values import (
     ALLOW,
     Allow,
+    Change,
     CredentialKind,
     Credentials,
     Deny,
@@ -379,6 +380,17 @@ class Plugins:
                 log.error("%s", failure(plugin, "may_rest", error))
                 return False
         return True
+
+    def announce(self, change: Change) -> None:
+        """Tell every plugin what is about to change. Raises Fault where one refuses or fails: it must not be made."""
+        for plugin, call in self.implementations("on_change"):
+            try:
+                if call(change) is not None:
+                    raise TypeError
+            except Fault:
+                raise
+            except Exception as error:
+                raise failure(plugin, "on_change", error) from error
 
     def past_statements(self, since: float, until: float) -> Iterable[PastStatement]:
         """What a plugin's record tells. Raises: ConfigFault if no plugin keeps one, PluginFault."""

@@ -622,8 +622,27 @@ class PastStatement(Struct, frozen=True, kw_only=True):
     rule: str = ""
 
 
+class Change(Struct, frozen=True, kw_only=True):
+    """What a person changes of the gate itself by a command: an agent's credentials, say. No secret is in it.
+
+    Attributes:
+        action: the command, such as "agents add".
+        name: what is changed, such as the agent's name.
+        detail: to what, in words for a person.
+        is_done: False for one that was announced and has failed then.
+    """
+
+    action: str
+    name: str
+    detail: str = ""
+    is_done: bool = True
+
+
 class EndCode(IntEnum):
-    """How a session ended; values are stored, so they are never reused."""
+    """How a session ended; values are stored, so they are never reused.
+
+    KILLED: another session of the same identity asked for it.
+    """
 
     CLIENT_LEFT = 0
     SERVER_CLOSED = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gatepost import Gateway, Seconds, Secret
+from gatepost import Change, Gateway, Seconds, Secret
 from gatepost.config import address, load
 from gatepost_agents import scram
 from gatepost_agents.store import FILE, Agent, Store
@@ -36,6 +37,18 @@ def group(gateway: Gateway) -> click.Group:
             yield store
         finally:
             store.close()
+
+    @contextmanager
+    def changed(action: str, name: str, detail: str = "") -> Iterator[Store]:
+        """What is done within takes effect once it is announced, or not at all."""
+        try:
+            with opened() as store, store.transaction():
+                yield store
+                gateway.announce(Change(action=action, name=name, detail=detail))
+        except sqlite3.Error as error:
+            cause = getattr(error, "sqlite_errorname", type(error).__name__)
+            gateway.announce(Change(action=action, name=name, detail=cause, is_done=False))
+            raise click.ClickException(f"Nothing is changed, for the agents cannot be written: {cause}.") from error
 
     def found(store: Store, name: str) -> Agent:
         agent = store.find(name)
@@ -65,7 +78,7 @@ def group(gateway: Gateway) -> click.Group:
             created=now,
             expires=None if expires is None else now + expires,
         )
-        with opened() as store:
+        with changed("agents add", name, _told(agent)) as store:
             if not store.add(agent):
                 raise click.ClickException(f"The name {name!r} is taken, or was; names are never used again.")
         _show_password(gateway, agent, password, as_json)
@@ -76,7 +89,7 @@ def group(gateway: Gateway) -> click.Group:
     def rotate(name: str, as_json: bool) -> None:
         """Issue another password. The old one is void at once."""
         password = scram.generate()
-        with opened() as store:
+        with changed("agents rotate", name) as store:
             agent = found(store, name)
             if agent.revoked is not None:
                 raise click.ClickException(f"{name!r} was revoked, for good; add an agent of another name.")
@@ -87,7 +100,7 @@ def group(gateway: Gateway) -> click.Group:
     @click.argument("name")
     def revoke(name: str) -> None:
         """Void an agent's credentials for good; its open sessions can do nothing more."""
-        with opened() as store:
+        with changed("agents revoke", name) as store:
             found(store, name)
             store.revoke(name, time.time())
         click.echo(f"Revoked {name}.")
@@ -96,7 +109,7 @@ def group(gateway: Gateway) -> click.Group:
     @click.argument("name")
     def unlock(name: str) -> None:
         """Let an agent log in again that wrong passwords have locked out."""
-        with opened() as store:
+        with changed("agents unlock", name) as store:
             found(store, name)
             store.end_attempts(name)
         click.echo(f"Unlocked {name}.")
@@ -153,6 +166,12 @@ def _shown(agent: Agent, now: float) -> dict[str, Any]:
         "expires": _time(agent.expires),
         "state": agent.state(now).value,
     }
+
+
+def _told(agent: Agent) -> str:
+    """What an agent may do and until when, as the record knows it."""
+    parts = [f"roles {', '.join(agent.roles)}", f"expires {_time(agent.expires) or 'never'}"]
+    return "; ".join([*parts, f"acting for {agent.acting_for}"] if agent.acting_for else parts)
 
 
 def _time(seconds: float | None) -> str | None:

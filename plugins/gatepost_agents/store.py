@@ -74,7 +74,9 @@ class Agent(Struct, frozen=True, kw_only=True):
 
 
 class Store:
-    """The agents of one gate. Every method is one short transaction; one thread at a time may use a store.
+    """The agents of one gate; one thread at a time may use a store.
+
+    Every method is one short transaction, unless several are put in one by `transaction`.
 
     Args:
         path: the file, made with mode 0600 if it is not there.
@@ -100,25 +102,34 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is done within is done together, or nothing of it if an exception leaves it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # SQLite itself rolls back on some errors, such as a full disk
+                self._db.execute("ROLLBACK")
+            raise
+
     def add(self, agent: Agent) -> bool:
         """Add a new agent; False if the name was ever used."""
-        with self._transaction():
-            if self._find(agent.name) is not None:
-                return False
-            self._db.execute(
-                "INSERT INTO agents"
-                " (name, roles, acting_for, salt, iterations, stored_key, server_key, mysql_native, caching_sha2,"
-                " created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    agent.name,
-                    json.dumps(agent.roles),
-                    agent.acting_for,
-                    *_key_values(agent.keys),
-                    agent.created,
-                    agent.expires,
-                ),
-            )
-            return True
+        added = self._db.execute(
+            "INSERT INTO agents"
+            " (name, roles, acting_for, salt, iterations, stored_key, server_key, mysql_native, caching_sha2,"
+            " created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (
+                agent.name,
+                json.dumps(agent.roles),
+                agent.acting_for,
+                *_key_values(agent.keys),
+                agent.created,
+                agent.expires,
+            ),
+        )
+        return added.rowcount == 1
 
     def find(self, name: str) -> Agent | None:
         return self._find(name)
@@ -157,7 +168,7 @@ class Store:
         Returns:
             The agent if the attempt may go on, else None; and the state that the name was in, None if unknown.
         """
-        with self._transaction():
+        with self.transaction():
             agent = self._find(name)
             if agent is None:
                 return None, None
@@ -178,17 +189,6 @@ class Store:
     def _find(self, name: str) -> Agent | None:
         row = self._db.execute("SELECT * FROM agents WHERE name = ?", (name,)).fetchone()
         return None if row is None else _agent(row)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # SQLite itself rolls back on some errors, such as a full disk
-                self._db.execute("ROLLBACK")
-            raise
 
 
 @contextmanager

@@ -14,13 +14,21 @@ import click
 from gatepost import Effect, Gateway
 from gatepost.settings import moment
 from gatepost_audit import keys, search
-from gatepost_audit.access import record_access
 from gatepost_audit.journal import Damage
+from gatepost_audit.noting import record_access
 from gatepost_audit.paths import make_folder
 from gatepost_audit.replay import answer, replay
 from gatepost_audit.store import FILE, Store
 from gatepost_audit.verify import Report, compare, verify
-from gatepost_audit.views import put_found, put_replay, put_report, put_session, put_statement, put_statements
+from gatepost_audit.views import (
+    put_changes,
+    put_found,
+    put_replay,
+    put_report,
+    put_session,
+    put_statement,
+    put_statements,
+)
 
 FOLLOW_EVERY = 0.25
 """Seconds between looks for what is new."""
@@ -46,7 +54,7 @@ _until = click.option("--until", type=Moment(), help="Before then.")
 
 
 def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
-    """The command group, bound to a gate. For `key` and `segment_bytes` see `gatepost_audit.access`."""
+    """The command group, bound to a gate. For `key` and `segment_bytes` see `gatepost_audit.noting`."""
 
     def folder() -> Path:
         return make_folder(gateway)
@@ -83,20 +91,25 @@ def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
     @click.option("--verdict", type=click.Choice(["allow", "deny", "rewrite"]), help="What was decided.")
     @click.option("--risk", type=click.IntRange(1, 100), help="With a score of risk of at least that.")
     @click.option("--text", help="With these characters in its text.")
+    @click.option("--changes", is_flag=True, help="Changes of agents' credentials instead; --identity is the agent.")
     @click.option("--follow", is_flag=True, help="Go on with what is new, until interrupted.")
     @_limit
     @_as_json
-    def search_(limit: int, follow: bool, as_json: bool, **filters: Any) -> None:
+    def search_(limit: int, changes: bool, follow: bool, as_json: bool, **filters: Any) -> None:
         """Find statements, the latest last."""
+        ask, put = (search.changes, put_changes) if changes else (search.statements, put_statements)
+        for name, value in filters.items():
+            if changes and value is not None and name not in search.CHANGE_FILTERS:
+                raise click.UsageError(f"--changes cannot be combined with --{name}.")
         with opened() as store:
-            found = search.statements(store, filters, limit)
-            put_statements(found, as_json)
+            found = ask(store, filters, limit)
+            put(found, as_json)
             while follow:
                 time.sleep(FOLLOW_EVERY)
                 store.catch_up()
                 last = found[-1]["sequence"] if found else 0
-                if new := search.statements(store, {**filters, "after": last}):
-                    put_statements(new, as_json)
+                if new := ask(store, {**filters, "after": last}):
+                    put(new, as_json)
                     found = new
 
     @audit.command()

@@ -26,9 +26,9 @@ from gatepost import (
     Use,
 )
 from gatepost_audit import records
-from gatepost_audit.access import record_access
 from gatepost_audit.commands import command_line
 from gatepost_audit.journal import Damage
+from gatepost_audit.noting import record_access
 from gatepost_audit.paths import make_folder
 from gatepost_audit.store import Store
 
@@ -45,7 +45,7 @@ ORDER BY s.time, s.sequence
 def statements(gateway: Gateway, key: str, segment_bytes: int, since: float, until: float) -> Iterator[PastStatement]:
     """Executions between two times in Unix seconds, oldest first. That they are read is put on record first.
 
-    For `key` and `segment_bytes` see `gatepost_audit.access`.
+    For `key` and `segment_bytes` see `gatepost_audit.noting`.
 
     Raises PluginFault where the record cannot be read, or that it is read cannot be recorded.
     """

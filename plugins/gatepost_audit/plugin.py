@@ -14,9 +14,11 @@ from typing import Annotated, Literal
 
 import click
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 import gatepost
 from gatepost import (
+    Change,
     Deny,
     Effect,
     FaultCode,
@@ -33,9 +35,10 @@ from gatepost import (
     Verdict,
 )
 from gatepost.values import Target
-from gatepost_audit import commands, indexer, past, recorder, records, wire
+from gatepost_audit import commands, indexer, noting, past, recorder, records, wire
 from gatepost_audit.client import Link
 from gatepost_audit.describe import Describer
+from gatepost_audit.journal import Damage
 from gatepost_audit.paths import make_folder
 
 YEAR = Seconds(365 * 86400)
@@ -138,6 +141,21 @@ class Audit:
     @gatepost.hookimpl
     def past_statements(self, since: float, until: float) -> Iterable[PastStatement]:
         return past.statements(self._gateway, self._config.key, self._config.segment_megabytes << 20, since, until)
+
+    @gatepost.hookimpl
+    def on_change(self, change: Change) -> None:
+        redact = self._gateway.redact
+        kept = replace(change, name=redact(change.name), detail=redact(change.detail))
+        try:
+            noting.record_change(
+                make_folder(self._gateway), self._config.key, self._config.segment_megabytes << 20, kept
+            )
+        except (OSError, Damage) as error:
+            raise PluginFault(
+                f"nothing is changed, for it cannot be put on record: {error}",
+                code=FaultCode.RECORD,
+                hint="`gatepost audit verify` says more; `gatepost run` mends what a crash has left behind.",
+            ) from error
 
     @gatepost.hookimpl
     def on_start(self, gateway: Gateway) -> Awaitable[None] | None:

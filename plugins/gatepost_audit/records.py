@@ -151,6 +151,17 @@ class Event(Struct, frozen=True, array_like=True, tag=6):
     detail: str
 
 
+class Changed(Struct, frozen=True, array_like=True, tag=10):
+    """`who` was about to change something of the gate itself (`gatepost.values.Change`; PCI DSS 10.2.1.5)."""
+
+    time: int
+    who: str
+    action: str
+    name: str
+    detail: str
+    is_done: bool
+
+
 class Cut(Struct, frozen=True, array_like=True, tag=7):
     """The first entry of a segment after a crash: the segment before it ends at `offset`.
 
@@ -204,16 +215,18 @@ class AskedOutline(Struct, frozen=True, array_like=True, tag=3):
     attributes: Raw = Raw(b"\x90")
 
 
-Record: TypeAlias = SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint | Dropped
+Record: TypeAlias = SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint | Dropped | Changed
 
-Outline: TypeAlias = SessionStart | SessionEnd | AskedOutline | Ended | Part | Event | Cut | Checkpoint | Dropped
+Outline: TypeAlias = (
+    SessionStart | SessionEnd | AskedOutline | Ended | Part | Event | Cut | Checkpoint | Dropped | Changed
+)
 
 encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(
-    SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint | Dropped
+    SessionStart | SessionEnd | Asked | Ended | Part | Event | Cut | Checkpoint | Dropped | Changed
 )
 _outline_decoder: msgspec.msgpack.Decoder[Outline] = msgspec.msgpack.Decoder(
-    SessionStart | SessionEnd | AskedOutline | Ended | Part | Event | Cut | Checkpoint | Dropped
+    SessionStart | SessionEnd | AskedOutline | Ended | Part | Event | Cut | Checkpoint | Dropped | Changed
 )
 _facts_decoder = msgspec.msgpack.Decoder(FactsRecord)
 

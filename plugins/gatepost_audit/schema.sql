@@ -90,6 +90,16 @@ CREATE TABLE events (
     sequence INTEGER PRIMARY KEY
 ) STRICT;
 
+CREATE TABLE changes (
+    time INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    action TEXT NOT NULL,
+    name TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    is_done INTEGER NOT NULL,
+    sequence INTEGER PRIMARY KEY
+) STRICT;
+
 -- Its one row says from which entry on, and up to where, the journal has been read.
 CREATE TABLE place (
     one INTEGER PRIMARY KEY CHECK (one = 1),

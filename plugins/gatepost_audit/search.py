@@ -30,6 +30,7 @@ SELECT n.session AS id, n.sequence, n.time, n.identity, n.acting_for, n.roles, n
 FROM sessions n LEFT JOIN ends e ON e.session = n.session
 """
 _EVENTS: Final = "SELECT sequence, time, kind, who, detail FROM events"
+_CHANGES: Final = "SELECT sequence, time, who, action, name, detail, is_done AS done FROM changes"
 
 _STATEMENT_FILTERS: Final = {
     "session": "s.session = :session",
@@ -53,6 +54,13 @@ _SESSION_FILTERS: Final = {
     "failed": "(n.identity = '') = :failed",
 }
 _EVENT_FILTERS: Final = {"kind": "kind = :kind", "since": "time >= :since", "until": "time < :until"}
+CHANGE_FILTERS: Final = {
+    "identity": "name = :identity",
+    "since": "time >= :since",
+    "until": "time < :until",
+    "text": "instr(lower(action || ' ' || name || ' ' || detail || ' ' || who), lower(:text)) > 0",
+    "after": "sequence > :after",
+}
 
 Found = dict[str, Any]
 
@@ -70,6 +78,11 @@ def sessions(store: Store, filters: Mapping[str, Any], limit: int | None = None)
 def events(store: Store, filters: Mapping[str, Any], limit: int | None = None) -> list[Found]:
     """The latest events of the record itself that pass, the oldest first."""
     return _ask(store, _EVENTS, _EVENT_FILTERS, "sequence", filters, limit)
+
+
+def changes(store: Store, filters: Mapping[str, Any], limit: int | None = None) -> list[Found]:
+    """The latest changes of the gate itself that pass, the oldest first."""
+    return _ask(store, _CHANGES, CHANGE_FILTERS, "sequence", filters, limit)
 
 
 def _ask(
@@ -99,7 +112,7 @@ def _plain(row: sqlite3.Row) -> Found:
             value = msgpack.decode(value)
         elif name in ("time", "ended") and value is not None:
             value = when(value)
-        elif name in ("preparation", "ran", "complete") and value is not None:
+        elif name in ("preparation", "ran", "complete", "done") and value is not None:
             value = bool(value)
         elif name == "ending" and value is not None:
             value = EndCode(value).name.lower() if value in set(EndCode) else str(value)

@@ -21,13 +21,13 @@ from gatepost_audit import records
 from gatepost_audit.journal import Damage, Entry, Place, Segment, segment_path, segments
 
 FILE = "store.sqlite"
-VERSION = 4
+VERSION = 5
 BATCH = 1 << 19
 """Bytes of the journal in a transaction, and what is left of the last entry."""
 LOG_BYTES = 16 << 20
 """Of SQLite's write-ahead log: what is carried over at once into the store, and what is kept then."""
 PAGE = 4096
-TABLES = ("sessions", "ends", "statements", "outcomes", "recordings", "events")
+TABLES = ("sessions", "ends", "statements", "outcomes", "recordings", "events", "changes")
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -255,6 +255,8 @@ def _sort(entry: Entry, rows: dict[str, list[Row]]) -> None:
             rows["ends"].append((*astuple(record), sequence))
         case records.Event():
             rows["events"].append((*astuple(record), sequence))
+        case records.Changed():
+            rows["changes"].append((*map(_plain, astuple(record)), sequence))
         case records.Dropped():
             detail = f"segments {record.first} to {record.last} are older than the retention"
             rows["events"].append((record.time, "dropped", "recorder", detail, sequence))

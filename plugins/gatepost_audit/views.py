@@ -28,6 +28,11 @@ def put_statements(found: Iterable[Found], as_json: bool) -> None:
     put_found(rows, ("time", "id", "identity", "target", "effect", "verdict", "outcome", "text"), as_json)
 
 
+def put_changes(found: Iterable[Found], as_json: bool) -> None:
+    rows = found if as_json else [{**each, "outcome": "" if each["done"] else "not done"} for each in found]
+    put_found(rows, ("time", "who", "action", "name", "detail", "outcome"), as_json)
+
+
 def outcome(statement: Found) -> str:
     """In a few words."""
     if statement["verdict"] == "deny":

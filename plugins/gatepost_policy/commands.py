@@ -117,7 +117,7 @@ def group(gateway: Gateway, config: PolicyConfig) -> click.Group:
         if catalogue is None:
             raise click.ClickException("Grants name tables, which only the catalogue tells.")
         allowed = uses(Role(role, config.roles[role]), on.name, catalogue)
-        for statement in gateway.adapter(on.protocol).grants(name or role, allowed):
+        for statement in gateway.adapter(on.protocol).grants(name or role, allowed, catalogue):
             click.echo(statement)
 
     return policy

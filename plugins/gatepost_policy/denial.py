@@ -66,7 +66,9 @@ def _reason(why: Why, deed: Deed, columns: Iterable[str | None], facts: Facts) -
         return f"The statement would {deed.verb} all rows of {_short(deed.name)}."
     if why is Why.UNRESOLVED:
         return f"You may not {what} now: the gate does not know what that is in the database's catalogue."
-    return f"You may not {what}."
+    # A reason of one word is the statement's verb.
+    told = f": {facts.reason[:_LONG]}" if deed.verb == Verb.ADMINISTER and " " in facts.reason else ""
+    return f"You may not {what}{told}."
 
 
 def _what(deed: Deed, columns: Iterable[str | None]) -> str:

@@ -47,7 +47,7 @@ class MySqlAdapter(Adapter):
     async def recognise(self, target: Target) -> object:
         return await recognise(target)
 
-    def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
+    def grants(self, role: str, uses: Iterable[Use], catalogue: Catalogue) -> list[str]:
         return grants(role, uses)
 
 

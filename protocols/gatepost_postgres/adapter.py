@@ -43,8 +43,9 @@ class PostgresAdapter(Adapter):
     async def inspect(self, target: Target, credentials: UpstreamCredentials, tls: TlsTerms) -> Catalogue:
         return await inspect(target, credentials, tls)
 
-    def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
-        return grants(role, uses)
+    def grants(self, role: str, uses: Iterable[Use], catalogue: Catalogue) -> list[str]:
+        assert isinstance(catalogue, PostgresCatalogue)
+        return grants(role, uses, catalogue)
 
 
 ADAPTER = PostgresAdapter()

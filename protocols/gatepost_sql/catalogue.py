@@ -41,13 +41,14 @@ class RelationKind(StrEnum):
 class Attribute(Struct, frozen=True):
     """A column: `pg_attribute.attnum`, its name, and its type's with the schema ("pg_catalog.text").
 
-    `is_hidden`: a star does not mean it.
+    `is_hidden`: a star does not mean it. `sequences`: those that its default value draws from (pg_depend).
     """
 
     number: int
     name: str
     type: str = ""
     is_hidden: bool = False
+    sequences: tuple[str, ...] = ()
 
 
 class Relation(Struct, frozen=True, kw_only=True):

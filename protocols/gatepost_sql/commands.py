@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final
 
 from gatepost.values import Effect
-from gatepost_sql.effects import ADMINISTERED, ADMINISTERING, TRANSACTION_VERBS
+from gatepost_sql.effects import ADMINISTERED, ADMINISTERING, ON_TABLES, STATEMENTS, TRANSACTION_VERBS
 from gatepost_sql.gathering import Gathering, Scope, Visits
 from gatepost_sql.tree import Node, constant, strings
 
@@ -28,6 +28,19 @@ class Commands(Gathering):
 
     def _mention(self, kind: str, node: Node, scope: Scope) -> None:
         self._children(kind, node, scope._replace(verb="references"))
+
+    def _on_table(self, kind: str, node: Node, scope: Scope) -> None:
+        """What belongs to a table changes it."""
+        verb, effect = STATEMENTS[kind]
+        self._add(effect, verb, scope)
+        self._children(kind, node, scope._replace(verb="alter"))
+
+    def _create_table(self, kind: str, node: Node, scope: Scope) -> None:
+        verb, effect = STATEMENTS["CreateStmt"]
+        self._add(effect, verb, scope)
+        self._children(kind, node, scope._replace(verb=verb), ("inhRelations",))
+        # Its rows are also rows of the tables that it inherits from, or is a partition of.
+        self._children(kind, {"inhRelations": node.get("inhRelations", [])}, scope._replace(verb="alter"))
 
     def _set(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.CONTROL, "set", scope)
@@ -64,7 +77,9 @@ class Commands(Gathering):
             (shape, inner), *_ = item.items()
             member = _DROPPED_NAMES.get(shape)
             names = strings(inner[member] if member else [item])
-            if names:
+            if node["removeType"] in ON_TABLES:
+                self._use("alter", ".".join(names[:-1]))
+            elif names:
                 self._use("drop", ".".join(names))
 
     def _rename(self, kind: str, node: Node, scope: Scope) -> None:
@@ -84,6 +99,8 @@ class Commands(Gathering):
         "TransactionStmt": _transaction,
         "DiscardStmt": _discard,
         "DropStmt": _drop,
+        "CreateStmt": _create_table,
+        **dict.fromkeys(("IndexStmt", "CreateTrigStmt", "RuleStmt", "CreateStatsStmt", "CreatePolicyStmt"), _on_table),
         "RenameStmt": _rename,
         "ColumnDef": _named,
         "AlterTableCmd": _alter_command,

@@ -71,7 +71,6 @@ STATEMENTS: Final[Mapping[str, tuple[str, Effect]]] = {
     "CreateConversionStmt": ("create", _DEFINE),
     "CreateCastStmt": ("create", _DEFINE),
     "CreateTransformStmt": ("create", _DEFINE),
-    "CreateForeignTableStmt": ("create", _DEFINE),
     "DefineStmt": ("create", _DEFINE),
     "IndexStmt": ("create", _DEFINE),
     "RuleStmt": ("create", _DEFINE),
@@ -129,6 +128,7 @@ STATEMENTS: Final[Mapping[str, tuple[str, Effect]]] = {
     "CreateUserMappingStmt": ("create", _ADMINISTER),
     "AlterUserMappingStmt": ("alter", _ADMINISTER),
     "DropUserMappingStmt": ("drop", _ADMINISTER),
+    "CreateForeignTableStmt": ("create", _ADMINISTER),
     "ImportForeignSchemaStmt": ("create", _ADMINISTER),
     "CreatePublicationStmt": ("create", _ADMINISTER),
     "AlterPublicationStmt": ("alter", _ADMINISTER),
@@ -172,9 +172,13 @@ ADMINISTERED: Final = frozenset(
     }
 )
 
-# So do these commands of ALTER TABLE.
+# What belongs to a table, whose name stands before its own.
+ON_TABLES: Final = frozenset({"OBJECT_POLICY", "OBJECT_RULE", "OBJECT_TRIGGER"})
+
+# These commands of ALTER TABLE administer too; the options of a foreign table say where its rows are.
 ADMINISTERING: Final = frozenset(
     {
+        "AT_AlterColumnGenericOptions",
         "AT_ChangeOwner",
         "AT_DisableRowSecurity",
         "AT_DisableRule",
@@ -191,6 +195,7 @@ ADMINISTERING: Final = frozenset(
         "AT_EnableTrigAll",
         "AT_EnableTrigUser",
         "AT_ForceRowSecurity",
+        "AT_GenericOptions",
         "AT_NoForceRowSecurity",
     }
 )

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from itertools import pairwise
 from typing import Final
 
 from msgspec.structs import replace
@@ -20,12 +19,12 @@ from gatepost.values import Effect, Facts, Use
 from gatepost_sql import mysql_session
 from gatepost_sql.catalogue import Catalogue
 from gatepost_sql.errors import NotUnderstood
-from gatepost_sql.mysql_facts import joined, of_query, one, table_name
+from gatepost_sql.mysql_define import define
+from gatepost_sql.mysql_facts import joined, of_query, one, query, table_name, table_names
 from gatepost_sql.mysql_load import load
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_shown import describe, show
 from gatepost_sql.mysql_tokens import Kind, Token, at_a_glance, form, scan, statements
-from gatepost_sql.mysql_words import ADMINISTERED, BEFORE_KIND
 
 _FORMS: Final = 4096
 _FORM_CHARACTERS: Final = 4096
@@ -98,35 +97,6 @@ def _statement(tokens: Sequence[Token], names: Names) -> Facts:
     return Facts(effect=effect, verbs=(verb,), is_resolved=names.has_catalogue, reason=first.word)
 
 
-# Queries, and changes of rows.
-
-
-def _query(tokens: Sequence[Token], names: Names) -> Facts:
-    verb = next(token.word for token in tokens if token.word)
-    if verb == "replace":
-        facts = of_query("insert", [Token(Kind.WORD, "INSERT"), *tokens[1:]], names)
-        removed = [Use(verb="delete", name=use.name) for use in facts.objects if use.verb == "insert"]
-        return _with_objects(facts, removed)
-    if verb == "with":
-        main = _main_word(tokens)
-        return of_query("select" if main in ("select", "table", "values") else main, tokens, names)
-    return of_query("select" if verb in ("table", "values") else verb, tokens, names)
-
-
-def _with_objects(facts: Facts, more: Sequence[Use]) -> Facts:
-    return replace(facts, objects=(*facts.objects, *more))
-
-
-def _main_word(tokens: Sequence[Token]) -> str:
-    """What a WITH is before."""
-    depth = 0
-    for token in tokens:
-        depth += token.is_operator("(") - token.is_operator(")")
-        if not depth and token.word in ("select", "insert", "update", "delete", "table", "values"):
-            return token.word
-    raise NotUnderstood("nothing follows a WITH")
-
-
 # Statements about statements.
 
 _EXPLAINED: Final = frozenset(("select", "insert", "replace", "update", "delete", "with", "table", "values"))
@@ -144,7 +114,7 @@ def _explain(tokens: Sequence[Token], names: Names) -> Facts:
         rest.pop(0)
     first = next((token for token in rest if not token.is_operator("(")), None)
     if first is not None and first.word in _EXPLAINED:
-        inner = _query(rest, names)
+        inner = query(rest, names)
         effect = inner.effect if runs or inner.effect is Effect.UNKNOWN else Effect.READ
         verbs = ("explain", *inner.verbs) if runs else ("explain",)
         reason = inner.reason if effect is not Effect.READ else ""
@@ -171,7 +141,7 @@ def _maintain(tokens: Sequence[Token], names: Names) -> Facts:
     rest = tokens[2:] if tokens[1:2] and tokens[1].word in ("table", "tables") else tokens[3:]
     if any(token.is_operator("(") for token in tokens):
         raise NotUnderstood("what is maintained is not known")
-    objects = tuple(Use(verb="analyze", name=name) for name in _table_names(rest, names))
+    objects = tuple(Use(verb="analyze", name=name) for name in table_names(rest, names))
     return Facts(effect=Effect.WRITE, verbs=("analyze",), objects=objects, reason=tokens[0].word)
 
 
@@ -194,109 +164,12 @@ def _procedure(tokens: Sequence[Token], names: Names) -> Facts:
     )
 
 
-# Definitions.
-
-_DEFINED: Final = frozenset(("table", "view", "index", "sequence", "procedure", "function", "trigger"))
-# What the query begins with whose rows a new table gets, or that a view is.
-_SELECTING: Final = frozenset(("select", "with", "table"))
-_QUERYING: Final = frozenset((("create", "table"), ("create", "view"), ("alter", "view")))
-_BEFORE_NAME: Final = frozenset(("if", "not", "exists"))
-
-
-def _define(tokens: Sequence[Token], names: Names) -> Facts:
-    """CREATE, ALTER, DROP, RENAME and TRUNCATE. What a CREATE selects is read."""
-    verb = "alter" if tokens[0].word == "rename" else tokens[0].word
-    at = 1
-    while at < len(tokens) and (
-        tokens[at].word in BEFORE_KIND or not tokens[at].word or tokens[at - 1].is_operator("=")
-    ):
-        at += 1
-    kind = tokens[at].word if at < len(tokens) else ""
-    if verb == "truncate" and kind not in _DEFINED:
-        at, kind = at - 1, "table"
-    if kind in ADMINISTERED:
-        return Facts(effect=Effect.ADMINISTER, verbs=(verb,), reason=verb)
-    if kind not in _DEFINED:
-        raise NotUnderstood("what is defined is not known")
-    rest = list(tokens[at + 1 :])
-    while rest and rest[0].word in _BEFORE_NAME:
-        rest.pop(0)
-    if kind in ("procedure", "function", "trigger") and verb == "create":
-        raise NotUnderstood("what a stored program does is not judged")
-    objects = [] if kind == "index" else [Use(verb=verb, name=name) for name in _defined(tokens, rest, names)]
-    if verb == "truncate":
-        return Facts(
-            effect=Effect.WRITE, verbs=(verb,), objects=tuple(objects), is_resolved=names.has_catalogue, reason=verb
-        )
-    own = Facts(
-        effect=Effect.DEFINE, verbs=(verb,), objects=tuple(objects), is_resolved=names.has_catalogue, reason=verb
-    )
-    selects = next((each for each in range(at + 1, len(tokens)) if tokens[each].word in _SELECTING), None)
-    if any(token.word == "union" for token in tokens[:selects]):
-        raise NotUnderstood("a table that is made of others is not judged")
-    if selects is None or (verb, kind) not in _QUERYING:
-        return own
-    inner = list(tokens[selects:])
-    closing = sum(token.is_operator(")") - token.is_operator("(") for token in inner)
-    for _ in range(max(closing, 0)):
-        if not inner or not inner[-1].is_operator(")"):
-            raise NotUnderstood("what is created is not known")
-        inner.pop()
-    return one([own, _query(inner, names)])
-
-
-def _defined(tokens: Sequence[Token], rest: Sequence[Token], names: Names) -> list[str]:
-    """What is defined: all names of a RENAME, and those of other tables that an ALTER or a CREATE reaches."""
-    if tokens[0].word == "rename":
-        return _renamed(rest, names)
-    found = _table_names(rest, names)
-    if tokens[0].word == "alter":
-        for at, (first, second) in enumerate(pairwise(token.word for token in tokens), 2):
-            if (first, second) in _REACHING:
-                found.append(table_name(tokens[at:], names)[0])
-            elif first == "rename" and second not in _RENAMED_PARTS:
-                raise NotUnderstood("what is renamed is not known")
-    return found
-
-
-# What stands before the name of another table in an ALTER: of RENAME TO, and of EXCHANGE PARTITION … WITH TABLE.
-_REACHING: Final = frozenset((("rename", "to"), ("rename", "as"), ("with", "table")))
-_RENAMED_PARTS: Final = frozenset(("column", "index", "key"))
-
-
-def _renamed(tokens: Sequence[Token], names: Names) -> list[str]:
-    """Old names and new ones."""
-    found: list[str] = []
-    while tokens or not found:
-        old, rest = table_name(tokens, names)
-        if not rest or rest[0].word != "to":
-            raise NotUnderstood("what is renamed is not known")
-        new, rest = table_name(rest[1:], names)
-        found += [old, new]
-        if rest and not rest[0].is_operator(","):
-            raise NotUnderstood("what is renamed is not known")
-        tokens = rest[1:]
-    return found
-
-
-def _table_names(tokens: Sequence[Token], names: Names) -> list[str]:
-    """The names that commas part at the begin."""
-    name, rest = table_name(tokens, names)
-    found = [name]
-    while rest and rest[0].is_operator(","):
-        if len(rest) < 2 or rest[1].kind not in (Kind.WORD, Kind.QUOTED):
-            break
-        name, rest = table_name(rest[1:], names)
-        found.append(name)
-    return found
-
-
 _QUERIES: Final = frozenset(("select", "insert", "replace", "update", "delete", "with", "table", "values"))
 
 _READERS: Final[Mapping[str, Callable[[Sequence[Token], Names], Facts]]] = {
-    **dict.fromkeys(_QUERIES, _query),
+    **dict.fromkeys(_QUERIES, query),
     **dict.fromkeys(("explain", "describe", "desc"), _explain),
-    **dict.fromkeys(("create", "alter", "drop", "rename", "truncate"), _define),
+    **dict.fromkeys(("create", "alter", "drop", "rename", "truncate"), define),
     "analyze": _analyze,
     "show": _show,
     **dict.fromkeys(
@@ -312,7 +185,7 @@ _READERS: Final[Mapping[str, Callable[[Sequence[Token], Names], Facts]]] = {
 }
 
 # They look at the queries in them.
-_FOLLOWING: Final = frozenset((_query, _explain, _analyze, _procedure, _define, load, mysql_session.set_))
+_FOLLOWING: Final = frozenset((query, _explain, _analyze, _procedure, define, load, mysql_session.set_))
 
 # Verbs of administration that are called so; others are all one.
 _ADMINISTERING: Final = frozenset(("grant", "revoke"))

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from gatepost.values import Effect, Facts
+from gatepost.values import Effect, Facts, Use
 from gatepost_sql.effects import STRENGTH
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_names import Names
@@ -65,6 +65,33 @@ def of_query(verb: str, tokens: Sequence[Token], names: Names) -> Facts:
     )
 
 
+def query(tokens: Sequence[Token], names: Names) -> Facts:
+    """The facts of a query, or of a change of rows."""
+    verb = next(token.word for token in tokens if token.word)
+    if verb == "replace":
+        facts = of_query("insert", [Token(Kind.WORD, "INSERT"), *tokens[1:]], names)
+        removed = [Use(verb="delete", name=use.name) for use in facts.objects if use.verb == "insert"]
+        return _with_objects(facts, removed)
+    if verb == "with":
+        main = _main_word(tokens)
+        return of_query("select" if main in ("select", "table", "values") else main, tokens, names)
+    return of_query("select" if verb in ("table", "values") else verb, tokens, names)
+
+
+def _with_objects(facts: Facts, more: Sequence[Use]) -> Facts:
+    return replace(facts, objects=(*facts.objects, *more))
+
+
+def _main_word(tokens: Sequence[Token]) -> str:
+    """What a WITH is before."""
+    depth = 0
+    for token in tokens:
+        depth += token.is_operator("(") - token.is_operator(")")
+        if not depth and token.word in ("select", "insert", "update", "delete", "table", "values"):
+            return token.word
+    raise NotUnderstood("nothing follows a WITH")
+
+
 def one(found: Sequence[Facts]) -> Facts:
     """One statement's facts, from its own and those of queries within it."""
     return replace(joined(found, ""), statements=1, verbs=found[0].verbs, outputs=(), predicates=None)
@@ -77,3 +104,15 @@ def table_name(tokens: Sequence[Token], names: Names) -> tuple[str, Sequence[Tok
     if len(tokens) > 2 and tokens[1].is_operator("."):
         return names.qualified(tokens[0].text, tokens[2].text), tokens[3:]
     return names.qualified("", tokens[0].text), tokens[1:]
+
+
+def table_names(tokens: Sequence[Token], names: Names) -> list[str]:
+    """The names that commas part at the begin."""
+    name, rest = table_name(tokens, names)
+    found = [name]
+    while rest and rest[0].is_operator(","):
+        if len(rest) < 2 or rest[1].kind not in (Kind.WORD, Kind.QUOTED):
+            break
+        name, rest = table_name(rest[1:], names)
+        found.append(name)
+    return found

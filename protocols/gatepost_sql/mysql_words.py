@@ -26,6 +26,7 @@ TYPES: Final[frozenset[str]] = frozenset(_data["types"].split())
 KEYWORDS: Final[frozenset[str]] = frozenset(_data["keywords"].split())
 NO_CALLS: Final[frozenset[str]] = frozenset(_data["no_calls"].split())
 ADMINISTERED: Final[frozenset[str]] = frozenset(_data["administered"].split())
+LOCAL_ENGINES: Final[frozenset[str]] = frozenset(_data["local_engines"].split())
 BEFORE_KIND: Final[frozenset[str]] = frozenset(_data["before_kind"].split())
 
 # What SHOW shows -> the table that holds the same.

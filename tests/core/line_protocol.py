@@ -170,5 +170,5 @@ class LineAdapter:
     async def recognise(self, target: Target) -> object:
         return None
 
-    def grants(self, role: str, uses: Iterable[Use]) -> list[str]:
+    def grants(self, role: str, uses: Iterable[Use], catalogue: Catalogue) -> list[str]:
         return [f"{role} may {use.verb} {use.name}" for use in uses]

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gatepost import (
     ALLOW,
+    Change,
     Column,
     ConfigFault,
     CredentialKind,
@@ -255,6 +256,38 @@ def test_the_first_record_is_told() -> None:
     assert list(plugins.past_statements(0, 2)) == [past]
     with pytest.raises(ConfigFault, match="no plugin keeps a record"):
         Plugins([("forgetful", Forgetful())]).past_statements(0, 2)
+
+
+class Told:
+    """Answers the announcement of a change."""
+
+    def __init__(self, answer: object = None) -> None:
+        self._answer = answer
+        self.seen: list[Change] = []
+
+    @hookimpl
+    def on_change(self, change: Change) -> object:
+        self.seen.append(change)
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+CHANGE = Change(action="agents revoke", name="bot")
+
+
+def test_a_change_is_told_to_all() -> None:
+    first, second = Told(), Told()
+    Plugins([("first", first), ("second", second)]).announce(CHANGE)
+    assert first.seen == second.seen == [CHANGE]
+
+
+@pytest.mark.parametrize("answer", [OSError("secret"), PluginFault("no record"), asyncio.sleep, 0, False])
+def test_a_change_that_a_plugin_does_not_take_is_not_to_be_made(answer: object) -> None:
+    """Whoever returns an awaitable, which nobody waits for here, has not recorded it."""
+    with pytest.raises(PluginFault, match=r"on_change|no record") as caught:
+        Plugins([("record", Told(answer))]).announce(CHANGE)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

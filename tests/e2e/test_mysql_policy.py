@@ -66,7 +66,7 @@ def policed(mysql_server: MySqlDatabase, tmp_path_factory: pytest.TempPathFactor
         f"GRANT REFERENCES ON *.* TO {login}",
         f"GRANT SELECT, SHOW VIEW ON shop.renamed TO {login}",
         "CREATE DATABASE IF NOT EXISTS vault",
-        "CREATE TABLE IF NOT EXISTS vault.orders (id INT)",
+        "CREATE TABLE IF NOT EXISTS vault.orders (id INT, KEY kept (id))",
         "GRANT ALL ON vault.* TO clerk@'127.0.0.1'",
         "DROP PROCEDURE IF EXISTS settle",
         "CREATE PROCEDURE settle(which INT) UPDATE orders SET total = 0 WHERE id = which",
@@ -165,6 +165,60 @@ def test_what_a_role_may_do_it_does(talk: Connect) -> None:
 def test_what_it_may_not_is_denied_and_the_session_goes_on(talk: Connect, statement: str, names: str) -> None:
     several = pymysql.constants.CLIENT.MULTI_STATEMENTS
     assert names in refused(talk(client_flag=several), statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "names"),
+    [
+        ("CREATE INDEX thin ON vault.orders (id)", "vault.orders"),
+        ("CREATE UNIQUE INDEX thin USING BTREE ON vault.orders (id)", "vault.orders"),
+        ("DROP INDEX kept ON vault.orders", "vault.orders"),
+        ("CREATE TABLE mine (id INT, FOREIGN KEY (id) REFERENCES vault.orders (id))", "vault.orders"),
+        ("CREATE TABLE mine (id INT REFERENCES vault.orders (id))", "vault.orders"),
+        ("ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES vault.orders (id)", "vault.orders"),
+        ("CREATE TABLE mine LIKE vault.orders", "vault.orders"),
+        ("ALTER TABLE orders EXCHANGE PARTITION p WITH TABLE vault.orders", "vault.orders"),
+        ("ALTER TABLE orders CONVERT TABLE vault.orders TO PARTITION p VALUES LESS THAN (9)", "vault.orders"),
+        ("CREATE TABLE mine (id INT) ENGINE=FEDERATED CONNECTION='mysql://127.0.0.1/x/y'", "engine"),
+        ("ALTER TABLE orders CONNECTION='mysql://127.0.0.1/x/y'", "another server"),
+        ("CREATE TABLE mine (id INT) ENGINE := CONNECT", "engine"),
+        ("CREATE TABLE shop.column ENGINE SPIDER AS SELECT 1", "engine"),
+        ("CREATE TABLE mine (id INT) ENGINE=MyISAM DATA DIRECTORY := '/tmp'", "folder"),
+        ("CREATE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (HOST '127.0.0.1')", "You may not create"),
+        ("SET default_storage_engine = MyISAM", "default_storage_engine"),
+    ],
+)
+def test_who_may_define_in_one_database_reaches_no_other(talk: Connect, statement: str, names: str) -> None:
+    """The login of the gate has all rights on both, so what is refused, the gate refuses."""
+    assert names in refused(talk("clerk"), statement)
+
+
+def test_who_may_define_gives_tables_indexes_and_keys(talk: Connect, policed: Gate) -> None:
+    statements = (
+        "CREATE TABLE mine (id INT, engine INT, FOREIGN KEY (id) REFERENCES customers (id)) ENGINE=InnoDB",
+        "CREATE INDEX thin ON mine (engine)",
+        "DROP INDEX thin ON mine",
+        "DROP TABLE mine",
+    )
+    for statement in statements:
+        run(talk("clerk"), statement)
+        eventually(lambda: knows_the_catalogue(policed))
+
+
+def test_a_foreign_key_leads_to_the_database_of_its_table(mysql_server: MySqlDatabase) -> None:
+    """What `gatepost_sql` reads into a name without a database's."""
+    with mysql_server.connect() as direct:
+        run(direct, "CREATE DATABASE other")
+        run(direct, "CREATE TABLE other.customers (id INT PRIMARY KEY)")
+        try:
+            run(direct, "CREATE TABLE other.mine (id INT, FOREIGN KEY (id) REFERENCES customers (id))")
+            assert run(
+                direct,
+                "SELECT referenced_table_schema FROM information_schema.key_column_usage"
+                " WHERE table_schema = 'other' AND table_name = 'mine'",
+            ) == (("other",),)
+        finally:
+            run(direct, "DROP DATABASE other")
 
 
 def test_what_drivers_do_by_themselves_needs_no_rule(policed: Gate, passwords: dict[str, str]) -> None:

@@ -38,6 +38,9 @@ allow = [
 [plugins.policy.roles.strict]
 allow = [{{ do = "read", on = ["public.cards(id, brand)", "public.renamed"] }}]
 
+[plugins.policy.roles.teller]
+allow = [{{ do = "insert", on = ["public.receipts(note)", "public.slips"] }}]
+
 [plugins.mask]
 [plugins.audit]
 """
@@ -50,12 +53,18 @@ def policed(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with postgres.connect() as connection:
         connection.execute("CREATE VIEW renamed AS SELECT id, pan AS number FROM cards")
         connection.execute(f"GRANT SELECT ON renamed TO {postgres.user}")
+        connection.execute(
+            "CREATE TABLE receipts (id serial PRIMARY KEY, note text, number int GENERATED ALWAYS AS IDENTITY)"
+        )
+        connection.execute("CREATE SCHEMA counters; CREATE SEQUENCE counters.slips")
+        connection.execute("CREATE TABLE filed (id bigint DEFAULT nextval('counters.slips'), note text)")
+        connection.execute("CREATE VIEW slips AS SELECT note FROM filed")
     with gates(tmp_path_factory.mktemp("policed")) as make:
         gate = make(postgres, plugins=PLUGINS.format(user=postgres.user))
         eventually(lambda: _knows_the_catalogue(gate))
         yield gate
     with postgres.connect() as connection:
-        connection.execute("DROP VIEW renamed")
+        connection.execute("DROP VIEW renamed, slips; DROP TABLE receipts, filed; DROP SCHEMA counters CASCADE")
 
 
 def _knows_the_catalogue(gate: Gate) -> bool:
@@ -244,4 +253,26 @@ def test_explain_and_grants_ask_the_database(policed: Gate) -> None:
     assert [line for line in grants if "TABLE" in line] == [
         'GRANT SELECT ("id", "brand") ON TABLE "public"."cards" TO "strict";',
         'GRANT SELECT ON TABLE "public"."renamed" TO "strict";',
+    ]
+
+
+def test_a_database_role_that_is_granted_to_insert_can(policed: Gate, postgres: Database) -> None:
+    """Defaults of serial columns draw from sequences, for which PostgreSQL asks whoever inserts."""
+    grants = policed.command("policy", "grants", "teller")
+    with postgres.connect() as connection:
+        connection.execute("CREATE ROLE teller LOGIN PASSWORD 'teller-password'")
+        try:
+            connection.execute(grants)
+            login = {"host": "127.0.0.1", "port": postgres.server.port, "user": "teller", "dbname": "shop"}
+            with psycopg.connect(password="teller-password", autocommit=True, **login) as teller:
+                teller.execute("INSERT INTO receipts (note) VALUES ('granted')")
+                teller.execute("INSERT INTO slips (note) VALUES ('granted')")
+                for refused in ("SELECT setval('counters.slips', 1)", "SELECT note FROM receipts", "TABLE filed"):
+                    with pytest.raises(errors.InsufficientPrivilege):
+                        teller.execute(refused)
+        finally:
+            connection.execute("DROP OWNED BY teller; DROP ROLE teller")
+    assert [line.split(" ON ")[1] for line in grants.splitlines() if "SEQUENCE" in line] == [
+        'SEQUENCE "public"."receipts_id_seq" TO "teller";',
+        'SEQUENCE "counters"."slips" TO "teller";',
     ]

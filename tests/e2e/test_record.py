@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -228,6 +229,36 @@ def test_a_statement_is_on_record_with_all_that_pci_asks_for(gate: MakeGate, pos
     assert (failed["verdict"], failed["error"]) == ("allow", "22012")
     assert (write["effect"], write["binds"], write["tag"]) == ("write", [["3"]], "UPDATE 1")
     assert "orders" in str(write["objects"])
+
+
+def test_changes_of_credentials_are_on_record_whether_the_gate_runs_or_not(gate: MakeGate, postgres: Database) -> None:
+    own = gate(postgres)
+    passwords = [own.password, own.add_agent("second", "reader")]
+    passwords.append(json.loads(own.command("agents", "rotate", "second", "--json"))["password"])
+    assert own.stop() == 0
+    own.command("agents", "revoke", "second")
+    actions = [("add", "agent"), ("add", "second"), ("rotate", "second"), ("revoke", "second")]
+    found = own.audit("search", "--changes")
+    assert [(each["action"], each["name"]) for each in found] == [(f"agents {each}", name) for each, name in actions]
+    assert all(f"({os.getuid()})" in each["who"] and each["done"] for each in found)
+    assert len(own.audit("search", "--changes", "--identity", "second", "--since", "1h")) == 3
+    assert audit(own, "verify").returncode == 0
+    written = b"".join(path.read_bytes() for path in (own.state / "audit").iterdir() if path.is_file())
+    assert not any(password.encode() in written for password in passwords)
+
+
+def test_credentials_are_not_changed_where_that_cannot_be_recorded(gate: MakeGate, postgres: Database) -> None:
+    own = gate(postgres)
+    assert own.stop() == 0
+    kept = (own.state / "audit").rename(own.state / "away")
+    (own.state / "audit").touch()
+    own.command("agents", "add", "second", "--role", "reader", status=1)
+    own.command("agents", "revoke", "agent", status=1)
+    (own.state / "audit").unlink()
+    kept.rename(own.state / "audit")
+    assert [(each["name"], each["state"]) for each in json.loads(own.command("agents", "list", "--json"))] == [
+        ("agent", "active")
+    ]
 
 
 def test_a_refused_login_is_on_record(gate: MakeGate, postgres: Database) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from gatepost.adapter import Adapter, Catalogue
 from gatepost.errors import Fault
 from gatepost.values import (
+    Change,
     Column,
     Effect,
     Facts,
@@ -69,6 +70,10 @@ class FakeGateway:
         worker: this worker's index.
         catalogues: what there is to read, by a target's name.
         past: what was recorded.
+
+    Attributes:
+        announced: what `announce` was told.
+        ended: what `end_sessions` was called with.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class FakeGateway:
         self.config_file = config_file
         self.targets = tuple(targets)
         self.worker = worker
+        self.announced: list[Change] = []
         self.ended: list[tuple[Callable[[Identity], bool], Fault]] = []
         self._adapters = dict(adapters)
         self._plugins = tuple(plugins)
@@ -106,7 +112,6 @@ class FakeGateway:
         return all(may_rest is None or may_rest(session) in (None, True) for may_rest in asked)
 
     def end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
-        """Keeps in `ended` what it was called with."""
         self.ended.append((whose, fault))
 
     def adapter(self, protocol: str) -> Adapter:
@@ -114,6 +119,9 @@ class FakeGateway:
 
     async def catalogue(self, target: Target) -> Catalogue | None:
         return self._catalogues.get(target.name)
+
+    def announce(self, change: Change) -> None:
+        self.announced.append(change)
 
     def past_statements(self, since: float, until: float) -> Iterable[PastStatement]:
         return (each for each in self._past if since <= each.at < until)

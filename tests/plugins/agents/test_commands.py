@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import json as msgspec_json
 from tests.plugins.agents.gate import worker
 
-from gatepost import Secret
+from gatepost import Change, Secret
 from gatepost.cli import main
 from gatepost_agents.store import FILE, Store
 
@@ -167,3 +171,89 @@ def test_a_name_that_may_not_rest_is_refused(file: Path, tmp_path: Path) -> None
     assert result.exit_code == 2
     assert "card number" in result.stderr
     assert "4111111111111111" not in result.output
+
+
+TELLS = """\
+from pathlib import Path
+import msgspec
+from gatepost import PluginFault, hookimpl
+
+folder = Path(__file__).parent
+
+@hookimpl
+def on_change(change):
+    if (folder / "closed").exists():
+        raise PluginFault("the record is closed", hint="Try later.")
+    with (folder / "told").open("ab") as told:
+        told.write(msgspec.json.encode(change) + b"\\n")
+"""
+
+
+def watched(file: Path, *arguments: str) -> Result:
+    """`agents`, with a script that keeps what is announced."""
+    script = file.with_name("tells.py")
+    script.write_text(TELLS)
+    return CliRunner().invoke(main, ["-c", str(file), "-s", str(script), "agents", *arguments])
+
+
+def told(file: Path) -> list[Change]:
+    lines = file.with_name("told").read_bytes().splitlines()
+    return [msgspec_json.decode(line, type=Change) for line in lines]
+
+
+def test_every_change_of_an_agent_is_announced_without_a_secret(file: Path) -> None:
+    outputs = [
+        watched(file, "add", "bot", "--role", "a", "--role", "b", "--acting-for", "kim", "--json").stdout,
+        watched(file, "add", "short", "--role", "a", "--expires", "1d", "--json").stdout,
+        watched(file, "rotate", "bot", "--json").stdout,
+    ]
+    for command in ("unlock", "revoke"):
+        assert watched(file, command, "bot").exit_code == 0
+    assert watched(file, "list").exit_code == 0
+
+    added, short, *others = told(file)
+    assert added == Change(action="agents add", name="bot", detail="roles a, b; expires never; acting for kim")
+    assert short.detail == f"roles a; expires {json.loads(outputs[1])['expires']}"
+    assert others == [Change(action=f"agents {each}", name="bot") for each in ("rotate", "unlock", "revoke")]
+    for output in outputs:
+        assert json.loads(output)["password"].encode() not in file.with_name("told").read_bytes()
+
+
+def test_what_cannot_be_put_on_record_is_not_done(file: Path) -> None:
+    old = add(file, "bot", "--role", "reader")
+    before = agents(file, "list", "--json").stdout
+    file.with_name("closed").touch()
+
+    for arguments in (("add", "new", "--role", "r"), ("rotate", "bot"), ("revoke", "bot"), ("unlock", "bot")):
+        result = watched(file, *arguments)
+        assert result.exit_code == 1
+        assert (result.stdout, result.stderr) == ("", "Error: the record is closed\nTry later.\n")
+
+    assert agents(file, "list", "--json").stdout == before
+    assert logs_in(file, "bot", old)
+
+
+def test_a_change_that_is_refused_is_not_announced(file: Path) -> None:
+    add(file, "bot", "--role", "reader")
+    for arguments in (("add", "bot", "--role", "r"), ("rotate", "nobody"), ("revoke", "nobody")):
+        assert watched(file, *arguments).exit_code == 1
+    assert not file.with_name("told").exists()
+
+
+def test_a_change_that_fails_once_it_was_announced_is_told_as_not_done(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(file, "bot", "--role", "reader")
+
+    @contextmanager
+    def breaks(store: Store) -> Iterator[None]:
+        yield
+        raise sqlite3.OperationalError("disk")
+
+    monkeypatch.setattr(Store, "transaction", breaks)
+    result = watched(file, "rotate", "bot")
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "Nothing is changed" in result.stderr
+    assert [each.is_done for each in told(file)] == [True, False]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ import zstandard
 from click.testing import CliRunner, Result
 from tests.plugins.audit.recording import RecorderProcess, Teller, open_journal, public_key
 
-from gatepost import Shown
+from gatepost import Change, PluginFault, Shown
 from gatepost.testing import FakeGateway
 from gatepost_audit import Audit, indexer, records
 from gatepost_audit.journal import PLAIN, ZSTD, Segment, drop, older_than, segment_path, segments
@@ -267,6 +270,110 @@ def test_who_reads_the_record_is_on_record_through_the_recorder(state: Path) -> 
     assert run(state, "verify").exit_code == 0
     teller.socket.close()
     recorder.end()
+
+
+def changed(state: Path, action: str, name: str, **about: Any) -> None:
+    """What a command announces."""
+    audit = Audit(Audit.Config(segment_megabytes=1))
+    audit.on_start(FakeGateway(state, plugins=(NoDigits(),), worker=-1))
+    audit.on_change(Change(action=action, name=name, **about))
+
+
+class NoDigits:
+    def on_store(self, text: str) -> str:
+        return text.replace("4111111111111111", "4111**")
+
+
+def test_who_changes_credentials_is_on_record_with_what_and_when(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "mallory")
+    monkeypatch.setenv("USER", "mallory")
+    begin = datetime.now(UTC).isoformat()
+    changed(state, "agents add", "bot", detail="roles reader, 4111111111111111")
+    changed(state, "agents revoke", "bot", detail="SQLITE_FULL", is_done=False)
+
+    added, revoked = found(state, "search", "--changes")
+    assert (added["action"], added["name"], added["detail"]) == ("agents add", "bot", "roles reader, 4111**")
+    assert added["who"].startswith(f"{pwd.getpwuid(os.getuid()).pw_name} ({os.getuid()})")
+    assert begin[:23] <= added["time"]
+    assert (added["done"], revoked["done"]) == (True, False)
+    assert "agents revoke\tbot\tSQLITE_FULL\tnot done\n" in run(state, "search", "--changes").stdout
+    assert run(state, "verify").exit_code == 0
+
+
+def test_who_acts_as_another_is_on_record_too(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `sudo` leaves it: the kernel keeps who has logged in (proc(5), /proc/pid/loginuid)."""
+    login, another = tmp_path / "loginuid", os.getuid() + 1
+    monkeypatch.setattr("gatepost_audit.noting._LOGIN", login)
+    for number in (another, os.getuid(), 2**32 - 1):
+        login.write_text(f"{number}")
+        changed(state, "agents revoke", "bot")
+    login.unlink()
+    changed(state, "agents revoke", "bot")
+
+    through, *others = [each["who"] for each in found(state, "search", "--changes")]
+    assert re.fullmatch(rf".*\({os.getuid()}\), logged in as .*\b{another}\)?", through)
+    assert [who.endswith(f"({os.getuid()})") for who in others] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        ([], ["bot", "other"]),
+        (["--identity", "bot"], ["bot"]),
+        (["--text", "ADD OTHER"], ["other"]),
+        (["--since", "2001-01-01"], ["bot", "other"]),
+        (["--until", "2001-01-01"], []),
+        (["--limit", "1"], ["other"]),
+    ],
+)
+def test_changes_are_found(state: Path, filters: list[str], names: list[str]) -> None:
+    for name in ("bot", "other"):
+        changed(state, "agents add", name)
+    assert [each["name"] for each in found(state, "search", "--changes", *filters)] == names
+    assert all("text" in each for each in found(state, "search"))
+
+
+def test_what_only_statements_have_is_no_question_about_changes(state: Path) -> None:
+    result = run(state, "search", "--changes", "--verdict", "deny")
+    assert result.exit_code == 2
+    assert "--changes cannot be combined with --verdict" in result.stderr
+
+
+def test_the_first_change_begins_the_record(tmp_path: Path) -> None:
+    changed(tmp_path, "agents add", "bot")
+    assert [each["name"] for each in found(tmp_path, "search", "--changes")] == ["bot"]
+    assert run(tmp_path, "verify").exit_code == 0
+
+
+def test_a_change_is_on_record_through_the_recorder(state: Path) -> None:
+    recorder = RecorderProcess(state / "audit")
+    teller = Teller(state / "audit")
+    changed(state, "agents add", "bot")
+    assert [each["name"] for each in found(state, "search", "--changes")] == ["bot"]
+    assert run(state, "verify").exit_code == 0
+    teller.socket.close()
+    recorder.end()
+
+
+def test_a_change_waits_for_whoever_has_the_journal_open(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = open_journal(state / "audit")
+    monkeypatch.setattr("gatepost_audit.noting.time.sleep", lambda _: journal.close())
+    changed(state, "agents add", "bot")
+    assert [each["name"] for each in found(state, "search", "--changes")] == ["bot"]
+
+
+def test_a_change_that_cannot_be_recorded_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost_audit.noting.ANSWER_WITHIN", 0.0)
+    journal = open_journal(state / "audit")
+    with pytest.raises(PluginFault, match="nothing is changed"):
+        changed(state, "agents add", "bot")
+    journal.close()
+    path = segment_path(state / "audit", 1)
+    data = path.read_bytes()
+    end = len(data.rstrip(b"\0"))
+    path.write_bytes(data[: end - 5] + bytes(5) + data[end:])
+    with pytest.raises(PluginFault, match="does not end in a whole entry"):
+        changed(state, "agents add", "bot")
 
 
 def test_a_sound_record(state: Path) -> None:

@@ -53,7 +53,7 @@ class Adapter:
         found = facts(text)
         return found if catalogue is None else Facts(**{**_fields(found), "is_resolved": True})
 
-    def grants(self, role: str, uses: Sequence[Use]) -> list[str]:
+    def grants(self, role: str, uses: Sequence[Use], catalogue: object) -> list[str]:
         return [f"{role}: {use.verb} {use.name} {use.columns}" for use in uses]
 
 

@@ -459,3 +459,68 @@ def test_an_agent_may_end_its_own_sessions_without_a_rule() -> None:
     decider = Decider("[roles.r]")
     assert decider.rule(facts("KILL 12", "mysql")) == ALLOWED
     assert decider.rule(facts("KILL USER root", "mysql")) == NO_RULE
+
+
+DEFINER = """
+[roles.r]
+require_catalogue = false
+allow = [{ do = "define", on = "shop.*" }, { do = "set", on = "*" }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "rule"),
+    [
+        ("CREATE INDEX i ON shop.cards (pan)", "mysql", ALLOWED),
+        ("CREATE INDEX i ON vault.cards (pan)", "mysql", NO_RULE),
+        ("DROP INDEX i ON vault.cards", "mysql", NO_RULE),
+        ("CREATE TABLE shop.z (a INT REFERENCES cards (id)) ENGINE=InnoDB", "mysql", ALLOWED),
+        ("CREATE TABLE shop.z (a INT REFERENCES vault.cards (id))", "mysql", NO_RULE),
+        ("ALTER TABLE shop.z ADD FOREIGN KEY (a) REFERENCES vault.cards (id)", "mysql", NO_RULE),
+        ("CREATE TABLE shop.z LIKE vault.cards", "mysql", NO_RULE),
+        ("ALTER TABLE shop.z CONVERT TABLE vault.cards TO PARTITION p VALUES LESS THAN (1)", "mysql", NO_RULE),
+        ("CREATE TABLE shop.z (a INT) ENGINE=FEDERATED CONNECTION='mysql://127.0.0.1/x/y'", "mysql", NO_RULE),
+        ("SET default_storage_engine = CONNECT", "mysql", NO_RULE),
+        ("SET sort_buffer_size = 1", "mysql", ALLOWED),
+        ("CREATE INDEX ON shop.cards (pan)", "postgres", ALLOWED),
+        ("CREATE INDEX ON vault.cards (pan)", "postgres", NO_RULE),
+        ("CREATE TABLE shop.z (a int REFERENCES shop.cards)", "postgres", ALLOWED),
+        ("CREATE TABLE shop.z (a int REFERENCES vault.cards)", "postgres", NO_RULE),
+        ("ALTER TABLE shop.z ADD FOREIGN KEY (a) REFERENCES vault.cards", "postgres", NO_RULE),
+        ("CREATE TABLE shop.z (LIKE vault.cards)", "postgres", NO_RULE),
+        ("CREATE TABLE shop.z PARTITION OF vault.cards DEFAULT", "postgres", NO_RULE),
+        ("CREATE TABLE shop.z () INHERITS (vault.cards)", "postgres", NO_RULE),
+        ("DROP TRIGGER t ON vault.cards", "postgres", NO_RULE),
+        # Before the name of the trigger stands that of its table.
+        ("DROP TRIGGER t ON shop", "postgres", NO_RULE),
+        ("CREATE FOREIGN TABLE shop.z (a int) SERVER s", "postgres", NO_RULE),
+        ("ALTER FOREIGN TABLE shop.z OPTIONS (SET filename '/etc/passwd')", "postgres", NO_RULE),
+        ("ALTER FOREIGN TABLE shop.z ALTER a OPTIONS (ADD column_name 'b')", "postgres", NO_RULE),
+        ("CREATE SERVER s FOREIGN DATA WRAPPER f", "postgres", NO_RULE),
+    ],
+)
+def test_who_may_define_in_one_place_reaches_no_other(text: str, dialect: str, rule: str) -> None:
+    assert Decider(DEFINER).rule(facts(text, dialect)) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect"),
+    [
+        ("CREATE TABLE shop.z (a INT) ENGINE=CONNECT", "mysql"),
+        ("CREATE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (HOST '127.0.0.1')", "mysql"),
+        ("CREATE FOREIGN TABLE shop.z (a int) SERVER s", "postgres"),
+        ("CREATE SERVER s FOREIGN DATA WRAPPER f", "postgres"),
+        ("COPY shop.z FROM PROGRAM 'cat'", "postgres"),
+    ],
+)
+def test_who_may_define_all_that_is_in_the_database_reaches_nothing_outside(text: str, dialect: str) -> None:
+    everything = DEFINER.replace("shop.*", "*").replace('do = "set"', 'do = ["set", "write", "read"]')
+    assert Decider(everything).rule(facts(text, dialect)) == NO_RULE
+    allowed = everything.replace('do = "define"', 'do = ["define", "administer"]')
+    assert Decider(allowed).rule(facts(text, dialect)) == ALLOWED
+
+
+def test_a_denial_tells_what_reaches_out() -> None:
+    denial = Decider(DEFINER).denial(facts("CREATE TABLE shop.z (a INT) ENGINE=S3", "mysql"))
+    assert denial is not None
+    assert denial.reason.startswith("You may not administer the database: the table's engine is none that keeps rows")

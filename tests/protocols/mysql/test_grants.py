@@ -8,6 +8,9 @@ from tests.mysql_servers import MySqlDatabase
 
 from gatepost.values import Use
 from gatepost_mysql import ADAPTER
+from gatepost_sql.catalogue import Catalogue
+
+CATALOGUE = Catalogue(0.0, ())
 
 
 def use(verb: str, name: str, *columns: str) -> Use:
@@ -37,11 +40,12 @@ def use(verb: str, name: str, *columns: str) -> Use:
     ],
 )
 def test_grants(uses: list[Use], statements: list[str]) -> None:
-    assert ADAPTER.grants("agent", uses) == statements
+    assert ADAPTER.grants("agent", uses, CATALOGUE) == statements
 
 
 def test_a_server_holds_a_role_to_them(mysql_server: MySqlDatabase) -> None:
-    given = ADAPTER.grants("granted", [use("select", "shop.cards", "id", "brand"), use("insert", "shop.orders")])
+    uses = [use("select", "shop.cards", "id", "brand"), use("insert", "shop.orders")]
+    given = ADAPTER.grants("granted", uses, CATALOGUE)
     with mysql_server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("CREATE USER granted IDENTIFIED BY 'granted-password'")
         try:

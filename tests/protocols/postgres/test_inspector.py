@@ -79,7 +79,7 @@ def test_tables_and_their_columns(catalogue: Catalogue) -> None:
     assert "pg_catalog.pg_stats" in catalogue.tables
     deals = catalogue.relations_named("deals")["trade"][0]
     assert deals.attributes == (
-        Attribute(1, "id", "pg_catalog.int4"),
+        Attribute(1, "id", "pg_catalog.int4", sequences=("trade.deals_id_seq",)),
         Attribute(3, "share", "trade.percent"),
         Attribute(4, "Odd Name", "pg_catalog.text"),
     )

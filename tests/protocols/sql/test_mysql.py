@@ -79,6 +79,65 @@ def test_effects_and_verbs(text: str, effect: Effect, verbs: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     "text",
     [
+        "CREATE TABLE z (a INT) ENGINE=FEDERATED",
+        "CREATE TABLE z (a INT) ENGINE = 'spider'",
+        "CREATE TABLE z (a INT) ENGINE := `CONNECT`",
+        "CREATE TABLE z (a INT) CHECKSUM=1, ENGINE S3",
+        "CREATE TABLE z (a INT) ENGINE=InnoDB ENGINE=S3",
+        "CREATE TABLE z (a INT) AVG_ROW_LENGTH=1.ENGINE=FEDERATED",
+        "CREATE TABLE z (a INT) PARTITION BY HASH (a) (PARTITION p STORAGE ENGINE = SPIDER)",
+        "CREATE TABLE z ENGINE=S3 SELECT 1",
+        "CREATE TABLE `x``y` ENGINE S3 SELECT 1",
+        "CREATE TABLE shop.column ENGINE CONNECT SELECT 1",
+        "CREATE TABLE shop.drop ENGINE CONNECT SELECT 1",
+        "CREATE TABLE after ENGINE CONNECT SELECT 1",
+        "CREATE OR REPLACE TEMPORARY TABLE z (a INT) ENGINE=OQGRAPH",
+        "CREATE TABLE z (a INT) ENGINE=Mroonga COMMENT='ENGINE \"CONNECT\"'",
+        "CREATE SEQUENCE z ENGINE=SPIDER",
+        "ALTER TABLE z ENGINE=S3",
+        "ALTER TABLE z ADD a INT, ENGINE S3",
+        "ALTER TABLE modify ENGINE S3",
+        "CREATE TABLE z (a INT) CONNECTION='mysql://127.0.0.1/x/y'",
+        "ALTER TABLE z CONNECTION 'mysql://127.0.0.1/x/y'",
+        "CREATE TABLE z (a INT) DATA DIRECTORY='/tmp'",
+        "CREATE TABLE z (a INT) INDEX DIRECTORY := '/tmp'",
+        "CREATE TABLE z (a INT) PARTITION BY HASH (a) (PARTITION p DATA DIRECTORY '/tmp')",
+        "ALTER TABLE z IMPORT TABLESPACE",
+        "ALTER TABLE z IMPORT PARTITION p TABLESPACE",
+        "ALTER TABLE z DISCARD TABLESPACE",
+        "CREATE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (HOST '127.0.0.1')",
+        "CREATE OR REPLACE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (HOST '127.0.0.1')",
+        "ALTER SERVER s OPTIONS (HOST '127.0.0.1')",
+        "DROP SERVER s",
+    ],
+)
+def test_what_reaches_files_and_other_servers_is_administration(text: str) -> None:
+    assert of(text).effect is Effect.ADMINISTER
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TABLE z (a INT) ENGINE=InnoDB",
+        "CREATE TABLE z (a INT) ENGINE 'aria' PARTITION BY HASH (a) (PARTITION p ENGINE = Aria)",
+        "CREATE TABLE z (engine INT, connection TEXT, directory TEXT, PRIMARY KEY (engine))",
+        "CREATE TABLE z (a INT, engine INT, KEY directory (a), KEY (engine, a))",
+        "CREATE TABLE engine (a INT)",
+        "CREATE TABLE shop.engine (a INT)",
+        "ALTER TABLE engine ADD a INT",
+        "ALTER TABLE z ADD engine INT, ADD COLUMN (b INT, engine INT), ADD COLUMN IF NOT EXISTS engine INT",
+        "ALTER TABLE z CHANGE engine motor INT, DROP COLUMN engine, DROP engine",
+        "ALTER TABLE z ADD connection TEXT, ADD data TEXT, ADD INDEX directory (a)",
+        "DROP TABLE engine, connection",
+    ],
+)
+def test_names_like_those_of_options_are_no_options(text: str) -> None:
+    assert of(text).effect is Effect.DEFINE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "/*!50000 DROP TABLE cards */",
         "SELECT 1 /*!50000 , pan */ FROM cards",
         "SELECT 1 /*M!100100 , pan */ FROM cards",
@@ -115,6 +174,12 @@ def test_effects_and_verbs(text: str, effect: Effect, verbs: tuple[str, ...]) ->
         "CREATE TABLE m (id INT) ENGINE=MERGE UNION=(cards)",
         "ALTER TABLE m UNION (cards)",
         "ALTER TABLE z RENAME y",
+        "CREATE INDEX i ON .cards (pan)",
+        "CREATE INDEX i (pan)",
+        "DROP INDEX i",
+        "CREATE TABLE z (a INT REFERENCES .cards (id))",
+        "ALTER TABLE z ADD FOREIGN KEY (a) REFERENCES",
+        "CREATE TABLE e.references (a INT)",
         "RENAME TABLE a b",
         "EXPLAIN FOR CONNECTION 1",
         "EXPLAIN FORMAT=JSON INTO @x SELECT pan FROM cards",
@@ -209,6 +274,34 @@ def test_the_file_that_a_text_reads_is_known_as_the_server_asks_for_it() -> None
         ("ALTER TABLE z ADD x INT, RENAME AS y", [("alter", "z", None), ("alter", "y", None)]),
         ("ALTER TABLE z RENAME COLUMN x TO y", [("alter", "z", None)]),
         ("ALTER TABLE z EXCHANGE PARTITION p WITH TABLE cards", [("alter", "z", None), ("alter", "cards", None)]),
+        ("ALTER TABLE z CONVERT TABLE cards TO PARTITION p", [("alter", "z", None), ("alter", "cards", None)]),
+        ("ALTER TABLE z CONVERT PARTITION p TO TABLE e.y", [("alter", "z", None), ("alter", "e.y", None)]),
+        ("ALTER TABLE z CONVERT TO CHARACTER SET utf8mb4", [("alter", "z", None)]),
+        ("CREATE INDEX i ON cards (pan)", [("alter", "cards", None)]),
+        ("CREATE UNIQUE INDEX `on` USING BTREE ON e.cards (pan)", [("alter", "e.cards", None)]),
+        ("CREATE OR REPLACE FULLTEXT INDEX IF NOT EXISTS i ON cards (pan)", [("alter", "cards", None)]),
+        ("CREATE SPATIAL INDEX i ON cards (pan)", [("alter", "cards", None)]),
+        ("CREATE VECTOR INDEX i ON cards (pan)", [("alter", "cards", None)]),
+        ("DROP INDEX IF EXISTS i ON e.cards", [("alter", "e.cards", None)]),
+        ("DROP INDEX `PRIMARY` ON cards", [("alter", "cards", None)]),
+        ("CREATE TABLE z (a INT REFERENCES cards(id))", [("create", "z", None), ("references", "cards", None)]),
+        # Of a foreign key, a name without a database's is in that of the table which has the key.
+        (
+            "CREATE TABLE e.z (a INT, FOREIGN KEY (a) REFERENCES cards (id), FOREIGN KEY (a) REFERENCES f.y (id))",
+            [("create", "e.z", None), ("references", "e.cards", None), ("references", "f.y", None)],
+        ),
+        (
+            "ALTER TABLE e.z ADD FOREIGN KEY (a) REFERENCES cards (id), RENAME TO f.y",
+            [
+                ("alter", "e.z", None),
+                ("alter", "f.y", None),
+                ("references", "e.cards", None),
+                ("references", "f.cards", None),
+            ],
+        ),
+        ("CREATE TABLE z LIKE e.cards", [("create", "z", None), ("references", "e.cards", None)]),
+        ("CREATE TABLE IF NOT EXISTS z (LIKE cards)", [("create", "z", None), ("references", "cards", None)]),
+        ("CREATE TABLE z (a TEXT CHECK (a LIKE b))", [("create", "z", None)]),
         ("DESCRIBE cards 'p%'", [("select", "information_schema.columns", ())]),
         ("UPDATE a JOIN b ON a.x = b.x SET a.y = 1", [("select", "b", None), ("update", "a", ("y",))]),
         ("DELETE FROM t WHERE a RETURNING b", [("delete", "t", None), ("select", "t", None)]),

@@ -69,6 +69,13 @@ def uses(text: str, context: Context = SHOP) -> set[tuple[str, str, str | None, 
         ("create temp table z (a int)", {("create", "pg_temp.z", None, "")}),
         ("drop table cards", {("drop", "public.cards", None, "")}),
         ("alter table cards add z int", {("alter", "public.cards", None, "")}),
+        ("create index on cards (pan)", {("alter", "public.cards", None, "")}),
+        ("create table z () inherits (a)", {("create", "public.z", None, ""), ("alter", "public.a", None, "")}),
+        (
+            "create table z (i int references a)",
+            {("create", "public.z", None, ""), ("references", "public.a", None, "")},
+        ),
+        ("drop trigger t on a", {("alter", "public.a", None, "")}),
         ("grant select on cards to x", {("grant", "public.cards", None, "")}),
         (
             "select num from numbers",
@@ -93,6 +100,25 @@ def uses(text: str, context: Context = SHOP) -> set[tuple[str, str, str | None, 
 )
 def test_objects(text: str, expected: set[tuple[str, str, str | None, str]]) -> None:
     assert uses(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "create index on lonely (k)",
+        "create trigger t before insert on lonely execute function f()",
+        "create rule r as on insert to lonely do instead nothing",
+        "create statistics s on k from lonely",
+        "create table public.z () inherits (lonely)",
+        "create table public.z partition of lonely default",
+        "create table public.z (k text references lonely)",
+        "drop rule r on lonely",
+    ],
+)
+def test_what_is_created_on_a_table_is_on_the_one_that_the_path_leads_to(text: str) -> None:
+    """A new table is in the first schema of the path; one that is there already can be in another."""
+    context = replace(SHOP, search_path=("public", "other"))
+    assert {name for _, name, *_ in uses(text, context)} - {"public.z"} == {"other.lonely"}
 
 
 def test_a_view_lists_the_tables_behind_the_views_behind_it() -> None:
