@@ -248,6 +248,16 @@ class Segment:
         return length, digest.digest()
 
 
+def open_segment(folder: Path, number: int) -> Segment | None:
+    """A segment that was there; None if the retention has dropped it since. Raises Damage if it is missing."""
+    try:
+        return Segment(folder, number)
+    except FileNotFoundError:
+        if segments(folder)[:1] > [number]:  # the oldest go first, and never all
+            return None
+        raise Damage(f"segment {number} is missing", number, 0) from None
+
+
 class Journal:
     """The journal, for writing, by one process at a time.
 

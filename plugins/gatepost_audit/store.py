@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -18,7 +19,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import astuple
 
 from gatepost_audit import records
-from gatepost_audit.journal import Damage, Entry, Place, Segment, segment_path, segments
+from gatepost_audit.journal import Damage, Entry, Place, open_segment, segment_path, segments
 
 FILE = "store.sqlite"
 VERSION = 4
@@ -115,18 +116,18 @@ class Store:
         with Transaction(self.connection):
             if self.place != batch.behind:
                 return
-            self._forget_before(batch.first)
             for table, rows in batch.rows.items():
                 if rows:
                     marks = ", ".join("?" * len(rows[0]))
                     self.connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)  # noqa: S608
+            self._forget_before(batch.first)
             values = (batch.first, *astuple(batch.until))
             self.connection.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?, ?, ?, ?)", values)
 
     def _forget_before(self, first: int) -> None:
         """Forget the entries before `first`: they are older than the retention, and gone."""
         known = self.connection.execute("SELECT first FROM place").fetchone()
-        if known is not None and known[0] < first:
+        if known is None or known[0] < first:
             for table in TABLES:
                 self.connection.execute(f"DELETE FROM {table} WHERE sequence < ?", (first,))  # noqa: S608
 
@@ -135,8 +136,11 @@ class Store:
         place = self.place
         *full, _ = segments(self._folder) or [0]
         unread = (number for number in full if place is None or number >= place.segment)
-        size = sum(segment_path(self._folder, number).stat().st_size for number in unread)
-        return size - place.offset if size and place is not None else size
+        size = 0
+        for number in unread:
+            with suppress(FileNotFoundError):  # it was dropped
+                size += segment_path(self._folder, number).stat().st_size
+        return max(0, size - place.offset) if place is not None else size
 
     def output(self, session: str, start: int, stop: int) -> Iterator[bytes]:
         """The bytes from `start` to before `stop` of all that a session was shown, as far as they were recorded.
@@ -149,7 +153,10 @@ class Store:
             (session, stop, start),
         )
         for begin, number, offset, sequence in found.fetchall():
-            with Segment(self._folder, number) as segment:
+            segment = open_segment(self._folder, number)
+            if segment is None:
+                continue
+            with segment:
                 entry = segment.entry(offset, sequence)
             record = None if entry is None else entry.record()
             if not isinstance(record, records.Part | records.Ended):
@@ -184,6 +191,8 @@ class Transaction:
 def entries(folder: Path, place: Place | None) -> Iterator[Entry]:
     """The journal's entries from `place` on, or from its beginning, across segments, up to what is whole by now.
 
+    What is dropped meanwhile is passed over.
+
     Raises Damage where a segment does not follow the one before it.
     """
     numbers = segments(folder)
@@ -192,7 +201,11 @@ def entries(folder: Path, place: Place | None) -> Iterator[Entry]:
     for number in numbers:
         if place is not None and number < place.segment:
             continue
-        with Segment(folder, number) as segment:
+        segment = open_segment(folder, number)
+        if segment is None:
+            place = None
+            continue
+        with segment:
             if place is not None and number > place.segment:
                 if (segment.previous, segment.start.sequence) != (place.head, place.sequence):
                     raise Damage("the segment does not follow what was read before it", number, 0)
@@ -226,9 +239,15 @@ def read(folder: Path, behind: Place | None, until: int | None = None) -> Batch 
             break
     if not size:
         return None
-    with Segment(folder, segments(folder)[0]) as segment:
-        first = segment.start.sequence
-    return Batch(behind, last.next, first, rows)
+    return Batch(behind, last.next, _first(folder), rows)
+
+
+def _first(folder: Path) -> int:
+    """The sequence number that the journal begins with."""
+    while (segment := open_segment(folder, segments(folder)[0])) is None:
+        pass
+    with segment:
+        return segment.start.sequence
 
 
 def _plain(value: Any) -> Any:
