@@ -13,22 +13,34 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import astuple
 
 from gatepost_audit import records
 from gatepost_audit.journal import Damage, Entry, Place, open_segment, segment_path, segments
 
 FILE = "store.sqlite"
-VERSION = 4
-BATCH = 1 << 19
+VERSION = 5
+BATCH = 1 << 20
 """Bytes of the journal in a transaction, and what is left of the last entry."""
 LOG_BYTES = 16 << 20
 """Of SQLite's write-ahead log: what is carried over at once into the store, and what is kept then."""
 PAGE = 4096
 TABLES = ("sessions", "ends", "statements", "outcomes", "recordings", "events")
+
+_OUTPUT: Final = """
+SELECT start, segment, offset, sequence FROM recordings WHERE session = :session AND start < :stop AND stop > :start
+UNION ALL SELECT part, segment, offset, sequence FROM outcomes
+    WHERE session = :session AND part < :stop AND stop > :start AND stop > part
+ORDER BY start
+"""
+_SHOWN_UNTIL: Final = """
+SELECT max(stop) FROM (
+    SELECT stop FROM recordings WHERE session = :session UNION ALL SELECT stop FROM outcomes WHERE session = :session
+)
+"""
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -118,11 +130,18 @@ class Store:
                 return
             for table, rows in batch.rows.items():
                 if rows:
-                    marks = ", ".join("?" * len(rows[0]))
-                    self.connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)  # noqa: S608
+                    self._insert(table, rows)
             self._forget_before(batch.first)
             values = (batch.first, *astuple(batch.until))
             self.connection.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?, ?, ?, ?)", values)
+
+    def _insert(self, table: str, rows: list[Row]) -> None:
+        """Add rows; of two with the same key the later stays, as of a record that was handed over twice."""
+        values = f"INTO {table} VALUES ({', '.join('?' * len(rows[0]))})"
+        try:
+            self.connection.executemany(f"INSERT {values}", rows)  # half of the time of a replacement
+        except sqlite3.IntegrityError:
+            self.connection.executemany(f"INSERT OR REPLACE {values}", rows)
 
     def _forget_before(self, first: int) -> None:
         """Forget the entries before `first`: they are older than the retention, and gone."""
@@ -147,11 +166,7 @@ class Store:
 
         Raises Damage where the journal was changed.
         """
-        found = self.connection.execute(
-            "SELECT start, segment, offset, sequence FROM recordings"
-            " WHERE session = ? AND start < ? AND stop > ? ORDER BY start",
-            (session, stop, start),
-        )
+        found = self.connection.execute(_OUTPUT, {"session": session, "start": start, "stop": stop})
         for begin, number, offset, sequence in found.fetchall():
             segment = open_segment(self._folder, number)
             if segment is None:
@@ -165,7 +180,7 @@ class Store:
 
     def shown_until(self, session: str) -> int:
         """How many bytes a session was shown, as far as they were recorded."""
-        row = self.connection.execute("SELECT max(stop) FROM recordings WHERE session = ?", (session,)).fetchone()
+        row = self.connection.execute(_SHOWN_UNTIL, {"session": session}).fetchone()
         return row[0] or 0
 
     def clear(self) -> None:
@@ -250,12 +265,6 @@ def _first(folder: Path) -> int:
         return segment.start.sequence
 
 
-def _plain(value: Any) -> Any:
-    """Of a type that sqlite3 takes as it is, without looking for an adapter."""
-    kind = type(value)
-    return int(value) if kind is bool else bytearray(value) if kind is Raw else value
-
-
 def _sort(entry: Entry, rows: dict[str, list[Row]]) -> None:
     """Add the rows of an entry to those of their tables."""
     record = entry.outline()
@@ -263,10 +272,12 @@ def _sort(entry: Entry, rows: dict[str, list[Row]]) -> None:
     sequence = place.sequence
     match record:
         case records.AskedOutline():
-            rows["statements"].append((*map(_plain, astuple(record)), sequence))
+            rows["statements"].append(_asked(record, sequence))
         case records.Ended():
-            *values, complete, start, offset, output, ran = astuple(record)
-            rows["outcomes"].append((*values, int(complete), start, offset + len(output), int(ran), sequence))
+            rows["outcomes"].append(_ended(record, place))
+        case records.Part() if record.output:
+            stop = record.offset + len(record.output)
+            rows["recordings"].append((record.session, record.offset, stop, place.segment, place.offset, sequence))
         case records.SessionStart():
             *values, roles, issuer, method, acting_for = astuple(record)
             rows["sessions"].append((*values, records.encode(roles), issuer, method, acting_for, sequence))
@@ -277,6 +288,53 @@ def _sort(entry: Entry, rows: dict[str, list[Row]]) -> None:
         case records.Dropped():
             detail = f"segments {record.first} to {record.last} are older than the retention"
             rows["events"].append((record.time, "dropped", "recorder", detail, sequence))
-    if isinstance(record, records.Part | records.Ended) and record.output:
-        stop = record.offset + len(record.output)
-        rows["recordings"].append((record.session, record.offset, stop, place.segment, place.offset, sequence))
+
+
+def _asked(record: records.AskedOutline, sequence: int) -> Row:
+    """Field by field, and of types that sqlite3 takes as they are, for there is nothing that there is more of."""
+    return (
+        record.time,
+        record.session,
+        record.number,
+        record.worker,
+        record.text,
+        bytearray(record.original),
+        bytearray(record.binds),
+        int(record.preparation),
+        record.verdict,
+        record.plugin,
+        record.rule,
+        record.reason,
+        record.effect,
+        bytearray(record.facts),
+        record.risk,
+        bytearray(record.risks),
+        bytearray(record.attributes),
+        sequence,
+    )
+
+
+def _ended(record: records.Ended, place: Place) -> Row:
+    """As `_asked`."""
+    offset = record.offset
+    return (
+        record.time,
+        record.session,
+        record.number,
+        record.rows,
+        record.size,
+        record.received,
+        record.duration,
+        record.tag,
+        record.error,
+        record.message,
+        record.masked,
+        int(record.complete),
+        record.start,
+        offset,
+        offset + len(record.output),
+        int(record.ran),
+        place.segment,
+        place.offset,
+        place.sequence,
+    )

@@ -153,12 +153,14 @@ class _Verification:
         """What looks like damage at the journal's end may be a write under way: then it is whole soon."""
         end = self._end
         for _ in range(RETRIES):
-            if not is_being_written(self._folder):
-                break
-            time.sleep(RETRY_AFTER)
+            is_written = is_being_written(self._folder)
+            if is_written:
+                time.sleep(RETRY_AFTER)
             self._entries(segment)
             if self._end != end:
                 return
+            if not is_written:
+                break
         raise damage
 
 

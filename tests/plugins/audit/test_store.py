@@ -81,8 +81,24 @@ def test_searches_and_verification_while_segments_are_dropped(tmp_path: Path) ->
     for reader in readers:
         reader.join()
     assert not failures
+    record(tmp_path, 1)  # what was dropped is forgotten with the next entry
     with Store(tmp_path) as store:
         store.catch_up()
         found = store.connection.execute("SELECT detail FROM events WHERE who = 'test' ORDER BY sequence").fetchall()
     assert [detail for (detail,) in found] == details(tmp_path)
+    assert compare(tmp_path) == ""
+
+
+def test_a_record_that_was_handed_over_twice_counts_once(tmp_path: Path) -> None:
+    """As a worker hands over anew what the recorder had no time to acknowledge."""
+    part = records.Part(1, "session", 0, b"first ")
+    ended = records.Ended(2, "session", 1, 1, 6, 6, 0.1, "SELECT 1", "", "", 0, True, 0, 6, b"second")
+    journal = open_journal(tmp_path)
+    journal.write([(PLAIN, records.encode(each)) for each in (part, ended, part, ended, part)], sync=True)
+    journal.close()
+    with Store(tmp_path) as store:
+        store.catch_up()
+        assert b"".join(store.output("session", 0, store.shown_until("session"))) == b"first second"
+        assert list(store.output("session", 3, 8)) == [b"st ", b"se"]
+        assert store.connection.execute("SELECT sequence FROM outcomes").fetchall() == [(4,)]
     assert compare(tmp_path) == ""
