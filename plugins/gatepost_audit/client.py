@@ -23,6 +23,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between attempts to connect."""
 HANDOVER = 5.0
 """Seconds to wait for the next recorder after one that stopped in order."""
+JOINED = 16 << 10
+"""Bytes up to which the frames of a write are joined."""
 HELD_WITHOUT_RECORDER = 64 << 20
 """Bytes to hold while there is no recorder; what comes after is lost, counted, and told as a gap."""
 
@@ -31,15 +33,15 @@ class Group:
     """Frames that share a write, and who waits for them.
 
     Attributes:
-        frames: those that are not acknowledged, in order; `size` bytes.
+        parts: the header and the payload of each that is not acknowledged, in order; `size` bytes.
         shared: done when all of them are acknowledged; several may wait for it, so nobody cancels it.
         waiters: the same, each for one who may cancel it.
     """
 
-    __slots__ = ("frames", "shared", "size", "waiters")
+    __slots__ = ("parts", "shared", "size", "waiters")
 
     def __init__(self) -> None:
-        self.frames: list[bytes] = []
+        self.parts: list[bytes] = []
         self.size = 0
         self.shared: asyncio.Future[None] | None = None
         self.waiters: list[asyncio.Future[None]] = []
@@ -112,7 +114,7 @@ class Link(asyncio.Protocol):
             await self._keeper
         self._keeper = None
         if self._kept:
-            lost = sum(len(group.frames) for group in self._kept)
+            lost = sum(len(group.parts) // 2 for group in self._kept)
             log.error("%d records could not be handed to the recorder", lost)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
@@ -202,7 +204,7 @@ class Link(asyncio.Protocol):
             group = self._unsent = Group()
             self._kept.append(group)
         size = length + wire.FRAME.size
-        group.frames.append(wire.FRAME.pack(length, flags) + payload)
+        group.parts += (wire.FRAME.pack(length, flags), payload)
         group.size += size
         self.held += size
         return group
@@ -213,7 +215,7 @@ class Link(asyncio.Protocol):
         if group is not None and self._transport is not None and self._is_greeted:
             self._unsent = None
             self._has_flushed = True
-            self._transport.write(b"".join(group.frames))
+            write(self._transport, group.parts, group.size)
 
     def _time(self) -> None:
         self._is_timed = True
@@ -263,21 +265,22 @@ class Link(asyncio.Protocol):
             )
         self._unsent = None
         assert self._transport is not None
-        self._transport.write(b"".join(frame for group in self._kept for frame in group.frames))
+        write(self._transport, [part for group in self._kept for part in group.parts], self.held)
         self._changed.set()
 
     def _acknowledge(self, count: int) -> None:
         kept = self._kept
         while count:
             group = kept[0]
-            if count < len(group.frames):
-                size = sum(map(len, group.frames[:count]))
-                del group.frames[:count]
+            frames = len(group.parts) // 2
+            if count < frames:
+                size = sum(map(len, group.parts[: 2 * count]))
+                del group.parts[: 2 * count]
                 group.size -= size
                 self.held -= size
                 break
             kept.popleft()
-            count -= len(group.frames)
+            count -= frames
             self.held -= group.size
             group.settle(None)
         if self._waiting_for_room and self.held <= self._room // 2:
@@ -312,6 +315,14 @@ class Link(asyncio.Protocol):
         if self.is_open and self._handover is None:
             self._shut("the recorder has gone")
         self._changed.set()
+
+
+def write(transport: asyncio.Transport, parts: list[bytes], size: int) -> None:
+    """Send `parts`, of `size` bytes together; copied into one piece where that costs less than to send them apart."""
+    if size > JOINED:
+        transport.writelines(parts)
+    else:
+        transport.write(b"".join(parts))
 
 
 def settle(waiter: asyncio.Future[None], fault: PluginFault | None) -> None:

@@ -40,7 +40,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 import zstandard
 from cryptography.exceptions import InvalidSignature
@@ -63,6 +63,7 @@ LOCK = "lock"
 BLOCK = 1 << 20
 
 T = TypeVar("T")
+Payload: TypeAlias = bytes | bytearray
 
 
 class Place(Struct, frozen=True):
@@ -247,6 +248,16 @@ class Segment:
         return length, digest.digest()
 
 
+def open_segment(folder: Path, number: int) -> Segment | None:
+    """A segment that was there; None if the retention has dropped it since. Raises Damage if it is missing."""
+    try:
+        return Segment(folder, number)
+    except FileNotFoundError:
+        if segments(folder)[:1] > [number]:  # the oldest go first, and never all
+            return None
+        raise Damage(f"segment {number} is missing", number, 0) from None
+
+
 class Journal:
     """The journal, for writing, by one process at a time.
 
@@ -308,14 +319,14 @@ class Journal:
         """Where the next entry will stand."""
         return self._place
 
-    def write(self, entries: Iterable[tuple[int, bytes]], *, sync: bool) -> None:
+    def write(self, entries: Iterable[tuple[int, Payload]], *, sync: bool) -> None:
         """Append payloads with their encodings, as one group: one write, and one fdatasync if `sync`.
 
         Raises:
             JournalFull: some may be written, and the journal can go on when there is room.
             OSError: it is not known what is written; close the journal, and open it again.
         """
-        block: list[bytes] = []
+        block: list[Payload] = []
         _, offset, sequence, head = self._fields()
         limit = self._size - CHECKPOINT_ROOM
         sha256, header = hashlib.sha256, ENTRY.pack
@@ -328,9 +339,11 @@ class Journal:
                 _, offset, sequence, head = self._fields()
                 limit = self._size - CHECKPOINT_ROOM
                 end = offset + ENTRY.size + len(payload) + DIGEST
-            data = header(len(payload), sequence, encoding) + payload
-            head = sha256(head + data).digest()
-            block += (data, head)
+            begin = header(len(payload), sequence, encoding)
+            digest = sha256(head + begin)
+            digest.update(payload)
+            head = digest.digest()
+            block += (begin, payload, head)
             offset, sequence = end, sequence + 1
         self._put(block, Place(self._place.segment, offset, sequence, head))
         if self._since_checkpoint >= CHECKPOINT_EVERY:
@@ -342,7 +355,7 @@ class Journal:
         place = self._place
         return place.segment, place.offset, place.sequence, place.head
 
-    def _put(self, block: list[bytes], end: Place) -> None:
+    def _put(self, block: list[Payload], end: Place) -> None:
         data = b"".join(block)
         offset = self._place.offset
         while data:

@@ -51,6 +51,7 @@ CREATE TABLE statements (
 ) STRICT;
 CREATE INDEX statements_by_time ON statements (time);
 
+-- The bytes from `part` to before `stop` of all that the session was shown stand in the journal at the outcome itself.
 CREATE TABLE outcomes (
     time INTEGER NOT NULL,
     session TEXT NOT NULL,
@@ -65,13 +66,16 @@ CREATE TABLE outcomes (
     masked INTEGER NOT NULL,
     complete INTEGER NOT NULL,
     start INTEGER NOT NULL,
+    part INTEGER NOT NULL,
     stop INTEGER NOT NULL,
     ran INTEGER NOT NULL,
+    segment INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
     sequence INTEGER PRIMARY KEY,
     UNIQUE (session, number)
 ) STRICT;
 
--- Where in the journal the bytes stand that a session was shown: from `start` to before `stop` of all of them.
+-- Where in the journal the other bytes stand that a session was shown: from `start` to before `stop` of all of them.
 CREATE TABLE recordings (
     session TEXT NOT NULL,
     start INTEGER NOT NULL,

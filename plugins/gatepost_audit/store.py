@@ -10,24 +10,37 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import astuple
 
 from gatepost_audit import records
-from gatepost_audit.journal import Damage, Entry, Place, Segment, segment_path, segments
+from gatepost_audit.journal import Damage, Entry, Place, open_segment, segment_path, segments
 
 FILE = "store.sqlite"
 VERSION = 5
-BATCH = 1 << 19
+BATCH = 1 << 20
 """Bytes of the journal in a transaction, and what is left of the last entry."""
 LOG_BYTES = 16 << 20
 """Of SQLite's write-ahead log: what is carried over at once into the store, and what is kept then."""
 PAGE = 4096
 TABLES = ("sessions", "ends", "statements", "outcomes", "recordings", "events", "changes")
+
+_OUTPUT: Final = """
+SELECT start, segment, offset, sequence FROM recordings WHERE session = :session AND start < :stop AND stop > :start
+UNION ALL SELECT part, segment, offset, sequence FROM outcomes
+    WHERE session = :session AND part < :stop AND stop > :start AND stop > part
+ORDER BY start
+"""
+_SHOWN_UNTIL: Final = """
+SELECT max(stop) FROM (
+    SELECT stop FROM recordings WHERE session = :session UNION ALL SELECT stop FROM outcomes WHERE session = :session
+)
+"""
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -115,18 +128,25 @@ class Store:
         with Transaction(self.connection):
             if self.place != batch.behind:
                 return
-            self._forget_before(batch.first)
             for table, rows in batch.rows.items():
                 if rows:
-                    marks = ", ".join("?" * len(rows[0]))
-                    self.connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)  # noqa: S608
+                    self._insert(table, rows)
+            self._forget_before(batch.first)
             values = (batch.first, *astuple(batch.until))
             self.connection.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?, ?, ?, ?)", values)
+
+    def _insert(self, table: str, rows: list[Row]) -> None:
+        """Add rows; of two with the same key the later stays, as of a record that was handed over twice."""
+        values = f"INTO {table} VALUES ({', '.join('?' * len(rows[0]))})"
+        try:
+            self.connection.executemany(f"INSERT {values}", rows)  # half of the time of a replacement
+        except sqlite3.IntegrityError:
+            self.connection.executemany(f"INSERT OR REPLACE {values}", rows)
 
     def _forget_before(self, first: int) -> None:
         """Forget the entries before `first`: they are older than the retention, and gone."""
         known = self.connection.execute("SELECT first FROM place").fetchone()
-        if known is not None and known[0] < first:
+        if known is None or known[0] < first:
             for table in TABLES:
                 self.connection.execute(f"DELETE FROM {table} WHERE sequence < ?", (first,))  # noqa: S608
 
@@ -135,21 +155,23 @@ class Store:
         place = self.place
         *full, _ = segments(self._folder) or [0]
         unread = (number for number in full if place is None or number >= place.segment)
-        size = sum(segment_path(self._folder, number).stat().st_size for number in unread)
-        return size - place.offset if size and place is not None else size
+        size = 0
+        for number in unread:
+            with suppress(FileNotFoundError):  # it was dropped
+                size += segment_path(self._folder, number).stat().st_size
+        return max(0, size - place.offset) if place is not None else size
 
     def output(self, session: str, start: int, stop: int) -> Iterator[bytes]:
         """The bytes from `start` to before `stop` of all that a session was shown, as far as they were recorded.
 
         Raises Damage where the journal was changed.
         """
-        found = self.connection.execute(
-            "SELECT start, segment, offset, sequence FROM recordings"
-            " WHERE session = ? AND start < ? AND stop > ? ORDER BY start",
-            (session, stop, start),
-        )
+        found = self.connection.execute(_OUTPUT, {"session": session, "start": start, "stop": stop})
         for begin, number, offset, sequence in found.fetchall():
-            with Segment(self._folder, number) as segment:
+            segment = open_segment(self._folder, number)
+            if segment is None:
+                continue
+            with segment:
                 entry = segment.entry(offset, sequence)
             record = None if entry is None else entry.record()
             if not isinstance(record, records.Part | records.Ended):
@@ -158,7 +180,7 @@ class Store:
 
     def shown_until(self, session: str) -> int:
         """How many bytes a session was shown, as far as they were recorded."""
-        row = self.connection.execute("SELECT max(stop) FROM recordings WHERE session = ?", (session,)).fetchone()
+        row = self.connection.execute(_SHOWN_UNTIL, {"session": session}).fetchone()
         return row[0] or 0
 
     def clear(self) -> None:
@@ -184,6 +206,8 @@ class Transaction:
 def entries(folder: Path, place: Place | None) -> Iterator[Entry]:
     """The journal's entries from `place` on, or from its beginning, across segments, up to what is whole by now.
 
+    What is dropped meanwhile is passed over.
+
     Raises Damage where a segment does not follow the one before it.
     """
     numbers = segments(folder)
@@ -192,7 +216,11 @@ def entries(folder: Path, place: Place | None) -> Iterator[Entry]:
     for number in numbers:
         if place is not None and number < place.segment:
             continue
-        with Segment(folder, number) as segment:
+        segment = open_segment(folder, number)
+        if segment is None:
+            place = None
+            continue
+        with segment:
             if place is not None and number > place.segment:
                 if (segment.previous, segment.start.sequence) != (place.head, place.sequence):
                     raise Damage("the segment does not follow what was read before it", number, 0)
@@ -226,15 +254,15 @@ def read(folder: Path, behind: Place | None, until: int | None = None) -> Batch 
             break
     if not size:
         return None
-    with Segment(folder, segments(folder)[0]) as segment:
-        first = segment.start.sequence
-    return Batch(behind, last.next, first, rows)
+    return Batch(behind, last.next, _first(folder), rows)
 
 
-def _plain(value: Any) -> Any:
-    """Of a type that sqlite3 takes as it is, without looking for an adapter."""
-    kind = type(value)
-    return int(value) if kind is bool else bytearray(value) if kind is Raw else value
+def _first(folder: Path) -> int:
+    """The sequence number that the journal begins with."""
+    while (segment := open_segment(folder, segments(folder)[0])) is None:
+        pass
+    with segment:
+        return segment.start.sequence
 
 
 def _sort(entry: Entry, rows: dict[str, list[Row]]) -> None:
@@ -244,10 +272,12 @@ def _sort(entry: Entry, rows: dict[str, list[Row]]) -> None:
     sequence = place.sequence
     match record:
         case records.AskedOutline():
-            rows["statements"].append((*map(_plain, astuple(record)), sequence))
+            rows["statements"].append(_asked(record, sequence))
         case records.Ended():
-            *values, complete, start, offset, output, ran = astuple(record)
-            rows["outcomes"].append((*values, int(complete), start, offset + len(output), int(ran), sequence))
+            rows["outcomes"].append(_ended(record, place))
+        case records.Part() if record.output:
+            stop = record.offset + len(record.output)
+            rows["recordings"].append((record.session, record.offset, stop, place.segment, place.offset, sequence))
         case records.SessionStart():
             *values, roles, issuer, method, acting_for = astuple(record)
             rows["sessions"].append((*values, records.encode(roles), issuer, method, acting_for, sequence))
@@ -256,10 +286,57 @@ def _sort(entry: Entry, rows: dict[str, list[Row]]) -> None:
         case records.Event():
             rows["events"].append((*astuple(record), sequence))
         case records.Changed():
-            rows["changes"].append((*map(_plain, astuple(record)), sequence))
+            rows["changes"].append((*astuple(record), sequence))
         case records.Dropped():
             detail = f"segments {record.first} to {record.last} are older than the retention"
             rows["events"].append((record.time, "dropped", "recorder", detail, sequence))
-    if isinstance(record, records.Part | records.Ended) and record.output:
-        stop = record.offset + len(record.output)
-        rows["recordings"].append((record.session, record.offset, stop, place.segment, place.offset, sequence))
+
+
+def _asked(record: records.AskedOutline, sequence: int) -> Row:
+    """Field by field, and of types that sqlite3 takes as they are, for there is nothing that there is more of."""
+    return (
+        record.time,
+        record.session,
+        record.number,
+        record.worker,
+        record.text,
+        bytearray(record.original),
+        bytearray(record.binds),
+        int(record.preparation),
+        record.verdict,
+        record.plugin,
+        record.rule,
+        record.reason,
+        record.effect,
+        bytearray(record.facts),
+        record.risk,
+        bytearray(record.risks),
+        bytearray(record.attributes),
+        sequence,
+    )
+
+
+def _ended(record: records.Ended, place: Place) -> Row:
+    """As `_asked`."""
+    offset = record.offset
+    return (
+        record.time,
+        record.session,
+        record.number,
+        record.rows,
+        record.size,
+        record.received,
+        record.duration,
+        record.tag,
+        record.error,
+        record.message,
+        record.masked,
+        int(record.complete),
+        record.start,
+        offset,
+        offset + len(record.output),
+        int(record.ran),
+        place.segment,
+        place.offset,
+        place.sequence,
+    )

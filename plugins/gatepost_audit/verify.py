@@ -57,7 +57,14 @@ def verify(folder: Path, key: bytes) -> Report:
 
     Raises Damage, which says where it is not what was written, or OSError where it cannot be read.
     """
-    return _Verification(folder, key).run()
+    while True:
+        oldest = segments(folder)[:1]
+        try:
+            return _Verification(folder, key).run()
+        except FileNotFoundError:
+            if segments(folder)[:1] == oldest:
+                raise
+            # The retention has dropped what was to be read.
 
 
 class _Verification:
@@ -146,12 +153,14 @@ class _Verification:
         """What looks like damage at the journal's end may be a write under way: then it is whole soon."""
         end = self._end
         for _ in range(RETRIES):
-            if not is_being_written(self._folder):
-                break
-            time.sleep(RETRY_AFTER)
+            is_written = is_being_written(self._folder)
+            if is_written:
+                time.sleep(RETRY_AFTER)
             self._entries(segment)
             if self._end != end:
                 return
+            if not is_written:
+                break
         raise damage
 
 
