@@ -121,9 +121,12 @@ class Answers:
                 self._partial.keep(data[position:], HEADER_BYTES)
         if ledger.marks:
             ledger.drop_marks()
-        out = data if position == end else data[:position]
         if pieces:
-            out = b"".join((*pieces, data[sent:position]))
+            if position > sent:
+                pieces.append(data[sent:position])
+            out = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        else:
+            out = data if position == end else data[:position]
         actions = [SendClient(out)] if out else []
         if ledger.ended:
             actions += ledger.ended
@@ -148,7 +151,7 @@ class Answers:
         if portal is not None:
             self._bound_portal(self._owed[0], data, 0, HEADER_BYTES)
             portal.plan = plan
-        change = self._stream.changed(plan, run, data[begin:end], starts, begin) if starts and plan else None
+        change = self._stream.changed(plan, run, data[begin:end], starts) if end > begin and plan else None
         self._owed.clear()
         run.rows += len(starts)
         run.row_bytes += end - begin if change is None else len(change)

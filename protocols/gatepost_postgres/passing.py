@@ -10,7 +10,8 @@ from typing import Final
 from gatepost.adapter import CLIENT, Action, Environment, SendClient, SendUpstream, Side
 from gatepost.errors import ClientFault, FaultCode, UpstreamFault
 from gatepost.values import Statement, Verdict
-from gatepost_postgres import messages
+from gatepost_postgres import chunks, messages
+from gatepost_postgres.chunks import LARGE
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, header
 
 _READY_BYTES: Final = HEADER_BYTES + 1
@@ -52,6 +53,7 @@ _FROM_SERVER: Final = frozenset(
         messages.PARAMETER_DESCRIPTION,
     )
 )
+_ROWS: Final = frozenset((messages.DATA_ROW, messages.COPY_DATA))
 
 
 class PassingPhase:
@@ -110,6 +112,8 @@ class PassingPhase:
         if self._server_header:
             data, self._server_header = self._server_header + data, b""
         position, end = self._server_rest, len(data)
+        if end - position >= LARGE and (kind := data[position]) in _ROWS:
+            position = chunks.rows(data, position, kind)[1]
         while end - position >= HEADER_BYTES:
             kind, length = header(data, position)
             if kind not in _FROM_SERVER:

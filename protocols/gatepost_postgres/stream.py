@@ -6,6 +6,8 @@ from typing import TypeAlias
 
 from gatepost.adapter import Environment
 from gatepost.errors import FaultCode, UpstreamFault
+from gatepost_postgres import chunks
+from gatepost_postgres.chunks import LARGE, Starts
 from gatepost_postgres.frames import HEADER_BYTES, LONGEST, header
 from gatepost_postgres.ledger import Ledger
 from gatepost_postgres.limits import stop_at
@@ -52,50 +54,61 @@ class Stream:
         if plan is None or run is None:
             plan, run = self._open_rows(head)
         kind, end, start, most = data[position], len(data), position, -1
+        last = end - HEADER_BYTES
         if run.statement.limit is not None:
             most = run.left(run.statement.limit)
             if most <= 0:
                 self.replies.append(stop_at(run.statement.limit, head, run, ledger=self._ledger))
                 return (stop, b"") if stop <= end else (position, None)
         elif not plan.is_watched:
-            count = 0
-            while True:
-                count += 1
-                position = stop
-                if end - position < HEADER_BYTES:
-                    break
+            count, position = 1, stop
+            if last - position >= LARGE:
+                more, position = chunks.rows(data, position, kind)
+                count += len(more)
+            while position <= last:
                 next_kind, length = header(data, position)
                 if next_kind != kind or length < 4 or length > LONGEST:
                     break
-                stop = position + 1 + length
+                count += 1
+                position += 1 + length
             run.rows += count
             run.row_bytes += position - start
             if position > end:
                 self.passing = position - end
                 position = end
             return position, None
-        starts = []
-        last = end - HEADER_BYTES
-        while stop <= end:
-            starts.append(position)
-            position = stop
-            if position > last:
-                break
-            next_kind, length = header(data, position)
-            if next_kind != kind or length < 4:
-                break
-            stop = position + 1 + length
+        few: list[int] = []
+        starts: Starts = few
+        if last - position >= LARGE:
+            starts, position = chunks.rows(data, position, kind)
+            if position <= last and data[position] == kind:
+                self.bound(header(data, position)[1])
         else:
-            self.bound(stop - position - 1)
-        if not starts:
+            while stop <= end:
+                few.append(position - start)
+                position = stop
+                if position > last:
+                    break
+                next_kind, length = header(data, position)
+                if next_kind != kind or length < 4:
+                    break
+                stop = position + 1 + length
+            else:
+                self.bound(stop - position - 1)
+        if position == start:
             return position, None
         if 0 <= most < len(starts):
-            position = starts[most]
-            del starts[most:]
+            position = start + int(starts[most])
+            starts = starts[:most]
         rows = data if position - start == end else data[start:position]
-        change = self.changed(plan, run, rows, starts, start)
+        change = self.changed(plan, run, rows, starts)
         run.rows += len(starts)
-        run.row_bytes += len(rows) if change is None else len(change)
+        if change is None:
+            run.row_bytes += len(rows)
+            # What ends amid a row cannot leave as it came: the rows do, without another copy.
+            is_cut = position < end and (position > last or data[position] == kind)
+            return position, rows if is_cut else None
+        run.row_bytes += len(change)
         return position, change
 
     def _open_rows(self, head: Owed) -> tuple[Plan, Run]:
@@ -106,11 +119,11 @@ class Stream:
         head.plan, head.run, head.state = portal.plan or UNWATCHED, portal.run, State.EXECUTE_ROWS
         return head.plan, head.run
 
-    def changed(self, plan: Plan, run: Run, rows: bytes, starts: list[int], offset: int) -> Change:
-        """Show rows to the plugins that may want them; `starts` count from `offset` bytes before `rows`."""
+    def changed(self, plan: Plan, run: Run, rows: bytes, starts: Starts) -> Change:
+        """Show rows to the plugins that may want them, each beginning at one of `starts`."""
         if not plan.is_watched or (plan.maybe is not None and not plan.maybe(rows)):
             return None
-        batch = plan.batch(plan.description, rows, [start - offset for start in starts] if offset else starts)
+        batch = plan.batch(plan.description, rows, starts)
         self._hooks.rows(batch, plan.interest)
         if not batch.changed:
             return None

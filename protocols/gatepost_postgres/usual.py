@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from gatepost.cache import Cache
-from gatepost_postgres import messages
+from gatepost_postgres import chunks, messages
+from gatepost_postgres.chunks import LARGE, Starts
 from gatepost_postgres.frames import HEADER_BYTES, header
 from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Portal, Run, State
@@ -17,7 +18,7 @@ _READIES: Final = frozenset(messages.message(messages.READY, bytes((status,))) f
 _BOUND: Final = messages.message(messages.BIND_COMPLETE, b"")
 _NO_DATA: Final = messages.message(messages.NO_DATA, b"")
 # The end of an answer, from CommandComplete on, is a few bytes.
-_ENDING_BYTES: Final = 64
+_LONGEST_END: Final = 64 + _READY_BYTES
 _LONGEST_HEAD: Final = 16 * 1024
 
 
@@ -27,14 +28,15 @@ class Known(NamedTuple):
     Attributes:
         portal: what was bound, None for a Query.
         plan: what to do with the rows, None where there can be none.
-        starts: where each row begins; they end at `end`, and what comes before `begin` is no row.
+        starts: where each row begins, counted from `begin` on; what comes before that is no row.
+        end: where the last one ends.
         tag, status: what the CommandComplete and the ReadyForQuery behind the rows say.
     """
 
     run: Run
     portal: Portal | None
     plan: Plan | None
-    starts: list[int]
+    starts: Starts
     begin: int
     end: int
     tag: str
@@ -79,20 +81,28 @@ class Usual:
             return None
         if run is None:
             return None
-        plan, starts, begin = None, [], 0
+        few: list[int] = []
+        plan, begin = None, 0
+        starts: Starts = few
         known = self._heads.get((id(run.statement.facts), portal is not None))
         if known is None or not data.startswith(known[0]):
             known = self._head(run, portal, data)
         if known is not None:
             head, plan = known
             at = begin = len(head)
-            end = len(data) - HEADER_BYTES
-            while at <= end:
-                kind, length = header(data, at)
-                if kind != messages.DATA_ROW or length < 4:
-                    break
-                starts.append(at)
-                at += 1 + length
+            last = len(data) - HEADER_BYTES
+            if last >= LARGE:
+                # Most large chunks are but a part of an answer, and the rows in them are not looked for twice.
+                if data[-_READY_BYTES:] not in _READIES:
+                    return None
+                starts, at = chunks.rows(data, begin, messages.DATA_ROW)
+            else:
+                while at <= last:
+                    kind, length = header(data, at)
+                    if kind != messages.DATA_ROW or length < 4:
+                        break
+                    few.append(at - begin)
+                    at += 1 + length
             limit = run.statement.limit
             if limit is not None and len(starts) > run.left(limit):
                 return None
@@ -102,6 +112,8 @@ class Usual:
             at = begin = len(_BOUND) + len(_NO_DATA)
         else:
             at = 0
+        if len(data) - at > _LONGEST_END:
+            return None
         ending = self._ending(data[at:])
         return None if ending is None else Known(run, portal, plan, starts, begin, at, *ending)
 
@@ -127,7 +139,7 @@ class Usual:
         if known is not None:
             return known
         split = len(tail) - _READY_BYTES
-        if not HEADER_BYTES <= split <= _ENDING_BYTES or tail[split:] not in _READIES:
+        if split < HEADER_BYTES or tail[split:] not in _READIES:
             return None
         tag = self._texts.get_tag(tail[HEADER_BYTES:split])
         if header(tail, 0) != (messages.COMMAND_COMPLETE, split - 1) or tag is None or tag[1] is not None:

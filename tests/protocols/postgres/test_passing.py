@@ -93,3 +93,28 @@ def test_what_is_no_message_of_this_phase_is_the_fault_of_who_sent_it(
 ) -> None:
     with pytest.raises(fault, match=words):
         passing().receive(side, data)
+
+
+@pytest.mark.parametrize("kind", [messages.DATA_ROW, messages.COPY_DATA])
+@pytest.mark.parametrize("size", [1000, 24_577, 30_000, 60_000, 1 << 20])
+def test_many_rows_pass_as_they_come(size: int, kind: int) -> None:
+    rows = [
+        message(kind, b"\0\2\0\0\0\3USD\0\0\0" + bytes((number % 90,)) + b"D" * (number % 90)) for number in range(2000)
+    ]
+    whole = b"".join([*rows, message(messages.COMMAND_COMPLETE, b"SELECT 2000\0"), READY])
+    phase = passing()
+    carried(phase, CLIENT, QUERY)
+    assert carried(phase, UPSTREAM, *(whole[at : at + size] for at in range(0, len(whole), size))) == whole
+    assert phase.is_idle
+    broken = b"".join(rows) + b"?\0\0\0\4" + b"".join(rows)
+    with pytest.raises(UpstreamFault, match="not allowed"):
+        carried(passing(), UPSTREAM, *(broken[at : at + size] for at in range(0, len(broken), size)))
+
+
+def test_many_messages_of_another_kind_are_looked_at_one_by_one() -> None:
+    with pytest.raises(UpstreamFault, match="not allowed"):
+        passing().receive(UPSTREAM, message(ord("W"), b"x" * 20) * 2000)
+    phase = passing()
+    carried(phase, CLIENT, QUERY * 5000)
+    assert carried(phase, UPSTREAM, READY * 5000) == READY * 5000
+    assert phase.is_idle
