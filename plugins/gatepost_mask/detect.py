@@ -68,13 +68,13 @@ def find(plain: str) -> Iterator[Sequence[int]]:
         if not digits.isdigit():
             yield from _in_run(plain, start, end, table)
             continue
-        yield from _in_chunk(digits, start, table)
+        yield from in_chunk(digits, start)
         if len(digits) > USUAL:
             yield from _inside(digits, start, table)
             yield from _tiles(digits, start, table)
     for run in _HEXADECIMAL.finditer(plain):
         # Of each byte of ASCII, the second half is the digit.
-        for number in _in_chunk(run[0][1::2], 0, table):
+        for number in in_chunk(run[0][1::2]):
             yield [run.start() + 2 * place + 1 for place in number]
 
 
@@ -128,8 +128,9 @@ def sensitive(plain: str, numbers: Sequence[Sequence[int]]) -> Iterator[tuple[in
             yield code.span(1)
 
 
-def _in_chunk(digits: str, offset: int, table: Ranges) -> Iterator[Sequence[int]]:
+def in_chunk(digits: str, offset: int = 0) -> Iterator[Sequence[int]]:
     """The windows that begin and end where the chunk does, padding aside."""
+    table = ranges()
     bare = digits.lstrip("0")
     first = len(digits) - len(bare)
     if len(bare) < SHORTEST:
