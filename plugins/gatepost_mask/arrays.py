@@ -9,10 +9,10 @@ import numpy as np
 
 from gatepost import Kind, RowBatch
 from gatepost_mask.cells import mask_digits
-from gatepost_mask.detect import TRACK_MARKS, USUAL
+from gatepost_mask.detect import TRACK_MARKS
 from gatepost_mask.display import MARK, Display
 from gatepost_mask.few import is_other_number
-from gatepost_mask.ranges import DOUBLED, LONGEST, SHORTEST, ranges
+from gatepost_mask.ranges import DOUBLED, LONGEST, SHORTEST, USUAL, ranges
 from gatepost_mask.stretches import Stretches, windows
 from gatepost_mask.words import KINDS, WORD, are_card_numbers, are_digits, are_padded, form, kind_of, masks, words
 

@@ -13,9 +13,9 @@ from typing import Final
 
 from gatepost import Kind, Scalar
 from gatepost_mask.alphabet import normal
-from gatepost_mask.detect import USUAL, find, hide, in_chunk, mask, sensitive
+from gatepost_mask.detect import find, hide, in_chunk, mask, sensitive
 from gatepost_mask.display import MARK, REMOVED, Display
-from gatepost_mask.ranges import LONGEST, SHORTEST, ranges
+from gatepost_mask.ranges import LONGEST, SHORTEST, USUAL, ranges
 
 NUMBERS: Final = frozenset((Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT))
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))

@@ -20,22 +20,31 @@ one in fifteen is taken for a card number, of 20 digits one in eight.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import accumulate, pairwise
 from typing import Final
 
 from gatepost_mask.alphabet import HARD, QUOTES, gap, normal
+from gatepost_mask.chunks import inside
 from gatepost_mask.display import MARK, REMOVED, Display
-from gatepost_mask.ranges import LONGEST, SHORTEST, Ranges, ranges
+from gatepost_mask.ranges import LONGEST, SHORTEST, USUAL, Ranges, ranges
+from gatepost_mask.stretches import classify_text, stretches
 
 _RUN: Final = re.compile(f"[0-9](?:{gap()}[0-9]){{11,}}")
 _HEXADECIMAL: Final = re.compile(r"(?:3[0-9]){12,}")
+# Every second character of such bytes.
+_HEXADECIMAL_BYTES: Final = "3" * SHORTEST
 _CHUNK: Final = re.compile(r"[0-9]+")
 _HARD: Final = re.compile(f"[{re.escape(HARD + QUOTES)}]")
 _PADDING: Final = 2
 _PREFIX: Final = 6
-# Chunks longer than this are searched in their middle.
-USUAL: Final = 16
+# Of so many digits, or characters, all are looked at at once.
+_MANY: Final = 128
+_LONG: Final = 4096
+
+# What becomes of a character: nothing, a mark, all that is left of what is removed, or nothing that is left.
+_KEEP, _HIDE, _REPLACE, _REMOVE = b"\0", b"\1", b"\2", b"\3"
+_ALIKE: Final = re.compile(b"\0+|\1+|\2|\3+")
 
 # How card numbers are printed, by the lengths of their groups.
 _PRINTED: Final = frozenset(
@@ -46,15 +55,19 @@ _PRINTED: Final = frozenset(
 _TRACK: Final = re.compile(
     r"%?B[0-9]{12,19}\^[^^]{2,26}\^[0-9]{7}[^?\s\"']*\??|;?[0-9]{12,19}[=D][0-9]{7}[0-9=]*\??", re.ASCII
 )
-# One of these is right behind the digits of every stripe.
+# One of these is right behind the digits of every stripe,
 TRACK_MARKS: Final = "^=D"
+# with digits on either side of it, and it is quicker to look for.
+_MARK: Final = re.compile(r"[\^=D](?<=[0-9]{12}.)(?:(?<=\^)[^^]{2,26}\^|(?<!\^))[0-9]{7}")
+# How far in front of it a stripe may begin.
+_BEFORE_MARK: Final = len("%B") + LONGEST
 # White space in a field of COPY's text format, and what no card number has in it.
 _ESCAPE: Final = re.compile(r"\\[bfnrtv]")
 _BREAK: Final = "x"
 # Next to a card number, a verification code is told by its name, or by its place behind the expiry date.
 _NAMED_CODE: Final = re.compile(
-    r"(?<![a-z])(?:cvv2?|cvc2?|cav2?|csc|cid|pin|security.?code)(?![a-z])[^0-9a-z]{0,6}([0-9]{3,6})(?![0-9])",
-    re.IGNORECASE,
+    r"[CcPpSs\u017f](?i:(?<![a-z].)(?:(?<=c)(?:vv2?|vc2?|av2?|sc|id)|(?<=p)in|(?<=s)ecurity.?code)(?![a-z])"
+    r"[^0-9a-z]{0,6}([0-9]{3,6})(?![0-9]))"
 )
 _CODE_BEHIND: Final = re.compile(r"[\s|,;:/]+(?:0[1-9]|1[0-2])[/|\s-]?(?:20)?[0-9]{2}[\s|,;:/]+([0-9]{3,4})(?![0-9])")
 
@@ -62,9 +75,8 @@ _CODE_BEHIND: Final = re.compile(r"[\s|,;:/]+(?:0[1-9]|1[0-2])[/|\s-]?(?:20)?[0-
 def find(plain: str) -> Iterator[Sequence[int]]:
     """The card numbers in a text with ASCII digits (`normal`): where their digits are. They may overlap."""
     table = ranges()
-    for run in _RUN.finditer(plain):
-        start, end = run.span()
-        digits = run[0]
+    for start, end in _runs(plain):
+        digits = plain[start:end]
         if not digits.isdigit():
             yield from _in_run(plain, start, end, table)
             continue
@@ -72,10 +84,24 @@ def find(plain: str) -> Iterator[Sequence[int]]:
         if len(digits) > USUAL:
             yield from _inside(digits, start, table)
             yield from _tiles(digits, start, table)
-    for run in _HEXADECIMAL.finditer(plain):
-        # Of each byte of ASCII, the second half is the digit.
-        for number in in_chunk(run[0][1::2]):
-            yield [run.start() + 2 * place + 1 for place in number]
+    if len(plain) < _LONG or any(_HEXADECIMAL_BYTES in plain[odd::2] for odd in (0, 1)):
+        for run in _HEXADECIMAL.finditer(plain):
+            # Of each byte of ASCII, the second half is the digit.
+            for number in in_chunk(run[0][1::2]):
+                yield [run.start() + 2 * place + 1 for place in number]
+
+
+def _runs(plain: str) -> Iterator[tuple[int, int]]:
+    """Where the runs begin and end."""
+    if len(plain) < _LONG:
+        yield from (run.span() for run in _RUN.finditer(plain))
+        return
+    data = plain.encode("ascii", "replace")
+    for start, end in stretches(data, classify_text(data)):
+        if data[start:end].isdigit():
+            yield start, end
+        else:
+            yield from (run.span() for run in _RUN.finditer(plain, start, end))
 
 
 def hide(text: str, display: Display) -> set[int]:
@@ -101,31 +127,67 @@ def mask_line(text: str, display: Display) -> str:
 def mask_as(text: str, plain: str, display: Display) -> str:
     """`mask`, where the digits and separators of `text` are those of `plain`, character for character."""
     numbers = list(find(plain))
-    if not numbers and not _TRACK.search(plain):
+    if not numbers and not _MARK.search(plain):
         return text
-    characters = list(text)
+    # What becomes of each character.
+    fates = bytearray(len(text))
     for number in numbers:
-        for index in display.hidden(len(number)):
-            characters[number[index]] = MARK
+        hidden = display.hidden(len(number))
+        if isinstance(number, range):
+            fates[number.start + hidden.start : number.start + hidden.stop] = _HIDE * len(hidden)
+        else:
+            for index in hidden:
+                fates[number[index]] = _HIDE[0]
     for start, end in sensitive(plain, numbers):
-        characters[start:end] = [REMOVED] + [""] * (end - start - 1)
-    masked = "".join(characters)
+        fates[start:end] = _REPLACE + _REMOVE * (end - start - 1)
+    if not fates.strip(_KEEP):
+        return text
+    masked = "".join(_in_place_of(text[slice(*part.span())], part[0][:1]) for part in _ALIKE.finditer(fates))
     return text if masked == text else masked
+
+
+def _in_place_of(part: str, fate: bytes) -> str:
+    """What a part of a text becomes."""
+    if fate == _KEEP:
+        return part
+    if fate == _HIDE:
+        return MARK * len(part)
+    return REMOVED if fate == _REPLACE else ""
 
 
 def sensitive(plain: str, numbers: Sequence[Sequence[int]]) -> Iterator[tuple[int, int]]:
     """Where sensitive authentication data lies in a text with ASCII digits, whose card numbers these are."""
-    for match in _TRACK.finditer(plain):
-        yield match.span()
+    yield from _stripes(plain)
     if not numbers or len(numbers[0]) == len(plain):
         return
     for match in _NAMED_CODE.finditer(plain):
         yield match.span(1)
-    digits = {place for number in numbers for place in number}
+    digits: Set[int] | None = None
     for number in numbers:
-        code = _CODE_BEHIND.match(plain, number[-1] + 1)
-        if code is not None and code.start(1) not in digits:
-            yield code.span(1)
+        end = number[-1] + 1
+        if plain[end : end + 1].isdigit():
+            continue
+        code = _CODE_BEHIND.match(plain, end)
+        if code is not None:
+            digits = {place for number in numbers for place in number} if digits is None else digits
+            if code.start(1) not in digits:
+                yield code.span(1)
+
+
+def _stripes(plain: str) -> Iterator[tuple[int, int]]:
+    """Where `_TRACK` matches, one behind the other, found by their marks."""
+    end = 0
+    mark = _MARK.search(plain)
+    while mark is not None:
+        place = mark.start()
+        next_place = place + 1
+        for start in range(max(end, place - _BEFORE_MARK), place - SHORTEST + 1):
+            stripe = _TRACK.match(plain, start)
+            if stripe is not None:
+                yield stripe.span()
+                end = next_place = stripe.end()
+                break
+        mark = _MARK.search(plain, next_place)
 
 
 def in_chunk(digits: str, offset: int = 0) -> Iterator[Sequence[int]]:
@@ -136,8 +198,9 @@ def in_chunk(digits: str, offset: int = 0) -> Iterator[Sequence[int]]:
     if len(bare) < SHORTEST:
         return
     lengths = table.lengths(bare[:_PREFIX])
-    for length in _ends(bare):
-        if SHORTEST <= length <= LONGEST and lengths >> (length - SHORTEST) & 1 and table.holds(bare[:length]):
+    ends = _ends(bare)
+    for length in range(max(ends.start, SHORTEST), min(ends.stop, LONGEST + 1)):
+        if lengths >> (length - SHORTEST) & 1 and table.holds(bare[:length]):
             yield range(offset + first, offset + first + length)
 
 
@@ -190,6 +253,10 @@ def _is_printed(groups: list[int]) -> bool:
 
 def _inside(digits: str, offset: int, table: Ranges) -> Iterator[Sequence[int]]:
     """The widely met numbers anywhere in a long chunk."""
+    if len(digits) >= _MANY:
+        for first, length in inside(digits.encode()):
+            yield range(offset + first, offset + first + length)
+        return
     for first in range(len(digits) - _PREFIX):
         lengths = table.world_lengths(digits[first : first + _PREFIX])
         if not lengths:
@@ -205,23 +272,24 @@ def _inside(digits: str, offset: int, table: Ranges) -> Iterator[Sequence[int]]:
 
 def _tiles(digits: str, offset: int, table: Ranges) -> Iterator[Sequence[int]]:
     """The numbers of every way in which several of them, end to end, are the whole chunk."""
-    if len(digits) < 2 * SHORTEST:
+    size = len(digits)
+    if size < 2 * SHORTEST:
         return
-    reaches_end = [False] * len(digits) + [True]
-    fits: dict[int, list[int]] = {}
-    for first in range(len(digits) - SHORTEST, -1, -1):
+    reached = bytearray(size + 1)
+    numbers = []
+    first = 0
+    while 0 <= first <= size - SHORTEST:
         lengths = table.lengths(digits[first : first + _PREFIX])
-        fits[first] = [
-            length
-            for length in range(SHORTEST, min(LONGEST, len(digits) - first) + 1)
-            if lengths >> (length - SHORTEST) & 1
-            and reaches_end[first + length]
-            and table.holds(digits[first : first + length])
-        ]
-        reaches_end[first] = bool(fits[first])
-    reached = {0}
-    for first in range(len(digits)):
-        if first in reached:
-            for length in fits.get(first, ()):
-                reached.add(first + length)
-                yield range(offset + first, offset + first + length)
+        for length in range(SHORTEST, min(LONGEST, size - first) + 1) if lengths else ():
+            if lengths >> (length - SHORTEST) & 1 and table.holds(digits[first : first + length]):
+                numbers.append((first, first + length))
+                reached[first + length] = True
+        first = reached.find(True, first + 1, first + LONGEST + 1)
+    if not reached[size]:
+        return
+    reaches_end = bytearray(size + 1)
+    reaches_end[size] = True
+    for first, end in reversed(numbers):
+        if reaches_end[end]:
+            reaches_end[first] = True
+            yield range(offset + first, offset + end)

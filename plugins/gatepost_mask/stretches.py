@@ -78,6 +78,11 @@ def classify(data: bytes | bytearray, *, many: bool) -> bytes | bytearray | None
     return classes.replace(_BETWEEN, _OUTSIDE) if _BETWEEN in classes else classes
 
 
+def classify_text(data: bytes) -> bytes:
+    """The same of one text's characters in ASCII, whatever lists may be in it."""
+    return data.translate(_GROUPED)
+
+
 def stretches(data: bytes | bytearray, classes: bytes | bytearray) -> Iterator[tuple[int, int]]:
     """Where the stretches begin and end, ascending."""
     find = classes.find

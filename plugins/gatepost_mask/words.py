@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from gatepost import Kind
-from gatepost_mask.detect import USUAL
 from gatepost_mask.display import MARK, Display
-from gatepost_mask.ranges import SHORTEST, ranges
+from gatepost_mask.ranges import SHORTEST, USUAL, ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,7 +110,7 @@ def _luhn(digits: NDArray[Any]) -> NDArray[Any]:
     once = digits ^ twice
     twice += twice
     twice -= (((twice + _CARRY) >> _SEVEN) & _ONES_EVEN) * _NINE
-    return once + twice
+    return once + twice  # type: ignore[no-any-return]
 
 
 class Masks(NamedTuple):
