@@ -1,8 +1,8 @@
-"""Long runs of digits, in which card numbers begin anywhere."""
+"""Many digits, in which card numbers begin at many places: see `gatepost_mask.detect` for the same of few."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,40 +14,56 @@ if TYPE_CHECKING:
 
 # What a processor's cache holds, a few arrays of it.
 _BLOCK: Final = 1 << 15
+_PREFIX: Final = 6
 
 
 def inside(digits: bytes) -> Iterator[tuple[int, int]]:
-    """Where the widely met numbers begin that are anywhere in some digits, and how long each is.
-
-    Raises ValueError where there are not as many digits as a number has.
-    """
+    """Where the widely met numbers begin that are anywhere in some digits, and how long each is."""
+    table = ranges()
     for block in range(0, len(digits) - SHORTEST + 1, _BLOCK):
-        for firsts, length in _in_block(digits[block : block + _BLOCK + LONGEST - 1]):
-            for first in firsts.tolist():
+        part = digits[block : block + _BLOCK + LONGEST - 1]
+        once = np.frombuffer(part.translate(ONCE), dtype=np.uint8)
+        pairs = once[:-1] * np.uint8(10) + once[1:]
+        fours = pairs[:-2] * np.int32(100) + pairs[2:]
+        prefixes = (fours[:-2] * np.int32(100) + pairs[4:])[:_BLOCK]
+        lengths = table.world[prefixes]
+        firsts = np.flatnonzero(lengths)
+        for some, length in _numbers(part, firsts, prefixes[firsts], lengths[firsts]):
+            for first in some.tolist():
                 yield block + first, length
 
 
-def _in_block(digits: bytes) -> Iterator[tuple[NDArray[Any], int]]:
-    """The numbers that begin in a block, by length."""
-    table = ranges()
+def numbers_at(digits: bytes, firsts: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where the numbers begin that do so at some places, each with as many digits behind it as a prefix has, and how
+    long each is."""
+    begins = np.array(firsts, dtype=np.int64)
     once = np.frombuffer(digits.translate(ONCE), dtype=np.uint8)
-    twice = np.frombuffer(digits.translate(TWICE), dtype=np.uint8)
-    pairs = once[:-1] * np.uint8(10) + once[1:]
-    fours = pairs[:-2] * np.int32(100) + pairs[2:]
-    prefixes = (fours[:-2] * np.int32(100) + pairs[4:])[:_BLOCK]
-    lengths = table.world[prefixes]
-    begins = np.flatnonzero(lengths)
-    prefixes, lengths = prefixes[begins], lengths[begins]
+    prefixes = np.zeros(len(begins), dtype=np.int32)
+    for place in range(_PREFIX):
+        prefixes = prefixes * np.int32(10) + once[begins + place]
+    table = ranges()
+    for some, length in _numbers(digits, begins, prefixes, table.checked[prefixes] | table.unchecked[prefixes]):
+        for first in some.tolist():
+            yield first, length
+
+
+def _numbers(
+    digits: bytes, firsts: NDArray[Any], prefixes: NDArray[Any], lengths: NDArray[Any]
+) -> Iterator[tuple[NDArray[Any], int]]:
+    """Those of some places at which numbers begin, by length; `lengths` are those to look for, as bits."""
+    table = ranges()
     # What the digits up to each place count, every second one doubled; no difference is more than a byte holds.
     sums = np.zeros((2, len(digits) + 1), dtype=np.uint8)
-    for odd in (0, 1):
+    once, twice = (np.frombuffer(digits.translate(counts), dtype=np.uint8) for counts in (ONCE, TWICE))
+    for start in (0, 1):
         counts = once.copy()
-        counts[odd::2] = twice[odd::2]
-        np.cumsum(counts, dtype=np.uint8, out=sums[odd, 1:])
-    for length in table.inner_lengths:
+        counts[start::2] = twice[start::2]
+        np.cumsum(counts, dtype=np.uint8, out=sums[start, 1:])
+    for length in range(SHORTEST, LONGEST + 1):
         bit = 1 << (length - SHORTEST)
-        some = (lengths & bit != 0) & (begins <= len(digits) - length)
-        firsts, ends, heads = begins[some], begins[some] + length, prefixes[some]
-        odd = ends & 1
-        passes = (sums[odd, ends] - sums[odd, firsts]) % 10 == 0
-        yield firsts[(table.checked[heads] & bit != 0) & passes | (table.unchecked[heads] & bit != 0)], length
+        some = np.flatnonzero((lengths & bit != 0) & (firsts <= len(digits) - length))
+        if len(some):
+            begins, heads = firsts[some], prefixes[some]
+            odd, ends = (begins + length) & 1, begins + length
+            passes = (sums[odd, ends] - sums[odd, begins]) % 10 == 0
+            yield begins[(table.checked[heads] & bit != 0) & passes | (table.unchecked[heads] & bit != 0)], length

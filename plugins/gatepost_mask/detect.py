@@ -20,12 +20,13 @@ one in fifteen is taken for a card number, of 20 digits one in eight.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence, Set
 from itertools import accumulate, pairwise
 from typing import Final
 
 from gatepost_mask.alphabet import HARD, QUOTES, gap, normal
-from gatepost_mask.chunks import inside
+from gatepost_mask.chunks import inside, numbers_at
 from gatepost_mask.display import MARK, REMOVED, Display
 from gatepost_mask.ranges import LONGEST, SHORTEST, USUAL, Ranges, ranges
 from gatepost_mask.stretches import classify_text, stretches
@@ -41,6 +42,8 @@ _PREFIX: Final = 6
 # Of so many digits, or characters, all are looked at at once.
 _MANY: Final = 128
 _LONG: Final = 4096
+# So many chunks are looked at together.
+_BLOCK: Final = 4096
 
 # What becomes of a character: nothing, a mark, all that is left of what is removed, or nothing that is left.
 _KEEP, _HIDE, _REPLACE, _REMOVE = b"\0", b"\1", b"\2", b"\3"
@@ -140,7 +143,7 @@ def mask_as(text: str, plain: str, display: Display) -> str:
                 fates[number[index]] = _HIDE[0]
     for start, end in sensitive(plain, numbers):
         fates[start:end] = _REPLACE + _REMOVE * (end - start - 1)
-    if not fates.strip(_KEEP):
+    if _HIDE not in fates and _REPLACE not in fates:
         return text
     masked = "".join(_in_place_of(text[slice(*part.span())], part[0][:1]) for part in _ALIKE.finditer(fates))
     return text if masked == text else masked
@@ -212,36 +215,62 @@ def _ends(digits: str) -> range:
 
 
 def _in_run(plain: str, start: int, end: int, table: Ranges) -> Iterator[Sequence[int]]:
-    chunks = [(chunk.start(), chunk[0]) for chunk in _CHUNK.finditer(plain, start, end)]
-    for offset, digits in chunks:
+    chunks = []
+    for chunk in _CHUNK.finditer(plain, start, end):
+        chunks.append((chunk.start(), chunk[0]))
+        if len(chunks) == _BLOCK + LONGEST:
+            yield from _in_chunks(plain, chunks, _BLOCK, table)
+            del chunks[:_BLOCK]
+    yield from _in_chunks(plain, chunks, len(chunks), table)
+
+
+def _in_chunks(plain: str, chunks: Sequence[tuple[int, str]], stop: int, table: Ranges) -> Iterator[Sequence[int]]:
+    """The numbers that begin in the first chunks of some, up to `stop`; none goes on behind the last one."""
+    for offset, digits in chunks[:stop]:
         if len(digits) > USUAL:
             yield from _inside(digits, offset, table)
             yield from _tiles(digits, offset, table)
     joined = "".join(digits for _, digits in chunks)
-    places = [offset + index for offset, digits in chunks for index in range(len(digits))]
     begins = [0, *accumulate(len(digits) for _, digits in chunks)]
     hard = [False] + [
         bool(_HARD.search(plain, left + len(digits), right)) for (left, digits), (right, _) in pairwise(chunks)
     ]
-    for number, (_, digits) in enumerate(chunks):
+    firsts = {}
+    for number, (_, digits) in enumerate(chunks[:stop]):
         first = begins[number] + len(digits) - len(digits.lstrip("0"))
-        if first == begins[number + 1] or len(joined) - first < SHORTEST:
-            continue
-        lengths = table.lengths(joined[first : first + _PREFIX])
-        if not lengths:
-            continue
-        last = number
-        while last < len(chunks) and begins[last] - first < LONGEST:
-            groups = [len(digits) for _, digits in chunks[number : last + 1]]
-            if any(hard[number + 1 : last + 1]) and not _is_printed(groups):
-                last += 1
-                continue
-            for stop in _ends(chunks[last][1]):
-                window = slice(first, begins[last] + stop)
-                length = window.stop - window.start
-                if SHORTEST <= length <= LONGEST and lengths >> (length - SHORTEST) & 1 and table.holds(joined[window]):
-                    yield places[window]
-            last += 1
+        if first < begins[number + 1] and len(joined) - first >= SHORTEST:
+            firsts[first] = number
+    for first, length in _beginning_at(joined, list(firsts), table):
+        number, end = firsts[first], first + length
+        # The chunk that the last digit is in, and that behind it, which may be padding.
+        inner = bisect_left(begins, end) - 1
+        for last in range(inner, min(inner + 2, len(chunks))):
+            if (
+                end - begins[last] in _ends(chunks[last][1])
+                and begins[last] - first < LONGEST
+                and (
+                    not any(hard[number + 1 : last + 1])
+                    or _is_printed([len(some) for _, some in chunks[number : last + 1]])
+                )
+            ):
+                yield [
+                    offset + place
+                    for at, (offset, some) in enumerate(chunks[number : last + 1], number)
+                    for place in range(max(first - begins[at], 0), min(end - begins[at], len(some)))
+                ]
+                break
+
+
+def _beginning_at(digits: str, firsts: Sequence[int], table: Ranges) -> Iterator[tuple[int, int]]:
+    """The numbers that begin at these places, and their lengths."""
+    if len(firsts) >= _MANY:
+        yield from numbers_at(digits.encode(), firsts)
+        return
+    for first in firsts:
+        lengths = table.lengths(digits[first : first + _PREFIX])
+        for length in range(SHORTEST, min(LONGEST, len(digits) - first) + 1) if lengths else ():
+            if lengths >> (length - SHORTEST) & 1 and table.holds(digits[first : first + length]):
+                yield first, length
 
 
 def _is_printed(groups: list[int]) -> bool:
@@ -279,11 +308,9 @@ def _tiles(digits: str, offset: int, table: Ranges) -> Iterator[Sequence[int]]:
     numbers = []
     first = 0
     while 0 <= first <= size - SHORTEST:
-        lengths = table.lengths(digits[first : first + _PREFIX])
-        for length in range(SHORTEST, min(LONGEST, size - first) + 1) if lengths else ():
-            if lengths >> (length - SHORTEST) & 1 and table.holds(digits[first : first + length]):
-                numbers.append((first, first + length))
-                reached[first + length] = True
+        for _, length in _beginning_at(digits, (first,), table):
+            numbers.append((first, first + length))
+            reached[first + length] = True
         first = reached.find(True, first + 1, first + LONGEST + 1)
     if not reached[size]:
         return
