@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,23 @@ _BLOCK: Final = 1 << 15
 _PREFIX: Final = 6
 
 
-def inside(digits: bytes) -> Iterator[tuple[int, int]]:
-    """Where the widely met numbers begin that are anywhere in some digits, and how long each is."""
+class Many(NamedTuple):
+    """Numbers of one length without anything between their digits, and where they begin."""
+
+    firsts: NDArray[Any]
+    length: int
+
+    def places(self, some: range) -> NDArray[Any]:
+        """Where these digits of each number are."""
+        return self.firsts[:, np.newaxis] + np.arange(some.start, some.stop)
+
+    def numbers(self) -> Iterator[range]:
+        """Where the digits of each are."""
+        return (range(first, first + self.length) for first in self.firsts.tolist())
+
+
+def inside(digits: bytes, offset: int = 0) -> Iterator[Many]:
+    """The widely met numbers anywhere in some digits, which begin at `offset`."""
     table = ranges()
     for block in range(0, len(digits) - SHORTEST + 1, _BLOCK):
         part = digits[block : block + _BLOCK + LONGEST - 1]
@@ -29,8 +44,7 @@ def inside(digits: bytes) -> Iterator[tuple[int, int]]:
         lengths = table.world[prefixes]
         firsts = np.flatnonzero(lengths)
         for some, length in _numbers(part, firsts, prefixes[firsts], lengths[firsts]):
-            for first in some.tolist():
-                yield block + first, length
+            yield Many(offset + block + some, length)
 
 
 def numbers_at(digits: bytes, firsts: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -21,15 +21,23 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
 
 from gatepost_mask.alphabet import HARD, QUOTES, gap, normal
-from gatepost_mask.chunks import inside, numbers_at
+from gatepost_mask.chunks import Many, inside, numbers_at
 from gatepost_mask.display import MARK, REMOVED, Display
 from gatepost_mask.ranges import LONGEST, SHORTEST, USUAL, Ranges, ranges
 from gatepost_mask.stretches import classify_text, stretches
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Where a number's digits are, or where many numbers are.
+Found: TypeAlias = Sequence[int] | Many
 
 _RUN: Final = re.compile(f"[0-9](?:{gap()}[0-9]){{11,}}")
 _HEXADECIMAL: Final = re.compile(r"(?:3[0-9]){12,}")
@@ -77,6 +85,14 @@ _CODE_BEHIND: Final = re.compile(r"[\s|,;:/]+(?:0[1-9]|1[0-2])[/|\s-]?(?:20)?[0-
 
 def find(plain: str) -> Iterator[Sequence[int]]:
     """The card numbers in a text with ASCII digits (`normal`): where their digits are. They may overlap."""
+    for found in _find(plain):
+        if isinstance(found, Many):
+            yield from found.numbers()
+        else:
+            yield found
+
+
+def _find(plain: str) -> Iterator[Found]:
     table = ranges()
     for start, end in _runs(plain):
         digits = plain[start:end]
@@ -129,12 +145,15 @@ def mask_line(text: str, display: Display) -> str:
 
 def mask_as(text: str, plain: str, display: Display) -> str:
     """`mask`, where the digits and separators of `text` are those of `plain`, character for character."""
-    numbers = list(find(plain))
+    numbers = list(_find(plain))
     if not numbers and not _MARK.search(plain):
         return text
     # What becomes of each character.
     fates = bytearray(len(text))
     for number in numbers:
+        if isinstance(number, Many):
+            np.frombuffer(fates, dtype=np.uint8)[number.places(display.hidden(number.length))] = _HIDE[0]
+            continue
         hidden = display.hidden(len(number))
         if isinstance(number, range):
             fates[number.start + hidden.start : number.start + hidden.stop] = _HIDE * len(hidden)
@@ -143,9 +162,14 @@ def mask_as(text: str, plain: str, display: Display) -> str:
                 fates[number[index]] = _HIDE[0]
     for start, end in sensitive(plain, numbers):
         fates[start:end] = _REPLACE + _REMOVE * (end - start - 1)
-    if _HIDE not in fates and _REPLACE not in fates:
+    is_shortened = _REPLACE in fates
+    if _HIDE not in fates and not is_shortened:
         return text
-    masked = "".join(_in_place_of(text[slice(*part.span())], part[0][:1]) for part in _ALIKE.finditer(fates))
+    if len(text) >= _LONG and not is_shortened and text.isascii():
+        characters = np.frombuffer(text.encode(), dtype=np.uint8)
+        masked = np.where(np.frombuffer(fates, dtype=bool), np.uint8(ord(MARK)), characters).tobytes().decode()
+    else:
+        masked = "".join(_in_place_of(text[slice(*part.span())], part[0][:1]) for part in _ALIKE.finditer(fates))
     return text if masked == text else masked
 
 
@@ -158,23 +182,45 @@ def _in_place_of(part: str, fate: bytes) -> str:
     return REMOVED if fate == _REPLACE else ""
 
 
-def sensitive(plain: str, numbers: Sequence[Sequence[int]]) -> Iterator[tuple[int, int]]:
+def sensitive(plain: str, numbers: Sequence[Found]) -> Iterator[tuple[int, int]]:
     """Where sensitive authentication data lies in a text with ASCII digits, whose card numbers these are."""
     yield from _stripes(plain)
-    if not numbers or len(numbers[0]) == len(plain):
+    if not numbers or (not isinstance(numbers[0], Many) and len(numbers[0]) == len(plain)):
         return
     for match in _NAMED_CODE.finditer(plain):
         yield match.span(1)
-    digits: Set[int] | None = None
-    for number in numbers:
-        end = number[-1] + 1
-        if plain[end : end + 1].isdigit():
-            continue
+    covered: bytearray | None = None
+    for end in _ends_of(plain, numbers):
         code = _CODE_BEHIND.match(plain, end)
         if code is not None:
-            digits = {place for number in numbers for place in number} if digits is None else digits
-            if code.start(1) not in digits:
+            covered = _covered(len(plain), numbers) if covered is None else covered
+            if not covered[code.start(1)]:
                 yield code.span(1)
+
+
+def _ends_of(plain: str, numbers: Sequence[Found]) -> Iterator[int]:
+    """Where the numbers end that no other digit follows."""
+    data: NDArray[Any] | None = None
+    for number in numbers:
+        if isinstance(number, Many):
+            if data is None:
+                data = np.frombuffer(plain.encode("ascii", "replace") + b"x", dtype=np.uint8)
+            ends = number.firsts + number.length
+            yield from ends[data[ends] - ord("0") >= len("0123456789")].tolist()
+        elif not plain[number[-1] + 1 : number[-1] + 2].isdigit():
+            yield number[-1] + 1
+
+
+def _covered(size: int, numbers: Sequence[Found]) -> bytearray:
+    """Which characters of a text are digits of numbers."""
+    covered = bytearray(size)
+    for number in numbers:
+        if isinstance(number, Many):
+            np.frombuffer(covered, dtype=np.uint8)[number.places(range(number.length))] = True
+        else:
+            for place in number:
+                covered[place] = True
+    return covered
 
 
 def _stripes(plain: str) -> Iterator[tuple[int, int]]:
@@ -214,7 +260,7 @@ def _ends(digits: str) -> range:
     return range(end - padding if padding >= _PADDING else end, end + 1)
 
 
-def _in_run(plain: str, start: int, end: int, table: Ranges) -> Iterator[Sequence[int]]:
+def _in_run(plain: str, start: int, end: int, table: Ranges) -> Iterator[Found]:
     chunks = []
     for chunk in _CHUNK.finditer(plain, start, end):
         chunks.append((chunk.start(), chunk[0]))
@@ -224,7 +270,7 @@ def _in_run(plain: str, start: int, end: int, table: Ranges) -> Iterator[Sequenc
     yield from _in_chunks(plain, chunks, len(chunks), table)
 
 
-def _in_chunks(plain: str, chunks: Sequence[tuple[int, str]], stop: int, table: Ranges) -> Iterator[Sequence[int]]:
+def _in_chunks(plain: str, chunks: Sequence[tuple[int, str]], stop: int, table: Ranges) -> Iterator[Found]:
     """The numbers that begin in the first chunks of some, up to `stop`; none goes on behind the last one."""
     for offset, digits in chunks[:stop]:
         if len(digits) > USUAL:
@@ -280,11 +326,10 @@ def _is_printed(groups: list[int]) -> bool:
     )
 
 
-def _inside(digits: str, offset: int, table: Ranges) -> Iterator[Sequence[int]]:
+def _inside(digits: str, offset: int, table: Ranges) -> Iterator[Found]:
     """The widely met numbers anywhere in a long chunk."""
     if len(digits) >= _MANY:
-        for first, length in inside(digits.encode()):
-            yield range(offset + first, offset + first + length)
+        yield from inside(digits.encode(), offset)
         return
     for first in range(len(digits) - _PREFIX):
         lengths = table.world_lengths(digits[first : first + _PREFIX])
