@@ -13,7 +13,7 @@ from gatepost_mask.display import REMOVED, Display
 from gatepost_mask.stretches import are_many, classify, stretches, stretches_of_many
 from gatepost_mask.tags import Treatment, treat
 
-# From so many rows on, arrays are quicker.
+# From so many rows, or places to look at, arrays are quicker.
 _MANY: Final = 128
 
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
@@ -122,9 +122,12 @@ def _mask_texts(batch: RowBatch, found: Plan, display: Display) -> list[tuple[in
     classes = classify(data, many=many)
     if classes is None:
         return []
-    if many:
-        return arrays.mask_texts(batch, stretches_of_many(data, classes), columns, display)
-    return few.mask_texts(batch, stretches(data, classes), columns, display)
+    if not many:
+        return few.mask_texts(batch, stretches(data, classes), columns, display)
+    starts, ends = stretches_of_many(data, classes)
+    if len(starts) < _MANY:
+        return few.mask_texts(batch, zip(starts.tolist(), ends.tolist(), strict=True), columns, display)
+    return arrays.mask_texts(batch, (starts, ends), columns, display)
 
 
 def _mask_text(row: Row, position: int, display: Display) -> None:

@@ -75,7 +75,7 @@ def digits_in(data: bytes | bytearray, starts: NDArray[Any], lengths: NDArray[An
     every = words(data)
     found = np.zeros(len(starts), dtype=np.uint64)
     for place in range(0, longest, WORD):
-        some = every[starts + place] & _FIRST_BYTES[np.clip(lengths - place, 0, WORD)]
+        some = every[starts + place] & _FIRST_BYTES[np.minimum(np.maximum(lengths - place, 0), WORD)]
         apart = some ^ _ZEROS
         other = ((apart & ~_HIGHEST) + _ABOVE_NINE) | apart
         found += (((~other | some) & _HIGHEST) >> _SEVEN) * _ONES >> _LAST_BYTE
