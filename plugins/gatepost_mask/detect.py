@@ -50,8 +50,8 @@ _PREFIX: Final = 6
 # Of so many digits, or characters, all are looked at at once.
 _MANY: Final = 128
 _LONG: Final = 4096
-# So many chunks are looked at together.
-_BLOCK: Final = 4096
+# So many chunks, or places, are looked at together.
+_BLOCK: Final = 1024
 
 # What becomes of a character: nothing, a mark, all that is left of what is removed, or nothing that is left.
 _KEEP, _HIDE, _REPLACE, _REMOVE = b"\0", b"\1", b"\2", b"\3"
@@ -352,8 +352,16 @@ def _tiles(digits: str, offset: int, table: Ranges) -> Iterator[Sequence[int]]:
     reached = bytearray(size + 1)
     numbers = []
     first = 0
+    block = range(0)
+    lengths: dict[int, list[int]] = {}
     while 0 <= first <= size - SHORTEST:
-        for _, length in _beginning_at(digits, (first,), table):
+        if first not in block:
+            block = range(first, min(first + (_BLOCK if size >= _MANY else 1), size - SHORTEST + 1))
+            lengths = {}
+            part = digits[block.start : block.stop + LONGEST - 1]
+            for place, length in _beginning_at(part, range(len(block)), table):
+                lengths.setdefault(block.start + place, []).append(length)
+        for length in lengths.get(first, ()):
             numbers.append((first, first + length))
             reached[first + length] = True
         first = reached.find(True, first + 1, first + LONGEST + 1)

@@ -174,7 +174,7 @@ def test_a_long_chunk_is_not_taken_apart_at_every_place(digits):
     text = Counted(digits * 1000)
     found = [*detect.in_chunk(text), *detect._inside(text, 0, ranges()), *detect._tiles(text, 0, ranges())]
     assert len(found) <= 10
-    assert text.taken <= len(text)
+    assert text.taken <= 2 * len(text)
 
 
 @pytest.mark.parametrize("length", [10_000, 100_000])
