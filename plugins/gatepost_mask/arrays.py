@@ -8,18 +8,59 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from gatepost import Kind, RowBatch
-from gatepost_mask.detect import TRACK_MARKS, USUAL
+from gatepost_mask.cells import mask_digits
+from gatepost_mask.detect import TRACK_MARKS
 from gatepost_mask.display import MARK, Display
 from gatepost_mask.few import is_other_number
-from gatepost_mask.ranges import DOUBLED, LONGEST, SHORTEST, ranges
+from gatepost_mask.ranges import DOUBLED, LONGEST, SHORTEST, USUAL, ranges
 from gatepost_mask.stretches import Stretches, windows
+from gatepost_mask.words import KINDS, WORD, are_card_numbers, are_digits, are_padded, form, kind_of, masks, words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SIX: Final = 10 ** np.arange(5, -1, -1, dtype=np.int32)
 _INTEGER_BYTES: Final = 8
+_NONE: Final = np.empty(0, dtype=np.int64)
+# What takes the place of digits: neither a digit nor a separator.
+_BLANK: Final = int.from_bytes(b"x" * WORD, "little")
 _MARKS_TRACK: Final = np.isin(np.arange(256), list(TRACK_MARKS.encode()))
+
+
+def mask_cells(batch: RowBatch, columns: Sequence[tuple[int, Kind]], display: Display) -> bytearray:
+    """Mask the cells that are card numbers of a usual length and nothing else.
+
+    Returns the buffer as it was, blank where cells are digits alone and need no other look.
+    """
+    data = batch.buffer
+    left = bytearray(data)
+    starts, lengths, forms = _usual_cells(batch, columns)
+    if not len(starts):
+        return left
+    every = words(data)
+    first = every[starts]
+    some = np.flatnonzero(are_digits(first))
+    starts, lasts, lengths = starts[some], (starts + lengths)[some] - WORD, lengths[some] - SHORTEST
+    first, last, forms = first[some], every[lasts], forms[some]
+    alone, padded = are_digits(last), are_padded(first, last)
+    blank = words(left)
+    blank[starts[alone]] = _BLANK
+    blank[lasts[alone]] = _BLANK
+    hits = np.flatnonzero(are_card_numbers(first, last, lengths) & alone & ~padded)
+    if len(hits) and display.hidden(SHORTEST):
+        masked = bytearray(data)
+        shown, (stays, comes), those = words(masked), masks(display), forms[hits]
+        shown[starts[hits]] = first[hits] & stays[0][those] | comes[0][those]
+        shown[lasts[hits]] = last[hits] & stays[1][those] | comes[1][those]
+        batch.rewrite(bytes(masked), len(hits))
+    pieces = []
+    for index in np.flatnonzero(padded & alone).tolist():
+        start = int(starts[index])
+        piece = mask_digits(data[start : int(lasts[index]) + WORD].decode(), kind_of(forms[index]), display)
+        if piece is not None:
+            pieces.append((start, piece.encode()))
+    batch.overwrite(pieces)
+    return left
 
 
 def mask_texts(
@@ -67,6 +108,21 @@ def suspects(batch: RowBatch, column: int) -> list[int]:
             large: list[int] = rows[np.abs(numbers) >= 10 ** (SHORTEST - 1)].tolist()
             return large
     return everything
+
+
+def _usual_cells(
+    batch: RowBatch, columns: Sequence[tuple[int, Kind]]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """The cells of a usual number's length: where they begin, how long they are, and the forms that they would have."""
+    starts, lengths, forms = [_NONE], [_NONE], [_NONE]
+    for column, kind in columns:
+        if kind in KINDS:
+            every = batch.lengths(column)
+            rows = np.flatnonzero((every >= SHORTEST) & (every <= USUAL))
+            starts.append(batch.offsets(column)[rows])
+            lengths.append(every[rows])
+            forms.append(form(kind, lengths[-1] - SHORTEST))
+    return np.concatenate(starts), np.concatenate(lengths), np.concatenate(forms)
 
 
 class _Parts(NamedTuple):

@@ -13,9 +13,9 @@ from typing import Final
 
 from gatepost import Kind, Scalar
 from gatepost_mask.alphabet import normal
-from gatepost_mask.detect import USUAL, find, hide, mask, sensitive
+from gatepost_mask.detect import find, hide, in_chunk, mask, sensitive
 from gatepost_mask.display import MARK, REMOVED, Display
-from gatepost_mask.ranges import LONGEST, SHORTEST, ranges
+from gatepost_mask.ranges import LONGEST, SHORTEST, USUAL, ranges
 
 NUMBERS: Final = frozenset((Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT))
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
@@ -58,8 +58,10 @@ def mask_scalar(scalar: Scalar, display: Display) -> str:
 def mask_digits(digits: str, kind: Kind, display: Display) -> str | None:
     """`mask_scalar` for a TEXT or INTEGER of ASCII digits alone; None if there is nothing to mask."""
     hidden: Collection[int] = ()
-    if len(digits) > USUAL or digits[0] == "0" or digits.endswith("00"):
+    if len(digits) > USUAL:
         hidden = hide(digits, display)
+    elif digits[0] == "0" or digits.endswith("00"):
+        hidden = {number[index] for number in in_chunk(digits) for index in display.hidden(len(number))}
     elif ranges().holds(digits):
         hidden = display.hidden(len(digits))
     if not hidden:

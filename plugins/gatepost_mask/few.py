@@ -11,9 +11,9 @@ from gatepost import Kind, RowBatch
 from gatepost_mask import prefilter
 from gatepost_mask.alphabet import HARD, QUOTES, SOFT
 from gatepost_mask.cells import mask_digits
-from gatepost_mask.detect import TRACK_MARKS, USUAL
+from gatepost_mask.detect import TRACK_MARKS
 from gatepost_mask.display import MARK, Display
-from gatepost_mask.ranges import LONGEST, SHORTEST, pass_luhn, ranges
+from gatepost_mask.ranges import LONGEST, SHORTEST, USUAL, pass_luhn, ranges
 
 _TEXT: Final = Kind.TEXT
 _DIGITS_ALONE: Final = frozenset((Kind.TEXT, Kind.INTEGER))

@@ -52,7 +52,7 @@ def maybe_rows(data: bytes) -> bool:
     return len(data) >= _MANY_BYTES or maybe(data)
 
 
-def look(data: bytes) -> tuple[bool, bool]:
+def look(data: bytes | bytearray) -> tuple[bool, bool]:
     """Whether there may be a card number, bytes that are not ASCII taken for digits; and whether digits are there in
     groups such as cards are printed in, with a list's separator between them."""
     plain = data.translate(_MAPPED, _DROPPED)
@@ -60,11 +60,11 @@ def look(data: bytes) -> tuple[bool, bool]:
     return is_grouped or _RUN in plain, is_grouped
 
 
-def _has_digits(plain: bytes) -> bool:
+def _has_digits(plain: bytes | bytearray) -> bool:
     return _RUN in plain or _is_grouped(plain)
 
 
-def _is_grouped(plain: bytes) -> bool:
+def _is_grouped(plain: bytes | bytearray) -> bool:
     return b"," in plain and _GROUP in plain and _GROUPS in plain
 
 

@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
 SHORTEST: Final = 12
 LONGEST: Final = 19
+# Chunks longer than this are searched in their middle.
+USUAL: Final = 16
 _PREFIX: Final = 6
 _MILLION: Final = 10**_PREFIX
 
 # A number of up to 16 digits, zeros in front, whose digits in turn count double and once.
 _LANE: Final = 16
-_ONCE: Final = bytes(byte - 48 if 48 <= byte < 58 else 0 for byte in range(256))
+# By a digit's byte, what it counts in a Luhn sum, once and doubled; nothing for any other byte.
+ONCE: Final = bytes(byte - 48 if 48 <= byte < 58 else 0 for byte in range(256))
 _TENS: Final = bytes(range(0, 256, 10))
 
 # The digits of twice a digit, added up.
 DOUBLED: Final = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9], dtype=np.uint8)
-_TWICE: Final = bytes(int(DOUBLED[byte - 48]) if 48 <= byte < 58 else 0 for byte in range(256))
+TWICE: Final = bytes(int(DOUBLED[byte - 48]) if 48 <= byte < 58 else 0 for byte in range(256))
 
 
 class Brand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,7 +120,7 @@ def pass_luhn(numbers: Sequence[bytes], length: int) -> bool:
     """
     padding = b"0" * (_LANE - length)
     digits = padding + padding.join(numbers)
-    total = int.from_bytes(digits[0::2].translate(_TWICE), "big") + int.from_bytes(digits[1::2].translate(_ONCE), "big")
+    total = int.from_bytes(digits[0::2].translate(TWICE), "big") + int.from_bytes(digits[1::2].translate(ONCE), "big")
     total += total >> 32
     total += total >> 16
     total += total >> 8

@@ -10,12 +10,11 @@ from gatepost_mask import arrays, few, prefilter
 from gatepost_mask.cells import mask_cell
 from gatepost_mask.detect import mask, mask_line
 from gatepost_mask.display import REMOVED, Display
-from gatepost_mask.stretches import classify, estimate, stretches, stretches_of_many
+from gatepost_mask.stretches import are_many, classify, stretches, stretches_of_many
 from gatepost_mask.tags import Treatment, treat
 
-# From so many places to look at, at least one in so many bytes, arrays are quicker.
+# From so many rows, or places to look at, arrays are quicker.
 _MANY: Final = 128
-_SPARSE: Final = 512
 
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
 # Integers of so many bytes have fewer digits than a card number.
@@ -95,10 +94,9 @@ def _mask_lines(batch: RowBatch, display: Display) -> None:
 
 def _mask_cells(batch: RowBatch, found: Plan, display: Display) -> None:
     for position, indexes in _mask_texts(batch, found, display):
-        if batch.columns[position].kind is Kind.TEXT:
-            indexes = _masked_as_text(batch, position, indexes, display)
+        look = _mask_text if batch.columns[position].kind is Kind.TEXT else _mask_one
         for index in indexes:
-            _mask_one(batch.row(index), position, display)
+            look(batch.row(index), position, display)
     for position, sign in found.signs.items():
         if sign in batch.buffer:
             for index in range(len(batch)):
@@ -113,21 +111,36 @@ def _mask_cells(batch: RowBatch, found: Plan, display: Display) -> None:
 def _mask_texts(batch: RowBatch, found: Plan, display: Display) -> list[tuple[int, list[int]]]:
     """Mask cells that are card numbers; returns by column the rows of those that need a closer look."""
     columns = found.texts
-    if len(batch) < _MANY and not found.tagged:
+    has_few_rows = len(batch) < _MANY
+    if has_few_rows and not found.tagged:
         few.mask_alone(batch, display)
-    data = batch.buffer
-    classes = classify(data)
+    data: bytes | bytearray = batch.buffer
+    many = are_many(data)
+    if many and not has_few_rows and are_many(data, alone=True):
+        data = arrays.mask_cells(batch, columns, display)
+        many = are_many(data)
+    classes = classify(data, many=many)
     if classes is None:
         return []
-    if (many := estimate(classes)) < _MANY or many * _SPARSE < len(data):
+    if not many:
         return few.mask_texts(batch, stretches(data, classes), columns, display)
-    return arrays.mask_texts(batch, stretches_of_many(data, classes), columns, display)
+    starts, ends = stretches_of_many(data, classes)
+    if len(starts) < _MANY:
+        return few.mask_texts(batch, zip(starts.tolist(), ends.tolist(), strict=True), columns, display)
+    return arrays.mask_texts(batch, (starts, ends), columns, display)
 
 
-def _masked_as_text(batch: RowBatch, position: int, indexes: Sequence[int], display: Display) -> list[int]:
-    """Those of the rows whose cell is not what it is when masked; most suspicious texts are digests and the like."""
-    texts = [(batch.row(index).raw(position) or b"").decode("utf-8", "replace") for index in indexes]
-    return [index for index, text in zip(indexes, texts, strict=True) if mask(text, display) is not text]
+def _mask_text(row: Row, position: int, display: Display) -> None:
+    """`_mask_one` for a text. Most suspicious ones are digests and the like: they are not decoded twice."""
+    text = (row.raw(position) or b"").decode("utf-8", "replace")
+    masked = mask(text, display)
+    if masked is text:
+        return
+    (scalar,) = row.scalars(position)
+    if scalar.text == text:
+        row.replace(position, (masked,))
+    else:
+        _mask_one(row, position, display)
 
 
 def _mask_one(row: Row, position: int, display: Display) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from gatepost_mask.alphabet import HARD, QUOTES, SOFT
 from gatepost_mask.prefilter import look
 from gatepost_mask.ranges import SHORTEST
+from gatepost_mask.words import digits_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +31,9 @@ _OUTSIDE: Final = b"\0"
 _LONG: Final = _INSIDE * SHORTEST
 # Bytes to count stretches in: what repeats itself is searched slowly.
 _SAMPLE: Final = 16384
+# From so many of them, at least one in so many bytes, arrays are quicker.
+_MANY: Final = 128
+_SPARSE: Final = 512
 # Of stretches up to this length the digits are counted all at once.
 _SHORT: Final = 24
 
@@ -41,23 +45,45 @@ def _table(members: frozenset[int]) -> bytes:
 # A list's separators stand between digits only where the digits are grouped as cards are printed.
 _PLAIN: Final = _table(_DIGITS.union(_SEPARATORS))
 _GROUPED: Final = _table(_DIGITS.union(_SEPARATORS, HARD.encode()))
-_IS_DIGIT: Final = np.frombuffer(_table(_DIGITS), dtype=bool)
+# Both at once, the list's separators told apart.
+_CLASSES: Final = bytes(inside + (inside ^ grouped) * 2 for inside, grouped in zip(_PLAIN, _GROUPED, strict=True))
+_BETWEEN: Final = b"\2"
+# In front of a separator of a list that may stand between digits.
+_BEFORE_HARD: Final = _INSIDE * 3 + _BETWEEN
+_ALONE: Final = _table(frozenset(range(ord("0"), ord("9") + 1)))
 _NOT_DIGITS: Final = bytes(byte for byte in range(256) if byte not in _DIGITS)
 
 
-def classify(data: bytes) -> bytes | None:
-    """What each byte of a buffer is to a stretch, for the functions below; None if no card number can be there."""
-    maybe, is_grouped = look(data)
-    return data.translate(_GROUPED if is_grouped else _PLAIN) if maybe else None
+def are_many(data: bytes | bytearray, *, alone: bool = False) -> bool:
+    """Whether there are so many stretches, or long runs of digits `alone`, that arrays are quicker; from a sample."""
+    if len(data) < _MANY * SHORTEST:
+        return False
+    found = data[:_SAMPLE].translate(_ALONE if alone else _PLAIN).count(_LONG)
+    if len(data) > _SAMPLE:
+        found = found * len(data) // _SAMPLE
+    return found >= _MANY and found * _SPARSE >= len(data)
 
 
-def estimate(classes: bytes) -> int:
-    """About how many stretches there are, from a sample."""
-    found = classes.count(_LONG, 0, _SAMPLE)
-    return found if len(classes) <= _SAMPLE else found * len(classes) // _SAMPLE
+def classify(data: bytes | bytearray, *, many: bool) -> bytes | bytearray | None:
+    """What each byte of a buffer is to a stretch, for the functions below; None if no card number can be there.
+
+    Where there are `many` stretches, or few bytes, a look that may disprove them all comes first.
+    """
+    if many or len(data) <= _SAMPLE:
+        maybe, is_grouped = look(data)
+        return data.translate(_GROUPED if is_grouped else _PLAIN) if maybe else None
+    classes = data.translate(_CLASSES)
+    if _BEFORE_HARD in classes and look(data)[1]:
+        return data.translate(_GROUPED)
+    return classes.replace(_BETWEEN, _OUTSIDE) if _BETWEEN in classes else classes
 
 
-def stretches(data: bytes, classes: bytes) -> Iterator[tuple[int, int]]:
+def classify_text(data: bytes) -> bytes:
+    """The same of one text's characters in ASCII, whatever lists may be in it."""
+    return data.translate(_GROUPED)
+
+
+def stretches(data: bytes | bytearray, classes: bytes | bytearray) -> Iterator[tuple[int, int]]:
     """Where the stretches begin and end, ascending."""
     find = classes.find
     start = find(_LONG)
@@ -71,7 +97,7 @@ def stretches(data: bytes, classes: bytes) -> Iterator[tuple[int, int]]:
         start = find(_LONG, end)
 
 
-def stretches_of_many(data: bytes, classes: bytes) -> Stretches:
+def stretches_of_many(data: bytes | bytearray, classes: bytes | bytearray) -> Stretches:
     """`stretches`, for a large buffer: where they begin, and where they end."""
     if len(data) < SHORTEST:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
@@ -92,9 +118,7 @@ def stretches_of_many(data: bytes, classes: bytes) -> Stretches:
     is_short = (ends - starts <= _SHORT) & (starts <= len(data) - _SHORT)
     some = np.flatnonzero(is_short)
     if len(some):
-        near = _IS_DIGIT[windows(np.frombuffer(data, dtype=np.uint8), _SHORT)[starts[some]]]
-        near &= np.arange(_SHORT) < (ends - starts)[some, np.newaxis]
-        enough[some] = near.sum(1) >= SHORTEST
+        enough[some] = digits_in(data, starts[some], (ends - starts)[some], _SHORT) >= SHORTEST
     for index in np.flatnonzero(~is_short).tolist():
         enough[index] = _holds_enough(data[starts[index] : ends[index]])
     return starts[enough], ends[enough]
@@ -106,5 +130,5 @@ def windows(values: NDArray[Any], length: int) -> NDArray[Any]:
     return view
 
 
-def _holds_enough(stretch: bytes) -> bool:
+def _holds_enough(stretch: bytes | bytearray) -> bool:
     return len(stretch.translate(None, _NOT_DIGITS)) >= SHORTEST

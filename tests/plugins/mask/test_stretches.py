@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.cards import of_every_brand
 
-from gatepost_mask.stretches import classify, estimate, stretches, stretches_of_many
+from gatepost_mask.stretches import are_many, classify, stretches, stretches_of_many
 
 PIECES = st.one_of(
     st.binary(max_size=6),
@@ -19,12 +19,12 @@ PIECES = st.one_of(
 
 
 def of_few(data: bytes) -> list[tuple[int, int]]:
-    classes = classify(data)
+    classes = classify(data, many=False)
     return [] if classes is None else list(stretches(data, classes))
 
 
 def of_many(data: bytes) -> list[tuple[int, int]]:
-    classes = classify(data)
+    classes = classify(data, many=True)
     if classes is None:
         return []
     starts, ends = stretches_of_many(data, classes)
@@ -53,8 +53,17 @@ def test_fewer_digits_make_none(find):
     assert find(b" " * 100) == []
 
 
-@pytest.mark.parametrize("copies", [1, 100, 10_000])
-def test_their_number_is_estimated(copies):
-    classes = classify(b"x4111111111111111" * copies)
-    assert classes is not None
-    assert copies * 0.9 <= estimate(classes) <= copies * 1.1
+@given(data=st.lists(PIECES, max_size=12).map(b"x".join))
+def test_many_bytes_have_those_of_a_few(data):
+    many = data + b"x" * 16384
+    assert of_few(many) == of_few(data)
+    assert of_many(many) == of_many(data)
+
+
+@pytest.mark.parametrize(("copies", "expected"), [(1, False), (100, False), (200, True), (10_000, True)])
+def test_whether_there_are_many_is_told_by_a_sample(copies, expected):
+    assert are_many(b"x4111111111111111" * copies) is expected
+    assert are_many(b"x4111111111111111" * copies, alone=True) is expected
+    assert are_many(b"x4111-1111-1111-1111" * copies) is expected
+    assert not are_many(b"x4111-1111-1111-1111" * copies, alone=True)
+    assert not are_many(b"x" * 16384 + b"x4111111111111111" * copies)
