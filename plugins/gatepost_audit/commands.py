@@ -14,10 +14,10 @@ import click
 from gatepost import Effect, Gateway
 from gatepost.settings import moment
 from gatepost_audit import keys, search
-from gatepost_audit.journal import Damage
 from gatepost_audit.noting import record_access
 from gatepost_audit.paths import make_folder
 from gatepost_audit.replay import answer, replay
+from gatepost_audit.segment import Damage
 from gatepost_audit.store import FILE, Store
 from gatepost_audit.verify import Report, compare, verify
 from gatepost_audit.views import (

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
-from gatepost_audit.journal import Damage
+from gatepost_audit.segment import Damage
 from gatepost_audit.store import Store, read
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from typing import Final
 
 from gatepost import Change
 from gatepost_audit import records, wire
-from gatepost_audit.journal import PLAIN, Damage, Journal, find_end, segments
+from gatepost_audit.journal import Journal
 from gatepost_audit.keys import load_or_create
+from gatepost_audit.segment import PLAIN, Damage, find_end, segments
 
 ANSWER_WITHIN = 5.0
 """Seconds that the recorder has, and another process that has the journal open."""

@@ -27,9 +27,9 @@ from gatepost import (
 )
 from gatepost_audit import records
 from gatepost_audit.commands import command_line
-from gatepost_audit.journal import Damage
 from gatepost_audit.noting import record_access
 from gatepost_audit.paths import make_folder
+from gatepost_audit.segment import Damage
 from gatepost_audit.store import Store
 
 _LAST: Final = 2**63 - 1

@@ -38,8 +38,8 @@ from gatepost.values import Target
 from gatepost_audit import commands, indexer, noting, past, recorder, records, wire
 from gatepost_audit.client import Link
 from gatepost_audit.describe import Describer
-from gatepost_audit.journal import Damage
 from gatepost_audit.paths import make_folder
+from gatepost_audit.segment import Damage
 
 YEAR = Seconds(365 * 86400)
 READY = 10.0

@@ -26,9 +26,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatepost_audit import records, wire
 from gatepost_audit.connection import Connection
-from gatepost_audit.journal import PLAIN, ZSTD, Journal, Payload, drop, older_than
+from gatepost_audit.journal import Journal, Payload, drop
 from gatepost_audit.keys import load_or_create
 from gatepost_audit.records import EventKind
+from gatepost_audit.segment import PLAIN, ZSTD, older_than
 
 log = logging.getLogger(__name__)
 

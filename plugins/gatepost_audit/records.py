@@ -186,7 +186,7 @@ class Dropped(Struct, frozen=True, array_like=True, tag=9):
 
 
 class Checkpoint(Struct, frozen=True, array_like=True, tag=8):
-    """The chain's head before this entry, signed with Ed25519 (see `gatepost_audit.journal`)."""
+    """The chain's head before this entry, signed with Ed25519 (see `gatepost_audit.segment`)."""
 
     time: int
     key: bytes

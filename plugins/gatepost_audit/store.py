@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from gatepost_audit import records
-from gatepost_audit.journal import Damage, Entry, Place, open_segment, segment_path, segments
+from gatepost_audit.segment import Damage, Entry, Place, open_segment, segment_path, segments
 
 FILE = "store.sqlite"
 VERSION = 5

@@ -11,16 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gatepost_audit import records
-from gatepost_audit.journal import (
-    DIGEST,
-    Damage,
-    Entry,
-    Place,
-    Segment,
-    check_signature,
-    is_being_written,
-    segments,
-)
+from gatepost_audit.segment import DIGEST, Damage, Entry, Place, Segment, check_signature, is_being_written, segments
 from gatepost_audit.store import FILE, TABLES, Store
 
 RETRIES = 100

@@ -11,8 +11,9 @@ from pathlib import Path
 from tests.servers import eventually
 
 from gatepost_audit import recorder, records, wire
-from gatepost_audit.journal import PLAIN, Journal
+from gatepost_audit.journal import Journal
 from gatepost_audit.keys import load_or_create
+from gatepost_audit.segment import PLAIN
 from gatepost_audit.store import entries
 
 SEGMENT = 1 << 16

@@ -22,7 +22,8 @@ from tests.plugins.audit.recording import RecorderProcess, Teller, open_journal,
 from gatepost import Change, PluginFault, Shown
 from gatepost.testing import FakeGateway
 from gatepost_audit import Audit, indexer, records
-from gatepost_audit.journal import PLAIN, ZSTD, Segment, drop, older_than, segment_path, segments
+from gatepost_audit.journal import drop
+from gatepost_audit.segment import PLAIN, ZSTD, Segment, older_than, segment_path, segments
 from gatepost_audit.store import FILE, TABLES, Store, entries, read
 from gatepost_audit.verify import compare, verify
 

@@ -15,15 +15,14 @@ from hypothesis import strategies as st
 from tests.plugins.audit.recording import SEGMENT, details, open_journal, payload, public_key, write, written
 
 from gatepost_audit import records
-from gatepost_audit.journal import (
+from gatepost_audit.journal import JournalFull, drop
+from gatepost_audit.segment import (
     DIGEST,
     ENTRY,
     HEADER,
     PLAIN,
     Damage,
-    JournalFull,
     Segment,
-    drop,
     find_end,
     older_than,
     segment_path,

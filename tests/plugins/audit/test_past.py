@@ -14,7 +14,7 @@ from gatepost import ALLOW, Deny, Kind, PastStatement, PluginFault, Risk, Scalar
 from gatepost.testing import FakeGateway, make_session, make_statement
 from gatepost_audit import Audit, records
 from gatepost_audit.describe import Describer
-from gatepost_audit.journal import PLAIN, segment_path
+from gatepost_audit.segment import PLAIN, segment_path
 from gatepost_audit.store import Store, entries
 from gatepost_sql import facts
 

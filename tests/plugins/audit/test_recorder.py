@@ -23,7 +23,7 @@ from tests.plugins.audit.recording import (
 from tests.servers import eventually
 
 from gatepost_audit import records, wire
-from gatepost_audit.journal import ZSTD, segment_path, segments
+from gatepost_audit.segment import ZSTD, segment_path, segments
 from gatepost_audit.store import entries
 from gatepost_audit.verify import verify
 

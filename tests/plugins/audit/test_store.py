@@ -10,7 +10,8 @@ import pytest
 from tests.plugins.audit.recording import details, open_journal, public_key, write
 
 from gatepost_audit import records
-from gatepost_audit.journal import PLAIN, Damage, Segment, drop, segment_path, segments
+from gatepost_audit.journal import drop
+from gatepost_audit.segment import PLAIN, Damage, Segment, segment_path, segments
 from gatepost_audit.store import Store, entries
 from gatepost_audit.verify import compare, verify
 
