@@ -2,7 +2,8 @@
 
 A cell is a value, or an array, a record or a range of values, each of which is seen as a `Scalar`. A type that is not
 known here (an extension's, an enum, a row of a table) says nothing about its bytes; in text format they are text, in
-binary format they are taken for what they can only be: text, a record, an array or an hstore, and else for bytes.
+binary format they are taken for what they can only be: text, a record, an array or an hstore, and else for bytes. Where
+eight bytes may be a number as well, each of its values is seen.
 
 Source: PostgreSQL 18, pg_type.dat, for the object identifiers, which never change.
 """
@@ -19,6 +20,7 @@ from gatepost_postgres import codecs, numbers, shapes, times
 from gatepost_postgres.codecs import Codec
 from gatepost_postgres.containers import (
     MAX_CELLS,
+    Cell,
     Parts,
     binary_array,
     binary_hstore,
@@ -80,8 +82,12 @@ COPY_TUPLES: Final = -1
 
 _BYTEA: Final = 17
 _INT8: Final = 20
+_FLOAT8: Final = 701
 _BOX: Final = 603
 _NUMERIC: Final = 1700
+# Those that are eight bytes long.
+_NUMBERS: Final = (_INT8, _FLOAT8)
+_NUMBER_BYTES: Final = 8
 _FIRST_OWN: Final = 16384  # identifiers from here on are given to what users define
 
 # (type, its array type or 0, name, kind, codec, capacity)
@@ -260,8 +266,6 @@ def _looks_like(oid: int, data: bytes) -> Type:
     """
     if _is_characters(data):
         return TYPES[TEXT_OID]
-    if oid == 0 and len(data) == 8:
-        return TYPES[_INT8]
     if oid == 0 and len(data) > 8:
         try:
             numbers.NUMERIC.read(data)
@@ -269,6 +273,22 @@ def _looks_like(oid: int, data: bytes) -> Type:
             return TYPES[_BYTEA]
         return TYPES[_NUMERIC]
     return TYPES[_BYTEA]
+
+
+def _either(data: bytes) -> Parts:
+    """Eight bytes of which nothing says what they are: a number of one kind or another, or text, as which it may read.
+
+    What is changed as one of them is changed.
+    """
+    oids = [TEXT_OID, *_NUMBERS] if _is_characters(data) else [*_NUMBERS]
+
+    def join(cells: Sequence[Cell]) -> bytes:
+        changed = [cell for cell in cells if cell != data]
+        if len(changed) > 1 or None in changed:
+            raise ValueError("a value that may be several cannot be changed as more than one")
+        return changed[0] or data if changed else data
+
+    return Parts([data] * len(oids), oids, join)
 
 
 def _split(oid: int, fmt: int, data: bytes, depth: int) -> Parts | Type:
@@ -279,6 +299,8 @@ def _split(oid: int, fmt: int, data: bytes, depth: int) -> Parts | Type:
     if type_ is None:
         if fmt == TEXT_FORMAT:
             return TYPES[TEXT_OID]
+        if oid == 0 and len(data) == _NUMBER_BYTES:
+            return _either(data)
         return _guess(data) or _looks_like(oid, data)
     if type_.split is None:
         return type_

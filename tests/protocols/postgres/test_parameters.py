@@ -22,7 +22,9 @@ def test_values_by_type_and_format() -> None:
 
 def test_types_that_are_not_known() -> None:
     assert decode((), [b"1", b"2"], ()) == ((Scalar(Kind.TEXT, "1"),), (Scalar(Kind.TEXT, "2"),))
-    assert decode((1,), [int(PAN).to_bytes(8)], (0,)) == ((Scalar(Kind.INTEGER, PAN, 8),),)
+    (found,) = decode((1,), [int(PAN).to_bytes(8)], (0,))
+    assert found is not None
+    assert Scalar(Kind.INTEGER, PAN, 8) in found
 
 
 def test_more_types_than_values() -> None:

@@ -310,7 +310,6 @@ def test_bytes_in_both_text_forms() -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (int(PAN).to_bytes(8), Scalar(Kind.INTEGER, PAN, 8)),
         (BY_SQL["4111111111111111::numeric(20,2)"].data(1), Scalar(Kind.DECIMAL, f"{PAN}.00")),
         (PAN.encode(), Scalar(Kind.TEXT, PAN)),
         (b"\0\1\xff", Scalar(Kind.BYTES, "0001ff")),
@@ -318,6 +317,43 @@ def test_bytes_in_both_text_forms() -> None:
 )
 def test_binary_values_that_nothing_is_said_about(data: bytes, expected: Scalar) -> None:
     assert scalars(0, BINARY_FORMAT, data) == (expected,)
+
+
+# The integer's bytes are those of a text.
+READABLE = "6212366859336837432"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (int(PAN).to_bytes(8), [Scalar(Kind.INTEGER, PAN, 8), Scalar(Kind.FLOAT, "2.0311587662362357e-308")]),
+        (
+            struct.pack("!d", int(PAN)),
+            [Scalar(Kind.INTEGER, "4840584622390764430", 8), Scalar(Kind.FLOAT, "4.111111111111111e+15")],
+        ),
+        (
+            int(READABLE).to_bytes(8),
+            [
+                Scalar(Kind.TEXT, "V6\u00bey.i8"),
+                Scalar(Kind.INTEGER, READABLE, 8),
+                Scalar(Kind.FLOAT, "2.088067091191273e+107"),
+            ],
+        ),
+    ],
+)
+def test_eight_bytes_that_nothing_is_said_about_are_all_that_they_may_be(data: bytes, expected: list[Scalar]) -> None:
+    assert list(scalars(0, BINARY_FORMAT, data)) == expected
+
+
+def test_eight_bytes_are_changed_as_one_of_what_they_may_be() -> None:
+    data = int(READABLE).to_bytes(8)
+    text, integer, number = (each.text for each in scalars(0, BINARY_FORMAT, data))
+    assert encode(0, BINARY_FORMAT, data, [text, integer, number]) == data
+    assert encode(0, BINARY_FORMAT, data, [text, "9000", number]) == (9000).to_bytes(8)
+    assert encode(0, BINARY_FORMAT, data, ["other", integer, number]) == b"other"
+    for texts in (["other", "9000", number], [None, integer, number]):
+        with pytest.raises(ValueError, match="more than one"):
+            encode(0, BINARY_FORMAT, data, texts)
 
 
 @pytest.mark.parametrize(
