@@ -196,8 +196,10 @@ class CellBatch(ABC):
             return
         data = self._writable()
         for offset, piece in pieces:
-            data[offset : offset + len(piece)] = piece
-        self.masked += len(pieces)
+            place = slice(offset, offset + len(piece))
+            # A mask may be what stands there already.
+            self.masked += data[place] != piece
+            data[place] = piece
 
     def row(self, index: int) -> CellRow:
         row = self._rows.get(index)

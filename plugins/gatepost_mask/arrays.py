@@ -50,9 +50,12 @@ def mask_cells(batch: RowBatch, columns: Sequence[tuple[int, Kind]], display: Di
     if len(hits) and display.hidden(SHORTEST):
         masked = bytearray(data)
         shown, (stays, comes), those = words(masked), masks(display), forms[hits]
-        shown[starts[hits]] = first[hits] & stays[0][those] | comes[0][those]
-        shown[lasts[hits]] = last[hits] & stays[1][those] | comes[1][those]
-        batch.rewrite(bytes(masked), len(hits))
+        first, last = first[hits], last[hits]
+        begins, ends = first & stays[0][those] | comes[0][those], last & stays[1][those] | comes[1][those]
+        shown[starts[hits]] = begins
+        shown[lasts[hits]] = ends
+        # An integer's mask may be the integer itself.
+        batch.rewrite(bytes(masked), int(np.count_nonzero((begins != first) | (ends != last))))
     pieces = []
     for index in np.flatnonzero(padded & alone).tolist():
         start = int(starts[index])

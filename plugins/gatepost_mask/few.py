@@ -31,6 +31,7 @@ class _Form(NamedTuple):
         sign: a byte that is in every buffer that holds one.
         number: finds those that fit the ranges, zeros at their ends aside, which may be padding.
         hidden, masked: what of them is replaced, and by what.
+        same: where an integer's digits are hidden, and the digits there that its mask does not change; None for text.
     """
 
     sign: bytes
@@ -38,6 +39,7 @@ class _Form(NamedTuple):
     number: re.Pattern[bytes]
     hidden: re.Pattern[bytes]
     masked: bytes
+    same: tuple[slice, bytes] | None
 
 
 @cache
@@ -60,6 +62,7 @@ def _forms(kind: Kind, before: tuple[bytes, ...], display: Display) -> Sequence[
                 number=re.compile(cell + b"([0-9]{%d})(?<!00)" % length),
                 hidden=re.compile(cell + shown + b"[0-9]{%d}" % len(hidden) + last),
                 masked=start + (b"\\g<1>" if hidden.start else b"") + marks,
+                same=None if kind is _TEXT else (slice(hidden.start, hidden.stop), marks),
             )
         )
     return forms
@@ -81,6 +84,9 @@ def _mask_alike(batch: RowBatch, display: Display) -> bool:
         if pass_luhn(numbers, form.length):
             data = form.hidden.sub(form.masked, data)
             cells += len(numbers)
+            if form.same is not None:
+                where, digits = form.same
+                cells -= sum(number[where] == digits for number in numbers)
         else:
             is_done = False
     if cells:
