@@ -20,7 +20,7 @@ def uses(role: Role, target: str, catalogue: Catalogue) -> Iterator[Use]:
     Of what only a rule that names it allows, the system's own tables are left to the database.
     """
     (standing,) = at_any_time(role, target).each
-    for name, columns in catalogue.tables.items():
+    for name, columns in sorted(catalogue.tables.items()):
         if any(is_guarded_schema(place.schema) for place in places(name, ())):
             continue
         for verb in _VERBS:

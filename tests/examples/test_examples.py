@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -60,9 +61,13 @@ def test_the_configuration_passes_the_check(tmp_path: Path) -> None:
     key.rename(tmp_path / "server.key")
     (tmp_path / "gatepost.toml").write_text(source("gatepost.toml"))
 
-    result = CliRunner().invoke(main, ["-c", str(tmp_path / "gatepost.toml"), "check"])
+    result = CliRunner().invoke(main, ["-c", str(tmp_path / "gatepost.toml"), "check", "--json"])
 
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0, result.stderr
+    # All but the secrets is here.
+    assert {(each["severity"], each["key"]) for each in json.loads(result.stdout)["problems"]} == {
+        ("warning", f"plugins.secrets.targets.shop.{place}password") for place in ("", "roles.reporting.", "inspector.")
+    }
 
 
 def test_the_policy_decides_its_cases(postgres: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
