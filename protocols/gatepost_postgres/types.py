@@ -85,9 +85,11 @@ _INT8: Final = 20
 _FLOAT8: Final = 701
 _BOX: Final = 603
 _NUMERIC: Final = 1700
-# Those that are eight bytes long.
-_NUMBERS: Final = (_INT8, _FLOAT8)
 _NUMBER_BYTES: Final = 8
+_double: Final = struct.Struct("!d")
+# A float with fewer digits hides none that are worth a look; beyond the second, not every whole number is one; the
+# third is what an integer of eight bytes goes up to.
+_FEWEST_WHOLE, _MOST_EXACT, _MOST_WHOLE = 1e11, 2.0**53, 1e19
 _FIRST_OWN: Final = 16384  # identifiers from here on are given to what users define
 
 # (type, its array type or 0, name, kind, codec, capacity)
@@ -227,6 +229,8 @@ UNKNOWN: Final = Type("", Kind.OTHER)
 TYPES: Final = _table()
 _TEXT: Final = TYPES[TEXT_OID]
 
+# Few integers of eight bytes look so (one in 10,000 of those with 19 digits), and much text does.
+_WORD: Final = re.compile(rb"[A-Za-z0-9 ,._-]*")
 _INVISIBLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -276,17 +280,24 @@ def _looks_like(oid: int, data: bytes) -> Type:
 
 
 def _either(data: bytes) -> Parts:
-    """Eight bytes of which nothing says what they are: a number of one kind or another, or text, as which it may read.
+    """Eight bytes of which nothing says what they are: all that they may be. What is changed as one of it is changed.
 
-    What is changed as one of them is changed.
+    They may be an integer; text, if they read as such; and a float, if that is whole and has the digits of a long
+    number. Of readable bytes, only an exact float is one: others are as likely as text is.
     """
-    oids = [TEXT_OID, *_NUMBERS] if _is_characters(data) else [*_NUMBERS]
+    is_text = _is_characters(data)
+    oids = [TEXT_OID, _INT8] if is_text else [_INT8]
+    (number,) = _double.unpack(data)
+    if _FEWEST_WHOLE <= abs(number) <= (_MOST_EXACT if is_text else _MOST_WHOLE) and number.is_integer():
+        oids.append(_FLOAT8)
 
     def join(cells: Sequence[Cell]) -> bytes:
         changed = [cell for cell in cells if cell != data]
-        if len(changed) > 1 or None in changed:
+        if not changed:
+            return data
+        if len(changed) > 1 or changed[0] is None:
             raise ValueError("a value that may be several cannot be changed as more than one")
-        return changed[0] or data if changed else data
+        return changed[0]
 
     return Parts([data] * len(oids), oids, join)
 
@@ -299,7 +310,7 @@ def _split(oid: int, fmt: int, data: bytes, depth: int) -> Parts | Type:
     if type_ is None:
         if fmt == TEXT_FORMAT:
             return TYPES[TEXT_OID]
-        if oid == 0 and len(data) == _NUMBER_BYTES:
+        if oid == 0 and len(data) == _NUMBER_BYTES and not _WORD.fullmatch(data):
             return _either(data)
         return _guess(data) or _looks_like(oid, data)
     if type_.split is None:
