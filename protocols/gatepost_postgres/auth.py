@@ -13,11 +13,12 @@ import struct
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, Final
 
-from gatepost.adapter import Action, Authenticate, Close, Environment, SendClient, TlsInfo, TlsPolicy
+from gatepost.adapter import Action, Close, Environment, SendClient, TlsInfo, TlsPolicy
 from gatepost.errors import ClientFault, FaultCode, PluginFault
-from gatepost.values import CredentialKind, Credentials, Deny, DenyCode, EndCode, Identity, Reason, Secret, Verifier
+from gatepost.proving import FAILED, Proving
+from gatepost.values import CredentialKind, Deny, DenyCode, EndCode, Identity, Reason, Secret, Verifier
 from gatepost_postgres import messages, sqlstate
 from gatepost_postgres.inbox import Inbox
 from gatepost_postgres.scram import (
@@ -40,16 +41,12 @@ _BEARER: Final = re.compile(
 _TOKEN: Final = re.compile(rb"Bearer +(?P<token>[A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
 _BEARER_REFUSED: Final = b'{"status":"invalid_token"}'
 _DISMISSAL: Final = b"\x01"
-_FAILED: Final = "authentication failed"
 
 # A plugin that could not judge says nothing of the credentials: the client may try them again.
 _DENIED: Final = {DenyCode.UNAVAILABLE: sqlstate.OF_FAULT[FaultCode.PLUGIN]}
 
-Answer: TypeAlias = Identity | Verifier | Deny | None
-
 
 class _State(Enum):
-    PLUGINS = auto()
     MECHANISM = auto()
     SCRAM_FIRST = auto()
     SCRAM_FINAL = auto()
@@ -59,10 +56,7 @@ class _State(Enum):
     OVER = auto()
 
 
-_HOLDING: Final = frozenset({_State.PLUGINS, _State.OVER})
-
-
-class Authentication:
+class Authentication(Proving):
     """Asks a client, and the plugins, who the client is.
 
     Args:
@@ -80,49 +74,37 @@ class Authentication:
         tls: TlsInfo | None,
         then: Callable[[Identity], Iterator[Action]],
     ) -> None:
-        self._environment = environment
+        super().__init__(
+            environment,
+            user=request.user,
+            database=request.database,
+            application=request.settings.get("application_name", ""),
+            tls=tls,
+            then=then,
+        )
         self._inbox = inbox
-        self._request = request
-        self._tls = tls
-        self._then = then
         self._state = _State.OVER
         self._binding = server_end_point(tls.own_certificate) if tls else None
         self._mechanisms = self._offered_mechanisms()
         self._mechanism = ""
-        self._asked: Credentials | None = None
         self._first: ClientFirst | None = None
-        self._exchange: ServerExchange | None = None
+        self._proof: ServerExchange | None = None
         self._verifier: Verifier | None = None
         self._refusal: Deny | None = None
 
-    def begin(self) -> Iterator[Action]:
-        if self._tls and self._tls.peer_certificate and CredentialKind.CERTIFICATE in self._environment.offers:
-            yield self._ask(CredentialKind.CERTIFICATE, certificate=self._tls.peer_certificate)
-        else:
-            yield from self._demand()
-
     def receive(self) -> Iterator[Action]:
-        while self._state not in _HOLDING and (taken := self._inbox.message()) is not None:
+        while self._is_judged and self._state is not _State.OVER and (taken := self._inbox.message()) is not None:
             kind, body = taken
             handler = self._STEPS.get((self._state, kind))
             if handler is None:
                 raise ClientFault("this message is not allowed during authentication")
             yield from handler(self, body)
 
-    def answered(self, answer: Answer) -> Iterator[Action]:
-        """The plugins have judged what was asked last."""
-        asked = self._asked
-        assert asked is not None
-        proof = Verifier if asked.kind is CredentialKind.SCRAM_SHA_256 else Identity
-        if answer is not None and not isinstance(answer, Deny | proof):
-            raise PluginFault(f"a plugin answered credentials of the kind {asked.kind.value} with the wrong type")
-        yield from self._ANSWERS[asked.kind](self, answer)
-
     @property
     def departure(self) -> Reason:
         """What it is if the client leaves now. One whose token was refused was refused, and need not confirm it."""
         if self._state is _State.BEARER_DISMISSAL:
-            return Reason(code=EndCode.REFUSED, text=_FAILED)
+            return Reason(code=EndCode.REFUSED, text=FAILED)
         return Reason(code=EndCode.CLIENT_LEFT)
 
     def _offered_mechanisms(self) -> tuple[str, ...]:
@@ -136,17 +118,7 @@ class Authentication:
             mechanisms.append(OAUTHBEARER)
         return tuple(mechanisms)
 
-    def _ask(self, kind: CredentialKind, *, secret: Secret | None = None, certificate: bytes = b"") -> Authenticate:
-        self._state = _State.PLUGINS
-        self._asked = Credentials(kind=kind, user=self._request.user, secret=secret, certificate=certificate)
-        return Authenticate(
-            credentials=self._asked,
-            database=self._request.database,
-            application=self._request.settings.get("application_name", ""),
-        )
-
     def _demand(self) -> Iterator[Action]:
-        """Ask the client for what it has besides a certificate."""
         offers = self._environment.offers
         if self._mechanisms:
             self._state = _State.MECHANISM
@@ -181,11 +153,10 @@ class Authentication:
         yield from self._then(identity)
 
     def _fail(self, deny: Deny | None = None) -> Iterator[Action]:
-        """The same for an unknown user and a wrong password; only a plugin's Deny says more."""
         if deny is None:
             is_token = self._mechanism == OAUTHBEARER
             code = sqlstate.INVALID_AUTHORIZATION if is_token else sqlstate.INVALID_PASSWORD
-            return self._refuse(code, _FAILED)
+            return self._refuse(code, FAILED)
         return self._refuse(_DENIED.get(deny.code, sqlstate.INVALID_AUTHORIZATION), deny.reason, hint=deny.hint)
 
     def _refuse(self, code: str, text: str, *, hint: str = "") -> Iterator[Action]:
@@ -197,16 +168,6 @@ class Authentication:
         departure = self.departure
         self._state = _State.OVER
         yield Close(departure)
-
-    # Certificates.
-
-    def _certificate_judged(self, answer: Answer) -> Iterator[Action]:
-        if isinstance(answer, Identity):
-            yield from self._accept(answer)
-        elif isinstance(answer, Deny):
-            yield from self._fail(answer)
-        else:
-            yield from self._demand()
 
     # SASL.
 
@@ -232,26 +193,23 @@ class Authentication:
         self._first = parse_client_first(body, mechanism=self._mechanism, plus_offered=SCRAM_PLUS in self._mechanisms)
         yield self._ask(CredentialKind.SCRAM_SHA_256)
 
-    def _scram_judged(self, answer: Answer) -> Iterator[Action]:
+    def _exchange(self, kind: CredentialKind, known: Verifier | None) -> Iterator[Action]:
         assert self._first is not None
-        if isinstance(answer, Deny):
-            yield from self._fail(answer)
-            return
-        self._verifier = answer if isinstance(answer, Verifier) else None
-        self._exchange = ServerExchange(
+        self._verifier = known
+        self._proof = ServerExchange(
             self._first,
-            self._verifier,
+            known,
             nonce=self._nonce(),
             binding=(self._binding or b"") if self._mechanism == SCRAM_PLUS else b"",
-            unknown=(self._environment.gate_secret, self._request.user),
+            unknown=(self._environment.gate_secret, self._user),
         )
         self._state = _State.SCRAM_FINAL
-        yield SendClient(messages.authentication(messages.AUTH_SASL_CONTINUE, self._exchange.challenge))
+        yield SendClient(messages.authentication(messages.AUTH_SASL_CONTINUE, self._proof.challenge))
         yield from self.receive()
 
     def _scram_final(self, body: bytes) -> Iterator[Action]:
-        assert self._exchange is not None
-        proof = self._exchange.verify(body)
+        assert self._proof is not None
+        proof = self._proof.verify(body)
         if proof is None or self._verifier is None:
             yield from self._fail()
             return
@@ -280,49 +238,20 @@ class Authentication:
             # A client that has no token yet asks in this way where to get one (RFC 7628, section 4.3).
             yield from self._bearer_refused(None)
 
-    def _bearer_judged(self, answer: Answer) -> Iterator[Action]:
-        if isinstance(answer, Identity):
-            yield from self._accept(answer)
-        elif self._mechanism == OAUTHBEARER:
-            yield from self._bearer_refused(answer if isinstance(answer, Deny) else None)
-            yield from self.receive()
-        else:
-            yield from self._fail(answer if isinstance(answer, Deny) else None)
-
     def _bearer_refused(self, deny: Deny | None) -> Iterator[Action]:
         """Says why in RFC 7628's form (section 3.2.2); the error follows when the client has taken note."""
+        if self._mechanism != OAUTHBEARER:
+            yield from self._fail(deny)
+            return
         self._refusal = deny
         self._state = _State.BEARER_DISMISSAL
         yield SendClient(messages.authentication(messages.AUTH_SASL_CONTINUE, _BEARER_REFUSED))
+        yield from self.receive()
 
     def _bearer_dismissed(self, body: bytes) -> Iterator[Action]:
         if body != _DISMISSAL:
             raise ClientFault("the OAUTHBEARER message after a refusal is malformed")
         yield from self._fail(self._refusal)
-
-    # Passwords.
-
-    def _password(self, body: bytes) -> Iterator[Action]:
-        if body[-1:] != b"\0" or b"\0" in body[:-1]:
-            raise ClientFault("the password message is malformed")
-        try:
-            text = body[:-1].decode()
-        except UnicodeDecodeError:
-            raise ClientFault("the password is not UTF-8") from None
-        if text:
-            yield self._ask(CredentialKind.PASSWORD, secret=Secret(text))
-        else:
-            yield from self._fail()
-
-    def _password_judged(self, answer: Answer) -> Iterator[Action]:
-        assert self._asked is not None
-        if isinstance(answer, Identity):
-            yield from self._accept(answer)
-        elif answer is None and CredentialKind.BEARER in self._environment.offers:
-            # Clients that know no OAUTHBEARER send a token as a password.
-            yield self._ask(CredentialKind.BEARER, secret=self._asked.secret)
-        else:
-            yield from self._fail(answer if isinstance(answer, Deny) else None)
 
     # What a client may send in which state.
     _STEPS: ClassVar[Mapping[tuple[_State, int], Callable[[Authentication, bytes], Iterator[Action]]]] = {
@@ -331,13 +260,6 @@ class Authentication:
         (_State.SCRAM_FINAL, messages.PASSWORD): _scram_final,
         (_State.BEARER_FIRST, messages.PASSWORD): _bearer_first,
         (_State.BEARER_DISMISSAL, messages.PASSWORD): _bearer_dismissed,
-        (_State.PASSWORD, messages.PASSWORD): _password,
+        (_State.PASSWORD, messages.PASSWORD): Proving.cleartext,
         **dict.fromkeys([(state, messages.TERMINATE) for state in _State], _leave),
-    }
-
-    _ANSWERS: ClassVar[Mapping[CredentialKind, Callable[[Authentication, Answer], Iterator[Action]]]] = {
-        CredentialKind.CERTIFICATE: _certificate_judged,
-        CredentialKind.SCRAM_SHA_256: _scram_judged,
-        CredentialKind.BEARER: _bearer_judged,
-        CredentialKind.PASSWORD: _password_judged,
     }
