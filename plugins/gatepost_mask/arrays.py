@@ -14,7 +14,7 @@ from gatepost_mask.display import MARK, Display
 from gatepost_mask.few import is_other_number
 from gatepost_mask.ranges import DOUBLED, LONGEST, SHORTEST, USUAL, ranges
 from gatepost_mask.stretches import Stretches, windows
-from gatepost_mask.words import KINDS, WORD, are_card_numbers, are_digits, are_padded, form, kind_of, masks, words
+from gatepost_mask.words import KINDS, WORD, are_card_numbers, are_digits, are_padded, forms, masks, words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,43 +27,88 @@ _BLANK: Final = int.from_bytes(b"x" * WORD, "little")
 _MARKS_TRACK: Final = np.isin(np.arange(256), list(TRACK_MARKS.encode()))
 
 
+class _Cells(NamedTuple):
+    """Where cells begin, how long they are, and which of `KINDS` each is of."""
+
+    starts: NDArray[Any]
+    lengths: NDArray[Any]
+    kinds: NDArray[Any]
+
+    def some(self, which: NDArray[Any]) -> _Cells:
+        return _Cells(self.starts[which], self.lengths[which], self.kinds[which])
+
+
 def mask_cells(batch: RowBatch, columns: Sequence[tuple[int, Kind]], display: Display) -> bytearray:
-    """Mask the cells that are card numbers of a usual length and nothing else.
+    """Mask the cells that are card numbers and nothing else.
 
     Returns the buffer as it was, blank where cells are digits alone and need no other look.
     """
+    left = bytearray(batch.buffer)
+    cells = _cells(batch, columns)
+    is_usual = cells.lengths <= USUAL
+    usual, others = cells.some(np.flatnonzero(is_usual)), cells.some(np.flatnonzero(~is_usual))
+    if len(usual.starts):
+        _mask_usual(batch, usual, display, left)
+    if len(others.starts):
+        _mask_long(batch, others, display, left)
+    return left
+
+
+def _mask_usual(batch: RowBatch, cells: _Cells, display: Display, left: bytearray) -> None:
+    """Mask cells of a usual length, those of all columns at once."""
     data = batch.buffer
-    left = bytearray(data)
-    starts, lengths, forms = _usual_cells(batch, columns)
-    if not len(starts):
-        return left
-    every = words(data)
-    first = every[starts]
+    every, blank = words(data), words(left)
+    first = every[cells.starts]
     some = np.flatnonzero(are_digits(first))
-    starts, lasts, lengths = starts[some], (starts + lengths)[some] - WORD, lengths[some] - SHORTEST
-    first, last, forms = first[some], every[lasts], forms[some]
-    alone, padded = are_digits(last), are_padded(first, last)
-    blank = words(left)
+    cells, first = cells.some(some), first[some]
+    starts, lengths = cells.starts, cells.lengths - SHORTEST
+    lasts = starts + cells.lengths - WORD
+    last = every[lasts]
+    alone = are_digits(last)
     blank[starts[alone]] = _BLANK
     blank[lasts[alone]] = _BLANK
-    hits = np.flatnonzero(are_card_numbers(first, last, lengths) & alone & ~padded)
+    is_number, is_doubtful = are_card_numbers(first, last, lengths) & alone, are_padded(first, last) & alone
+    if _hides_inner(display):
+        is_doubtful &= ~is_number
+    hits = np.flatnonzero(is_number & ~is_doubtful)
     if len(hits) and display.hidden(SHORTEST):
         masked = bytearray(data)
-        shown, (stays, comes), those = words(masked), masks(display), forms[hits]
+        shown, (stays, comes), those = words(masked), masks(display), forms(cells.kinds[hits], lengths[hits])
         first, last = first[hits], last[hits]
         begins, ends = first & stays[0][those] | comes[0][those], last & stays[1][those] | comes[1][those]
         shown[starts[hits]] = begins
         shown[lasts[hits]] = ends
         # An integer's mask may be the integer itself.
         batch.rewrite(bytes(masked), int(np.count_nonzero((begins != first) | (ends != last))))
-    pieces = []
-    for index in np.flatnonzero(padded & alone).tolist():
-        start = int(starts[index])
-        piece = mask_digits(data[start : int(lasts[index]) + WORD].decode(), kind_of(forms[index]), display)
+    _mask_each(batch, cells.some(np.flatnonzero(is_doubtful)), display)
+
+
+def _mask_long(batch: RowBatch, cells: _Cells, display: Display, left: bytearray) -> None:
+    """Mask longer cells, which may hold other numbers than they are."""
+    data, blank = batch.buffer, words(left)
+    every, values = words(data), np.frombuffer(data, dtype=np.uint8)
+    starts, lasts = cells.starts, cells.starts + cells.lengths - WORD
+    alone = are_digits(every[starts]) & are_digits(every[starts + WORD]) & are_digits(every[lasts])
+    blank[starts[alone]] = _BLANK
+    blank[lasts[alone]] = _BLANK
+    for number, kind in enumerate(KINDS):
+        some = cells.some(np.flatnonzero(alone & (cells.kinds == number)))
+        if len(some.starts):
+            stops = some.starts + some.lengths
+            unjudged = _mask_whole(batch, _Parts(values, some.starts, stops, some.starts, stops), kind, display)
+            _mask_each(batch, some.some(np.flatnonzero(unjudged)), display)
+
+
+def _mask_each(batch: RowBatch, cells: _Cells, display: Display) -> None:
+    """Mask cells of digits alone, one by one."""
+    if not len(cells.starts):
+        return
+    data, pieces = batch.buffer, []
+    for start, length, kind in zip(*(array.tolist() for array in cells), strict=True):
+        piece = mask_digits(data[start : start + length].decode(), KINDS[kind], display)
         if piece is not None:
             pieces.append((start, piece.encode()))
     batch.overwrite(pieces)
-    return left
 
 
 def mask_texts(
@@ -113,19 +158,15 @@ def suspects(batch: RowBatch, column: int) -> list[int]:
     return everything
 
 
-def _usual_cells(
-    batch: RowBatch, columns: Sequence[tuple[int, Kind]]
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """The cells of a usual number's length: where they begin, how long they are, and the forms that they would have."""
-    starts, lengths, forms = [_NONE], [_NONE], [_NONE]
+def _cells(batch: RowBatch, columns: Sequence[tuple[int, Kind]]) -> _Cells:
+    """The cells of `KINDS` that are as long as a number can be."""
+    found = [_Cells(_NONE, _NONE, _NONE)]
     for column, kind in columns:
         if kind in KINDS:
-            every = batch.lengths(column)
-            rows = np.flatnonzero((every >= SHORTEST) & (every <= USUAL))
-            starts.append(batch.offsets(column)[rows])
-            lengths.append(every[rows])
-            forms.append(form(kind, lengths[-1] - SHORTEST))
-    return np.concatenate(starts), np.concatenate(lengths), np.concatenate(forms)
+            lengths = batch.lengths(column)
+            rows = np.flatnonzero((lengths >= SHORTEST) & (lengths <= LONGEST))
+            found.append(_Cells(batch.offsets(column)[rows], lengths[rows], np.full(len(rows), KINDS.index(kind))))
+    return _Cells(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
 
 
 class _Parts(NamedTuple):
@@ -169,8 +210,12 @@ def _mask_whole(batch: RowBatch, parts: _Parts, kind: Kind, display: Display) ->
         if not len(some):
             continue
         digits = windows(values, length)[firsts[some]] - 48
+        alone = (digits < 10).all(1)
+        some, digits = some[alone], digits[alone]
         # Zeros at an end may be padding.
-        plain = (digits < 10).all(1) & (digits[:, 0] > 0) & (digits[:, -2] | digits[:, -1] > 0)
+        plain = (digits[:, 0] > 0) & (digits[:, -2] | digits[:, -1] > 0)
+        if _hides_inner(display):
+            plain |= _are_card_numbers(digits)
         some, digits = some[plain], digits[plain]
         if not len(some):
             continue
@@ -198,17 +243,24 @@ def _hidden(digits: NDArray[Any], display: Display) -> NDArray[Any]:
     """Which of the digits must not be shown, of chunks of one length without padding: `detect.find`, for many."""
     count, length = digits.shape
     hidden = np.zeros(digits.shape, dtype=bool)
-    _hide(hidden, np.flatnonzero(_are_card_numbers(digits)), 0, length, display)
-    if length <= USUAL or not count:
+    is_number = _are_card_numbers(digits)
+    _hide(hidden, np.flatnonzero(is_number), 0, length, display)
+    left = np.flatnonzero(~is_number) if _hides_inner(display) else np.arange(count)
+    if length <= USUAL or not len(left):
         return hidden
     table = ranges()
     for inner in table.inner_lengths:
         if inner <= length:
-            inside = np.lib.stride_tricks.sliding_window_view(digits, inner, axis=1)
+            inside = np.lib.stride_tricks.sliding_window_view(digits[left], inner, axis=1)
             some, at = np.nonzero(table.world[inside[:, :, :6] @ _SIX] & (1 << (inner - SHORTEST)))
             found = _are_card_numbers(inside[some, at])
-            _hide(hidden, some[found], at[found, np.newaxis], inner, display)
+            _hide(hidden, left[some[found]], at[found, np.newaxis], inner, display)
     return hidden
+
+
+def _hides_inner(display: Display) -> bool:
+    """Whether what is hidden of a number is all that is hidden of any number within it."""
+    return not display.hidden(LONGEST).start
 
 
 def _hide(hidden: NDArray[Any], rows: NDArray[Any], first: NDArray[Any] | int, length: int, display: Display) -> None:

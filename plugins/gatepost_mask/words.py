@@ -114,20 +114,16 @@ def _luhn(digits: NDArray[Any]) -> NDArray[Any]:
 
 
 class Masks(NamedTuple):
-    """What of a number's two words stays, and what comes in the place of the rest; by `form`."""
+    """What of a number's two words stays, and what comes in the place of the rest; by `forms`."""
 
     stays: tuple[NDArray[Any], NDArray[Any]]
     comes: tuple[NDArray[Any], NDArray[Any]]
 
 
-def form(kind: Kind, lengths: NDArray[Any]) -> NDArray[Any]:
-    """Where the masks of numbers of one of `KINDS` are; `lengths` count from `SHORTEST` on."""
-    return lengths + KINDS.index(kind) * len(_LENGTHS)
-
-
-def kind_of(number: int) -> Kind:
-    """The kind that a form is of."""
-    return KINDS[number // len(_LENGTHS)]
+def forms(kinds: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
+    """Where the masks of numbers are; `kinds` are places in `KINDS`, `lengths` count from `SHORTEST` on."""
+    where: NDArray[Any] = lengths + kinds * len(_LENGTHS)
+    return where
 
 
 @cache

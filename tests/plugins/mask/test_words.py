@@ -67,12 +67,21 @@ def test_digits_are_counted(parts):
     assert words.digits_in(b"".join(parts) + bytes(24), starts, lengths, 24).tolist() == expected
 
 
-CELLS = st.one_of(NUMBERS, NUMBERS.map("x".__add__), NUMBERS.map(lambda number: number[:8] + "-" + number[9:]))
-INTEGERS = st.one_of(NUMBERS, NUMBERS.map("-".__add__), st.none())
+ENDING_IN_ZEROS = [pan for seed in range(100) for pan in of_every_brand(seed) if pan.endswith("00")]
+PADDED = st.builds(
+    lambda before, pan, behind: ("0" * before + pan + "0" * behind)[:19],
+    st.integers(0, 4),
+    st.sampled_from(of_every_brand(22)),
+    st.integers(0, 4),
+)
+ANY = st.one_of(PADDED, st.sampled_from(ENDING_IN_ZEROS), st.text("0123456789", min_size=12, max_size=19))
+BROKEN = st.builds(lambda number, at: number[:at] + "-" + number[at + 1 :], ANY, st.integers(1, 18))
+CELLS = st.one_of(ANY, ANY.map("x".__add__), BROKEN)
+INTEGERS = st.one_of(ANY, ANY.map("-".__add__), st.none())
 
 
 @given(
-    rows=st.lists(st.tuples(CELLS, INTEGERS, st.one_of(NUMBERS, st.none())), min_size=1, max_size=20),
+    rows=st.lists(st.tuples(CELLS, INTEGERS, st.one_of(ANY, st.none())), min_size=1, max_size=20),
     display=st.sampled_from(list(Display)),
 )
 def test_the_cells_of_many_rows_are_masked_as_each_is(rows, display):
