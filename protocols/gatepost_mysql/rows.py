@@ -105,7 +105,8 @@ class Batch(CellBatch):
         data = self.output()
         if not self._header:
             return frame(data, number) if not self._dropped else b""
-        return renumber(data, number) if self._is_framed_anew or self.resized or self._dropped else data
+        is_anew = self._is_framed_anew or self.resized or self._dropped
+        return renumber(data, number) if is_anew or data[HEADER_BYTES - 1] != number & 0xFF else data
 
     def frame(self, cells: Sequence[bytes | None]) -> bytes:
         row = self._binary_row(cells) if self._is_binary else self._text_row(cells)

@@ -168,8 +168,10 @@ class Stream:
             run.rows += len(starts)
         else:
             rows = batch.packets(self.out)
-            self.out += frames.count(rows)
-            run.rows += len(starts) - batch.dropped
+            left = len(starts) - batch.dropped
+            # No row in so few bytes is in several packets.
+            self.out += left if len(rows) <= LONGEST else frames.count(rows)
+            run.rows += left
         run.row_bytes += len(rows)
         return end, rows + b"".join(map(self.say, self.stop(run))) if is_over else rows
 

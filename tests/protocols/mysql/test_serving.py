@@ -174,6 +174,20 @@ def test_a_dropped_row_leaves_no_gap_in_the_numbers() -> None:
     assert made.ended[0][1].rows == 2
 
 
+def test_rows_behind_a_dropped_one_are_numbered_on_though_they_keep_their_length() -> None:
+    def change(row: Row) -> None:
+        if row.raw(0) == b"2":
+            row.drop()
+        elif row.raw(0) == b"3":
+            row.replace(0, ["x"])
+
+    made = serving(RecordingHooks(Interest.EVERYTHING, change_row=change)).client(wire.query("SELECT a FROM t"))
+    answer = wire.result([wire.definition("a")], list(map(wire.text_row, "1234")))
+    at = answer.index(wire.text_row("3")) - 4
+    made.upstream(answer[:at]).upstream(answer[at:])
+    assert made.sent()[0] == wire.result([wire.definition("a")], list(map(wire.text_row, "1x4")))
+
+
 def test_long_data_is_a_parameter_and_goes_with_its_execution() -> None:
     made = prepare(serving(), "INSERT INTO t VALUES (?)", columns=[], parameters=1)
     made.sent()
