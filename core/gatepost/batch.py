@@ -67,8 +67,7 @@ class CellRow:
         self._put(column, self._batch.encode(column, data, texts))
 
     def redact(self, column: int, text: str) -> None:
-        if self.raw(column) is not None:
-            self._put(column, self._batch.whole(column, text))
+        self._put(column, self._batch.whole(column, text))
 
     def drop(self) -> None:
         self._batch.drop(self._index)

@@ -478,7 +478,7 @@ class Row(Protocol):
         """
 
     def redact(self, column: int, text: str) -> None:
-        """Replace the whole cell by `text` where its type can hold it, else by NULL."""
+        """Replace the whole cell, a NULL too, by `text` where its type can hold it, else by NULL."""
 
     def drop(self) -> None:
         """Let the row not leave."""

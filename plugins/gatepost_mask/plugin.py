@@ -128,9 +128,12 @@ class Mask:
     def _is_blind(self, facts: Facts, display: Display) -> bool:
         """Whether tagged values that this role may not see would come without their columns."""
         verbs = frozenset(facts.verbs)
-        if verbs.isdisjoint(_COPIES | _DEFERRED) and _UNREAD not in verbs:
+        # A setting may be given any value that the statement touches, and be shown later.
+        keeps = any(value is None for _, value in facts.settings)
+        if not keeps and verbs.isdisjoint(_COPIES | _DEFERRED) and _UNREAD not in verbs:
             return False
-        return not self._tags.read(facts) <= (frozenset() if display is not Display.CLEAR else _SHOWN_IN_CLEAR)
+        tags = self._tags.touched(facts) if keeps else self._tags.read(facts)
+        return not tags <= (frozenset() if display is not Display.CLEAR else _SHOWN_IN_CLEAR)
 
     def _is_oracle(self, facts: Facts, session: Session) -> bool:
         """Whether answers would tell hidden values by which rows come, in what order, or in which groups."""

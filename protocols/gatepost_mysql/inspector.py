@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 import aiomysql
+from msgspec.structs import replace
 from pymysql.constants import CLIENT
 
 from gatepost.adapter import TlsPolicy, TlsTerms
@@ -35,7 +37,7 @@ _DEFINITION: Final = 256 * 1024
 _FOLDS: Final = "SELECT @@lower_case_table_names"
 
 _COLUMNS: Final = """
-SELECT table_schema, table_name, ordinal_position, column_name, data_type, extra
+SELECT table_schema, table_name, ordinal_position, column_name, data_type, extra, generation_expression
 FROM information_schema.columns ORDER BY table_schema, table_name, ordinal_position
 """
 
@@ -47,6 +49,8 @@ _ROUTINES: Final = """
 SELECT routine_schema, routine_name, routine_type, is_deterministic, sql_data_access, security_type, definer
 FROM information_schema.routines
 """
+
+_QUOTED: Final = re.compile(r"`((?:[^`]|``)+)`")
 
 _KINDS: Final = {"VIEW": RelationKind.VIEW, "SEQUENCE": RelationKind.SEQUENCE}
 # Their names, and those of their columns, are the same in any case of letters.
@@ -166,10 +170,12 @@ class _Reading:
         read_at = time.time()
         folds = [row async for row in self._rows(_FOLDS)] != [(0,)]
         attributes: dict[tuple[str, str], list[Attribute]] = {}
-        async for schema, name, number, column, type_, extra in self._rows(_COLUMNS):
+        async for schema, name, number, column, type_, extra, expression in self._rows(_COLUMNS):
             place = _place(schema, name, folds=folds)
             column = column.lower() if place[0] in _SYSTEM else column
-            attributes.setdefault(place, []).append(Attribute(number, column, type_, "INVISIBLE" in extra.upper()))
+            attributes.setdefault(place, []).append(
+                Attribute(number, column, type_, "INVISIBLE" in extra.upper(), sources=_quoted(expression or ""))
+            )
         definitions = {
             _place(schema, name, folds=folds): _definition(text) async for schema, name, text in self._rows(_VIEWS)
         }
@@ -182,7 +188,7 @@ class _Reading:
                     schema=place[0],
                     name=place[1],
                     kind=_KINDS.get(kind, RelationKind.TABLE),
-                    attributes=tuple(attributes.get(place, ())),
+                    attributes=_followed(attributes.get(place, ())),
                     definition=definitions.get(place, ""),
                 )
             )
@@ -232,6 +238,28 @@ def _function(
         is_definer=security == "DEFINER",
         owner=definer,
     )
+
+
+def _quoted(expression: str) -> tuple[str, ...]:
+    """The names in an expression, in which servers quote those of columns."""
+    return tuple(name.replace("``", "`") for name in _QUOTED.findall(expression))
+
+
+def _followed(attributes: Sequence[Attribute]) -> tuple[Attribute, ...]:
+    """A table's columns, the generated ones with all that they are made of, other generated ones among it."""
+    by_name = {each.name.lower(): each for each in attributes}
+    return tuple(replace(each, sources=_sources(each, by_name)) if each.sources else each for each in attributes)
+
+
+def _sources(attribute: Attribute, by_name: Mapping[str, Attribute]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    pending = list(attribute.sources)
+    while pending:
+        source = by_name.get(pending.pop().lower())
+        if source is not None and source.name not in found:
+            found[source.name] = None
+            pending += source.sources
+    return tuple(found)
 
 
 def _definition(text: str | None) -> str:

@@ -63,7 +63,17 @@ SELECT a.attrelid AS relation, a.attnum::int4 AS number, a.attname::text AS name
          JOIN pg_catalog.pg_class s ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND s.oid = d.refobjid
          JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
          WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum AND s.relkind = 'S' ORDER BY 1
-       ) END AS sequences
+       ) END AS sequences,
+       CASE WHEN a.atthasdef THEN ARRAY(
+         SELECT o.attname::text
+         FROM pg_catalog.pg_attrdef f
+         JOIN pg_catalog.pg_depend d
+           ON (d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = f.oid)
+           OR (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = f.adrelid AND d.objsubid = f.adnum)
+         JOIN pg_catalog.pg_attribute o ON o.attrelid = d.refobjid AND o.attnum = d.refobjsubid
+         WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum AND o.attnum <> a.attnum
+           AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = a.attrelid ORDER BY o.attnum
+       ) END AS sources
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
@@ -185,7 +195,8 @@ class _Reading:
         attributes: dict[int, list[Attribute]] = {}
         async for row in self._rows(_ATTRIBUTES, _KINDS):
             of = attributes.setdefault(row["relation"], [])
-            of.append(Attribute(row["number"], row["name"], row["type"], sequences=tuple(row["sequences"] or ())))
+            sequences, sources = (tuple(row[key] or ()) for key in ("sequences", "sources"))
+            of.append(Attribute(row["number"], row["name"], row["type"], sequences=sequences, sources=sources))
         body = _PARSED_BODY if self._connection.get_server_version().major >= _SQL_BODIES else _BODY
         return Catalogue(
             read_at,

@@ -41,7 +41,8 @@ class RelationKind(StrEnum):
 class Attribute(Struct, frozen=True):
     """A column: `pg_attribute.attnum`, its name, and its type's with the schema ("pg_catalog.text").
 
-    `is_hidden`: a star does not mean it. `sequences`: those that its default value draws from (pg_depend).
+    `is_hidden`: a star does not mean it. `sequences`: those that its default value draws from (pg_depend). `sources`:
+    the table's columns that it is generated from.
     """
 
     number: int
@@ -49,6 +50,12 @@ class Attribute(Struct, frozen=True):
     type: str = ""
     is_hidden: bool = False
     sequences: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The names of the columns that hold what it holds, or what that is made of."""
+        return (self.name, *self.sources)
 
 
 class Relation(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 from gatepost.values import Effect
 from gatepost_sql.effects import ADMINISTERED, ADMINISTERING, ON_TABLES, STATEMENTS, TRANSACTION_VERBS
 from gatepost_sql.gathering import Gathering, Scope, Visits
-from gatepost_sql.tree import Node, constant, strings
+from gatepost_sql.tree import Node, constant, relation_name, strings
 
 # Where a node holds the name of a column as plain text.
 _COLUMN_NAMES: Final[Mapping[str, str]] = {"AlterTableCmd": "name", "ColumnDef": "colname", "IndexElem": "name"}
@@ -86,6 +86,15 @@ class Commands(Gathering):
         self._add(Effect.ADMINISTER if node["renameType"] in ADMINISTERED else Effect.DEFINE, "alter", scope)
         if node["renameType"] == "OBJECT_COLUMN":
             self._columns.update((node["subname"], node["newname"]))
+        elif "relation" in node and "subname" not in node:
+            schema, dot, _ = self._words.known(relation_name(node["relation"])).rpartition(".")
+            self._use("alter", f"{schema}{dot}{node['newname']}")
+        self._children(kind, node, scope._replace(verb="alter"))
+
+    def _move(self, kind: str, node: Node, scope: Scope) -> None:
+        self._add(Effect.DEFINE, "alter", scope)
+        if "relation" in node:
+            self._use("alter", f"{node['newschema']}.{node['relation']['relname']}")
         self._children(kind, node, scope._replace(verb="alter"))
 
     def _alter_command(self, kind: str, node: Node, scope: Scope) -> None:
@@ -102,6 +111,7 @@ class Commands(Gathering):
         "CreateStmt": _create_table,
         **dict.fromkeys(("IndexStmt", "CreateTrigStmt", "RuleStmt", "CreateStatsStmt", "CreatePolicyStmt"), _on_table),
         "RenameStmt": _rename,
+        "AlterObjectSchemaStmt": _move,
         "ColumnDef": _named,
         "AlterTableCmd": _alter_command,
         "IndexElem": _named,

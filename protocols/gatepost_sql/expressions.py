@@ -213,14 +213,15 @@ class Expressions:
         found = NOTHING
         arguments = node.get("args", [])
         deciding = [node[key] for key in ("agg_filter", "over") if key in node] + node.get("agg_order", [])
-        if strings(node["funcname"])[-1] in SET_RETURNING:
+        meaning = self._names.call(strings(node["funcname"]), len(arguments))
+        # What a function does to the session shows its arguments elsewhere: a lock, a notification, how long it takes.
+        if strings(node["funcname"])[-1] in SET_RETURNING or meaning.effect is Effect.CONTROL:
             deciding += arguments
         if deciding:
             origins = self.decide(deciding, level)
             if origins is None:
                 return None, arguments
             found = origins
-        meaning = self._names.call(strings(node["funcname"]), len(arguments))
         for use in meaning.reads:
             read = self.read("select", use.name, use.via, is_bounded=use.is_bounded)
             if use.columns is None:

@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from gatepost.values import Effect, Origin
 from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.mysql_words import FUNCTIONS, LAST_INSERT_ID
 from gatepost_sql.ranges import NOTHING, Level, Origins, Rows, Source, union
 
 # What following one text may cost, in columns and rows that are looked at.
@@ -91,7 +92,7 @@ class Expressions(ABC):
             deciding = [*(node.args.get("partition_by") or ()), node.args.get("order")]
         elif isinstance(node, exp.Order):
             deciding = node.expressions
-        elif isinstance(node, exp.Distinct):
+        elif isinstance(node, exp.Distinct) or (isinstance(node, exp.Anonymous) and _tells(node.name.lower())):
             self.decide(node.expressions, level)
         chosen = [part for part in deciding if isinstance(part, exp.Expr)]
         self.decide(chosen, level)
@@ -174,3 +175,8 @@ class Expressions(ABC):
 
 def _parts(node: exp.Expr, without: set[int]) -> Iterator[exp.Expr]:
     return (part for part in node.iter_expressions() if id(part) not in without)
+
+
+def _tells(function: str) -> bool:
+    """Whether its argument shows elsewhere in the session: as the last id, or as a lock's name."""
+    return function == LAST_INSERT_ID or FUNCTIONS.get(function) is Effect.CONTROL

@@ -128,7 +128,11 @@ class Names:
         if facts is None:
             return [
                 Column(
-                    each.name.lower(), each.name, frozenset((Origin(relation.qualified, each.name),)), True, each.type
+                    each.name.lower(),
+                    each.name,
+                    frozenset(Origin(relation.qualified, own) for own in each.origins),
+                    not each.sources,
+                    each.type,
                 )
                 for each in attributes
             ]

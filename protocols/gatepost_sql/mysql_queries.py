@@ -21,7 +21,7 @@ from gatepost_sql.mysql_lineage import Lineage
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_outputs import outputs, predicates
 from gatepost_sql.mysql_tokens import Kind, Token, plain_text
-from gatepost_sql.mysql_words import FUNCTIONS, KEYWORDS, NO_CALLS, TYPES
+from gatepost_sql.mysql_words import FUNCTIONS, KEYWORDS, LAST_INSERT_ID, NO_CALLS, TYPES
 
 # Nodes besides conditions and queries that mean nothing by themselves.
 _PLAIN: Final = (
@@ -101,6 +101,9 @@ class Query:
         self._call(tokens)
         tree = _parse(tokens)
         _check(tree, tokens)
+        # An INSERT ... ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id) only tells which row there is.
+        self.keeps |= isinstance(tree, exp.Query) and any(map(_keeps_id, tokens, tokens[1:], tokens[2:]))
+        hides = self.keeps
         self._changed: set[int] = set()
         self._change(tree)
         self._visit(tree, frozenset(), 0, bounded=True)
@@ -109,6 +112,8 @@ class Query:
         elif isinstance(tree, exp.Query):
             self.outputs = outputs(tree)
             self.predicates = predicates(tree)
+        if hides:
+            self.outputs = ()  # what is kept need not be among them
 
     def _follow(self, tree: exp.Expr) -> None:
         lineage = Lineage(self._names)
@@ -279,6 +284,12 @@ def _check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
     selects = sum(token.word == "select" for token in tokens)
     if selects > sum(1 for _ in tree.find_all(exp.Select)):
         raise NotUnderstood("the grammar takes the text for less than it says")
+
+
+def _keeps_id(name: Token, opening: Token, argument: Token) -> bool:
+    """Whether a number is given to LAST_INSERT_ID, which tells it again without one."""
+    is_given = opening.is_operator("(") and not argument.is_operator(")")
+    return is_given and name.text.lower() == LAST_INSERT_ID
 
 
 def _calls(tokens: Sequence[Token]) -> Iterator[str]:

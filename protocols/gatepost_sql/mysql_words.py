@@ -21,6 +21,9 @@ FUNCTIONS: Final[Mapping[str, Effect]] = {
     **{name: Effect(effect) for effect, names in _data["effects"].items() for name in names.split()},
 }
 
+# Without an argument it tells what it was given last.
+LAST_INSERT_ID: Final = "last_insert_id"
+
 # Types may have a bracket behind them as a function has.
 TYPES: Final[frozenset[str]] = frozenset(_data["types"].split())
 KEYWORDS: Final[frozenset[str]] = frozenset(_data["keywords"].split())

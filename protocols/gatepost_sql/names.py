@@ -191,8 +191,8 @@ class Names(Words):
                 Column(
                     each.name,
                     each.name,
-                    frozenset(Origin(table, each.name) for table, names in tables if each.name in names),
-                    True,
+                    frozenset(Origin(table, own) for table, names in tables for own in each.origins if own in names),
+                    not each.sources,
                     each.type,
                 )
                 for each in attributes

@@ -246,7 +246,7 @@ class Walk(Commands):
         self._add(meaning.effect, meaning.reason, scope, called)
         if names[-1] == "set_config":
             self._set_config(node.get("args", []))
-        if meaning.makes_rows and not scope.decides:
+        if (meaning.makes_rows or meaning.effect is Effect.CONTROL) and not scope.decides:
             scope = scope._replace(decides=True)
         self._parts(kind, node, scope, ("funcname",))
 

@@ -69,8 +69,7 @@ class PlainRow:
             self._batch.put(self._index, column, texts[0])
 
     def redact(self, column: int, text: str) -> None:
-        if self.raw(column) is not None:
-            self._batch.put(self._index, column, text if self.columns[column].kind is Kind.TEXT else None)
+        self._batch.put(self._index, column, text if self.columns[column].kind is Kind.TEXT else None)
 
     def drop(self) -> None:
         self._batch.drop(self._index)

@@ -30,16 +30,27 @@ ORACLES = {
     "a set": "SELECT '4111111111111111' IN (SELECT pan FROM cards)",
     "an intersection": "SELECT '4111111111111111' INTERSECT SELECT pan FROM cards",
     "an error": "SELECT 1 / (pan::numeric - 4111111111111111) FROM cards",
+    "a NULL": "SELECT nullif(left(pan, 1), '4') FROM cards",
+    "a NULL for no match": "SELECT substring(pan from '^4') FROM cards",
+}
+# What keeps a value for later, or tells it beside the rows.
+KEEPS = {
+    "a setting": "SELECT set_config('application_name', reverse(pan), false) FROM cards WHERE id = 1",
+    "a setting, from a query": "SELECT set_config('application_name', (SELECT reverse(pan) FROM cards LIMIT 1), false)",
+    "a setting, beside": "SELECT id FROM cards, LATERAL (SELECT set_config('application_name', reverse(pan), false)) s",
+    "a notification": "SELECT pg_notify('c', reverse(pan)) FROM cards",
+    "a lock": "SELECT pg_advisory_lock(left(pan, 9)::int) FROM cards",
+    "a seed": "SELECT setseed(('0.' || left(pan, 9))::float8) FROM cards WHERE id = 1",
 }
 # What these give is masked or removed, so that no answer depends on what was asked.
-SHOWN = {"a condition", "a truth", "a set", "an error"}
+SHOWN = {"a condition", "a truth", "a set", "an error", "a NULL", "a NULL for no match"}
 
 
 @pytest.mark.parametrize("role", ["reader", "analyst"])
-@pytest.mark.parametrize("name", [name for name in ORACLES if name not in SHOWN])
+@pytest.mark.parametrize("name", [*(name for name in ORACLES if name not in SHOWN), *KEEPS])
 def test_it_is_denied(house: House, role: str, name: str) -> None:
     with house.unchanged(), house.enter(role) as wire:
-        for answers in in_every_way(wire, ORACLES[name]):
+        for answers in in_every_way(wire, {**ORACLES, **KEEPS}[name]):
             assert_denied(answers)
         assert_serving(wire)
 

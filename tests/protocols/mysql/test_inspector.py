@@ -25,6 +25,7 @@ PASSWORD = "inspector-password"
 LOGIN = "watcher@'127.0.0.1'"
 DEFINED = [
     "CREATE TABLE deals (id INT PRIMARY KEY, Share DECIMAL(5, 2), secret INT INVISIBLE)",
+    "CREATE TABLE made (`od``d` TEXT AS (REVERSE(B)), later TEXT AS (CONCAT(`od``d`, 'a')), b TEXT, a TEXT)",
     "CREATE VIEW shares AS SELECT id AS deal, share FROM deals WHERE secret > 0",
     "CREATE VIEW unseen AS SELECT pan FROM cards",
     "CREATE FUNCTION half(n INT) RETURNS INT DETERMINISTIC NO SQL RETURN n / 2",
@@ -33,7 +34,7 @@ DEFINED = [
     f"GRANT SELECT, SHOW VIEW ON shop.shares TO {LOGIN}",
     f"GRANT EXECUTE ON FUNCTION shop.half TO {LOGIN}",
 ]
-DROPPED = ["DROP TABLE deals", "DROP VIEW shares, unseen", "DROP FUNCTION half", f"DROP USER {LOGIN}"]
+DROPPED = ["DROP TABLE deals, made", "DROP VIEW shares, unseen", "DROP FUNCTION half", f"DROP USER {LOGIN}"]
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,19 @@ def test_tables_and_their_columns(catalogue: Catalogue) -> None:
     assert catalogue.tables["shop.cards"] == ("id", "customer", "brand", "pan", "expires")
     assert "table_name" in catalogue.tables["information_schema.tables"]
     assert catalogue.database == "shop"
+
+
+def test_a_generated_column_is_what_it_is_made_of(catalogue: Catalogue) -> None:
+    (made,) = catalogue.relations_named("made")["shop"]
+    assert {each.name: each.sources for each in made.attributes} == {
+        "od`d": ("b",),
+        "later": ("od`d", "b"),
+        "b": (),
+        "a": (),
+    }
+    (output,) = ADAPTER.facts("SELECT later FROM made", catalogue).outputs
+    assert set(output.origins or ()) == {Origin("shop.made", name) for name in ("later", "od`d", "b")}
+    assert not output.is_direct
 
 
 def test_views_have_their_definitions_where_the_login_is_shown_them(catalogue: Catalogue) -> None:

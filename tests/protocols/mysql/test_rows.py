@@ -212,6 +212,16 @@ def test_redacting(is_binary: bool) -> None:
     assert made.packets(5) == wire.packet(5, row)
 
 
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_redacting_tells_not_whether_there_was_a_value(is_binary: bool) -> None:
+    about = description("varchar", "int", is_binary=is_binary)
+    made = batch(about, binary_row(None, None) if is_binary else wire.text_row(None, None))
+    for column in range(2):
+        made.row(0).redact(column, "[removed]")
+    left = binary_row(wire.counted(b"[removed]"), None) if is_binary else wire.text_row(b"[removed]", None)
+    assert made.packets(5) == wire.packet(5, left)
+
+
 @pytest.mark.parametrize(
     "payload", [b"", b"\5ab", b"\1a\1b", b"\xfe" + b"\xff" * 8, b"\xfc\xff", b"\xfd\1", b"\xff", b"\1a" + b"\0"]
 )

@@ -13,7 +13,7 @@ from tests.servers import Database
 from gatepost import tls
 from gatepost.adapter import TlsPolicy, TlsTerms
 from gatepost.errors import UpstreamFault
-from gatepost.values import Secret, Target, UpstreamCredentials
+from gatepost.values import Origin, Secret, Target, UpstreamCredentials
 from gatepost_postgres import ADAPTER, inspector
 from gatepost_sql.catalogue import Attribute, Cast, Catalogue, RelationKind, Volatility
 
@@ -24,6 +24,7 @@ CREATE TYPE trade.mood AS ENUM ('calm', 'wild');
 CREATE DOMAIN trade.percent AS int CHECK (VALUE <= 100);
 CREATE TABLE trade.deals (id serial PRIMARY KEY, gone text, share trade.percent, "Odd Name" text);
 ALTER TABLE trade.deals DROP COLUMN gone;
+CREATE TABLE trade.made (b text, a text, joined text GENERATED ALWAYS AS (reverse(b) || a) STORED, c text DEFAULT 'x');
 CREATE VIEW trade.shares AS SELECT id AS deal, share FROM trade.deals;
 CREATE MATERIALIZED VIEW trade.stored AS SELECT pan FROM public.cards;
 CREATE TABLE trade.parted (at date) PARTITION BY RANGE (at);
@@ -92,6 +93,14 @@ def test_tables_and_their_columns(catalogue: Catalogue) -> None:
         "parted": RelationKind.PARTITIONED,
         "deals_id_seq": RelationKind.SEQUENCE,
     }
+
+
+def test_a_generated_column_is_what_it_is_made_of(catalogue: Catalogue) -> None:
+    made = catalogue.relations_named("made")["trade"][0]
+    assert {each.name: each.sources for each in made.attributes} == {"b": (), "a": (), "joined": ("b", "a"), "c": ()}
+    (output,) = ADAPTER.facts("SELECT joined FROM trade.made", catalogue).outputs
+    assert set(output.origins or ()) == {Origin("trade.made", name) for name in ("joined", "a", "b")}
+    assert not output.is_direct
 
 
 def test_views_are_defined_with_all_names_in_full(catalogue: Catalogue) -> None:

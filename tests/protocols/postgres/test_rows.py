@@ -164,9 +164,13 @@ def test_a_second_plugin_sees_what_the_first_made() -> None:
         (1082, 0, b"2026-11-23", None),
         (99999, 0, b"sad", b"[removed]"),
         (99999, 1, b"sad", None),
+        # Whether there was a value is not told either.
+        (TEXT, 0, None, b"[removed]"),
+        (TEXT, 1, None, b"[removed]"),
+        (INT8, 1, None, None),
     ],
 )
-def test_redaction(oid: int, fmt: int, data: bytes, left: bytes | None) -> None:
+def test_redaction(oid: int, fmt: int, data: bytes | None, left: bytes | None) -> None:
     batch = batch_of((data,), oids=(oid,), fmt=fmt)
     batch.row(0).redact(0, "[removed]")
     assert batch.output() == row(left)
@@ -183,7 +187,6 @@ def test_null_has_no_values() -> None:
     one = batch.row(0)
     assert one.scalars(0) == ()
     one.replace(0, [])
-    one.redact(0, "x")
     with pytest.raises(ValueError, match="NULL"):
         one.replace(0, ["x"])
     assert not batch.changed

@@ -70,6 +70,7 @@ def uses(text: str, context: Context = SHOP) -> set[tuple[str, str, str | None, 
         ("drop table cards", {("drop", "public.cards", None, "")}),
         ("alter table cards add z int", {("alter", "public.cards", None, "")}),
         ("create index on cards (pan)", {("alter", "public.cards", None, "")}),
+        ("alter table a rename to z", {("alter", "public.a", None, ""), ("alter", "public.z", None, "")}),
         ("create table z () inherits (a)", {("create", "public.z", None, ""), ("alter", "public.a", None, "")}),
         (
             "create table z (i int references a)",
