@@ -198,6 +198,7 @@ def test_settings(text: str, settings: list[tuple[str, str | None]]) -> None:
         ("call abs(1)", ("abs",), Effect.READ),
         ("explain select nextval('s')", (), Effect.READ),
         ("do $$ begin end $$", (), Effect.UNKNOWN),
+        ("create trigger g before insert on t execute function app.f()", ("app.f",), Effect.DEFINE),
     ],
 )
 def test_calls_are_told_apart_from_the_rest(text: str, calls: tuple[str, ...], apart: Effect) -> None:
