@@ -7,6 +7,7 @@ from typing import Final
 
 from gatepost import Deny, Facts
 from gatepost_policy.judge import Refused, Standings
+from gatepost_policy.patterns import ANY
 from gatepost_policy.roles import Why
 from gatepost_policy.verbs import Deed, Verb
 
@@ -95,7 +96,8 @@ def _hint(why: Why, deed: Deed, columns: tuple[str | None, ...], standings: Stan
         return f"You may {deed.verb} other columns of {_short(deed.name)}; leave out {left_out}."
     patterns = list(dict.fromkeys(standings.allowances(deed.verb)))
     if patterns and deed.name:
-        return f"What your roles let you {deed.verb}: {_listed(patterns)}."
+        reaches = deed.name.rpartition(".")[2] == ANY and deed.verb != Verb.SET
+        return f"{_REACHING if reaches else ''}What your roles let you {deed.verb}: {_listed(patterns)}."
     return f"Your roles allow no such thing. {_ASK}"
 
 
@@ -103,6 +105,9 @@ _HINTS: Final[Mapping[Why, str]] = {
     Why.UNBOUNDED: "Add a WHERE that selects the rows that you mean.",
     Why.UNRESOLVED: "Check its name; if that is right, try again in a moment, and then ask the operator of the gate.",
 }
+_REACHING: Final = (
+    "It may reach what it does not name: leave out CASCADE, name what is meant, and write names with schemas. "
+)
 _UNKNOWN: Final = "Write it as plain statements, one at a time, with the built-in functions and operators."
 
 

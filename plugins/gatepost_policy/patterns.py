@@ -18,9 +18,12 @@ _PATTERN: Final = re.compile(rf"(?:({_NAME})\.)?({_NAME})(?:\(({_NAME}(?:\s*,\s*
 
 Specificity: TypeAlias = tuple[bool, int, bool, int, bool, bool, int]
 
+ANY: Final = "*"
+"""What facts call a schema or a name that may be any. What allows it allows all; what denies one of them denies it."""
+
 
 class Place(NamedTuple):
-    """Where a name leads: ("public", "cards"). `schema` is "" where nothing tells it."""
+    """Where a name leads: ("public", "cards"). `schema` is "" where nothing tells it; each part may be `ANY`."""
 
     schema: str
     name: str
@@ -95,6 +98,12 @@ class Pattern(NamedTuple):
 
     def matches(self, place: Place) -> bool:
         return self.name.matches(place.name) and self.schema.matches(place.schema)
+
+    def touches(self, place: Place) -> bool:
+        """Whether it matches any of what a place may be."""
+        return (place.name == ANY or self.name.matches(place.name)) and (
+            place.schema == ANY or self.schema.matches(place.schema)
+        )
 
     def specificity(self, column: str | None, otherwise: bool) -> Specificity | None:
         """How specific a match with a column is, greater for what is more specific; None if it is none.

@@ -114,7 +114,11 @@ class Rule:
         """The patterns that match, whatever the column."""
         if verb in self.verbs:
             for pattern in self.patterns:
-                if pattern.matches(place) and not (self.is_allow and _is_guarded(verb, place, pattern)):
+                if self.is_allow:
+                    concerns = pattern.matches(place) and not _is_guarded(verb, place, pattern)
+                else:
+                    concerns = pattern.touches(place)
+                if concerns:
                     yield pattern
 
     def rank(self, verb: str, place: Place, column: str | None) -> Rank | None:

@@ -1,7 +1,8 @@
 """Reads what a server holds, with a login of its own: the one module of this package that does I/O.
 
 information_schema shows a login what it has a right on. REFERENCES shows tables and columns, and no row of them.
-SELECT and SHOW VIEW together show a view's definition. What is not shown is not in the catalogue.
+SELECT and SHOW VIEW together show a view's definition, and TRIGGER shows triggers. What is not shown is not in the
+catalogue.
 
 Source: MySQL 9 manual and MariaDB Knowledge Base, "INFORMATION_SCHEMA Tables".
 """
@@ -41,9 +42,13 @@ SELECT table_schema, table_name, ordinal_position, column_name, data_type, extra
 FROM information_schema.columns ORDER BY table_schema, table_name, ordinal_position
 """
 
-_TABLES: Final = "SELECT table_schema, table_name, table_type FROM information_schema.tables"
+_TABLES: Final = "SELECT table_schema, table_name, table_type, engine FROM information_schema.tables"
 
 _VIEWS: Final = "SELECT table_schema, table_name, view_definition FROM information_schema.views"
+
+_TRIGGERS: Final = """
+SELECT trigger_schema, trigger_name, event_object_schema, event_object_table FROM information_schema.triggers
+"""
 
 _ROUTINES: Final = """
 SELECT routine_schema, routine_name, routine_type, is_deterministic, sql_data_access, security_type, definer
@@ -180,7 +185,7 @@ class _Reading:
             _place(schema, name, folds=folds): _definition(text) async for schema, name, text in self._rows(_VIEWS)
         }
         relations: list[Relation] = []
-        async for schema, name, kind in self._rows(_TABLES):
+        async for schema, name, kind, engine in self._rows(_TABLES):
             place = _place(schema, name, folds=folds)
             relations.append(
                 Relation(
@@ -190,10 +195,15 @@ class _Reading:
                     kind=_KINDS.get(kind, RelationKind.TABLE),
                     attributes=_followed(attributes.get(place, ())),
                     definition=definitions.get(place, ""),
+                    engine=engine or "",
                 )
             )
+        triggers = {
+            (_place(schema, "", folds=folds)[0], name): ".".join(_place(of, table, folds=folds))
+            async for schema, name, of, table in self._rows(_TRIGGERS)
+        }
         functions = [_function(number, *row) async for number, row in _numbered(self._rows(_ROUTINES))]
-        return Catalogue(read_at, relations, functions, database=database, folds_names=folds)
+        return Catalogue(read_at, relations, functions, database=database, triggers=triggers, folds_names=folds)
 
     async def _rows(self, query: str) -> AsyncIterator[tuple[Any, ...]]:
         async with self._connection.cursor(aiomysql.SSCursor) as cursor:

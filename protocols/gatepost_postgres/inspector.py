@@ -18,6 +18,7 @@ from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.values import Target, UpstreamCredentials
 from gatepost_sql.catalogue import (
     FIRST_USER_OID,
+    INDEXES,
     Attribute,
     Cast,
     Catalogue,
@@ -42,14 +43,17 @@ _STATEMENT_TIMEOUT: Final = "60s"
 _SQL_BODIES: Final = 14
 
 _KINDS: Final = [kind.value for kind in RelationKind]
+_WITH_COLUMNS: Final = [kind.value for kind in RelationKind if kind not in INDEXES]
 
 _RELATIONS: Final = """
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
        CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END AS definition,
        EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN') AS has_rules,
        c.relhastriggers AS has_triggers,
-       ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno) AS parents
+       ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno) AS parents,
+       coalesce(x.indrelid, 0) AS "table"
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = c.oid
 WHERE c.relkind::text = ANY ($1::text[]) AND n.nspname !~ '^pg_(temp|toast)'
 """
 
@@ -193,7 +197,7 @@ class _Reading:
     async def catalogue(self, database: str) -> Catalogue:
         read_at = time.time()
         attributes: dict[int, list[Attribute]] = {}
-        async for row in self._rows(_ATTRIBUTES, _KINDS):
+        async for row in self._rows(_ATTRIBUTES, _WITH_COLUMNS):
             of = attributes.setdefault(row["relation"], [])
             sequences, sources = (tuple(row[key] or ()) for key in ("sequences", "sources"))
             of.append(Attribute(row["number"], row["name"], row["type"], sequences=sequences, sources=sources))
@@ -231,6 +235,7 @@ def _relation(row: asyncpg.Record, attributes: dict[int, list[Attribute]]) -> Re
         has_rules=row["has_rules"],
         has_triggers=row["has_triggers"],
         parents=tuple(row["parents"]),
+        table=row["table"],
     )
 
 

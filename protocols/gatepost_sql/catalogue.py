@@ -4,7 +4,8 @@ An inspector fills it, in a session of its own whose `search_path` is empty (`SE
 definitions name schemas for all but pg_catalog:
 
 - `relations`: every row of pg_class of a `RelationKind`, in every schema but those of temporary and TOAST tables, with
-  the attributes that are numbered above 0 and not dropped. Those of pg_catalog and information_schema are among them.
+  the attributes of all but indexes that are numbered above 0 and not dropped. Those of pg_catalog and
+  information_schema are among them.
 - `functions`: every row of pg_proc that is not PostgreSQL's own (an oid from `FIRST_USER_OID`). What PostgreSQL's own
   functions do is known already.
 - `operators`, `casts`, `types`: rows of pg_operator, pg_cast and pg_type from `FIRST_USER_OID`. Types that belong to a
@@ -36,6 +37,12 @@ class RelationKind(StrEnum):
     VIEW = "v"
     MATERIALIZED = "m"
     SEQUENCE = "S"
+    INDEX = "i"
+    PARTITIONED_INDEX = "I"
+
+
+INDEXES: Final = frozenset({RelationKind.INDEX, RelationKind.PARTITIONED_INDEX})
+_WITHOUT_COLUMNS: Final = INDEXES | {RelationKind.SEQUENCE}
 
 
 class Attribute(Struct, frozen=True):
@@ -59,7 +66,7 @@ class Attribute(Struct, frozen=True):
 
 
 class Relation(Struct, frozen=True, kw_only=True):
-    """A table, or what can stand in a statement for one.
+    """A table, or what has its name among tables.
 
     Attributes:
         attributes: its columns, by number.
@@ -67,6 +74,8 @@ class Relation(Struct, frozen=True, kw_only=True):
         has_rules: rewrite rules besides that of a view (`pg_rewrite.rulename <> '_RETURN'`).
         has_triggers: `pg_class.relhastriggers`.
         parents: the oids of the tables that it is a partition of, or inherits from (`pg_inherits.inhparent`).
+        table: of an index, the oid of its table (`pg_index.indrelid`); 0 for others.
+        engine: on MySQL and MariaDB, what keeps its rows; "" where there is none.
     """
 
     oid: int
@@ -78,6 +87,8 @@ class Relation(Struct, frozen=True, kw_only=True):
     has_rules: bool = False
     has_triggers: bool = False
     parents: tuple[int, ...] = ()
+    table: int = 0
+    engine: str = ""
 
     @property
     def qualified(self) -> str:
@@ -173,6 +184,7 @@ class Catalogue:
     Args:
         read_at: when it was read, in Unix seconds.
         database: whose catalogue it is, "" if that is not known.
+        triggers: the qualified names of their tables, by schema and name; on PostgreSQL, statements name those.
         folds_names: names of schemas and tables are the same in any case of letters, and here in small ones.
     """
 
@@ -186,11 +198,13 @@ class Catalogue:
         types: Iterable[Type] = (),
         *,
         database: str = "",
+        triggers: Mapping[tuple[str, str], str] = {},
         folds_names: bool = False,
     ) -> None:
         self.database = database
         self.folds_names = folds_names
         self._read_at = read_at
+        self._triggers = triggers
         self._relations = {relation.oid: relation for relation in relations}
         self._functions = {function.oid: function for function in functions}
         self._casts = tuple(casts)
@@ -201,7 +215,7 @@ class Catalogue:
         self._tables = {
             relation.qualified: tuple(attribute.name for attribute in relation.attributes)
             for relation in self._relations.values()
-            if relation.kind is not RelationKind.SEQUENCE
+            if relation.kind not in _WITHOUT_COLUMNS
         }
 
     @property
@@ -221,6 +235,10 @@ class Catalogue:
 
     def function(self, oid: int) -> Function | None:
         return self._functions.get(oid)
+
+    def trigger(self, schema: str, name: str) -> str:
+        """The qualified name of a trigger's table, "" if it is not known."""
+        return self._triggers.get((schema, name), "")
 
     def relations_named(self, name: str) -> Mapping[str, tuple[Relation, ...]]:
         """Those of this name, by schema."""

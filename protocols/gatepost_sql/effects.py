@@ -154,7 +154,8 @@ TRANSACTION_VERBS: Final[Mapping[str, str]] = {
     "TRANS_STMT_ROLLBACK_PREPARED": "rollback_prepared",
 }
 
-# DROP and RENAME of these administer the server, or who may do what, rather than define what it holds.
+# DROP, COMMENT, RENAME and SET SCHEMA of these administer the server, or who may do what, rather than define what it
+# holds.
 ADMINISTERED: Final = frozenset(
     {
         "OBJECT_ACCESS_METHOD",
@@ -173,7 +174,35 @@ ADMINISTERED: Final = frozenset(
 )
 
 # What belongs to a table, whose name stands before its own.
-ON_TABLES: Final = frozenset({"OBJECT_POLICY", "OBJECT_RULE", "OBJECT_TRIGGER"})
+ON_TABLES: Final = frozenset(
+    {"OBJECT_COLUMN", "OBJECT_POLICY", "OBJECT_RULE", "OBJECT_TABCONSTRAINT", "OBJECT_TRIGGER"}
+)
+
+# What has its name among tables.
+RELATIONS: Final = frozenset(
+    {"OBJECT_FOREIGN_TABLE", "OBJECT_MATVIEW", "OBJECT_SEQUENCE", "OBJECT_TABLE", "OBJECT_VIEW"}
+)
+
+# What an access method has, whose name stands before its own.
+IN_CLASSES: Final = frozenset({"OBJECT_OPCLASS", "OBJECT_OPFAMILY"})
+
+# What else is in a schema, by a name of its own.
+IN_SCHEMAS: Final = IN_CLASSES | {
+    "OBJECT_AGGREGATE",
+    "OBJECT_COLLATION",
+    "OBJECT_CONVERSION",
+    "OBJECT_DOMAIN",
+    "OBJECT_FUNCTION",
+    "OBJECT_OPERATOR",
+    "OBJECT_PROCEDURE",
+    "OBJECT_ROUTINE",
+    "OBJECT_STATISTIC_EXT",
+    "OBJECT_TSCONFIGURATION",
+    "OBJECT_TSDICTIONARY",
+    "OBJECT_TSPARSER",
+    "OBJECT_TSTEMPLATE",
+    "OBJECT_TYPE",
+}
 
 # These commands of ALTER TABLE administer too; the options of a foreign table say where its rows are.
 ADMINISTERING: Final = frozenset(

@@ -42,6 +42,7 @@ class Scope(NamedTuple):
         is_bounded: something bounds the rows of a table named here.
         decides: it decides which rows come, in what order or in which groups.
         is_followed: it is part of a query that `Lineage` follows.
+        is_index: what is named like a table here is an index.
     """
 
     verb: str = "select"
@@ -51,6 +52,7 @@ class Scope(NamedTuple):
     is_bounded: bool = True
     decides: bool = False
     is_followed: bool = False
+    is_index: bool = False
 
 
 # What looks at the nodes of a kind: a method, which takes the kind, the node and what holds for it.

@@ -57,5 +57,14 @@ class Words:
         """The name of what is created."""
         return name
 
+    def indexed(self, name: str) -> Sequence[str]:
+        """The table that an index is on. Where that is not known, it is any of the schema that both are in."""
+        schema, dot, _ = name.rpartition(".")
+        return (f"{schema}{dot}*",)
+
+    def possible(self, name: str) -> Sequence[str]:
+        """All that a name of what is no table may mean."""
+        return (name,)
+
 
 WORDS: Final = Words()

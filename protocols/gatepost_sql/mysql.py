@@ -127,8 +127,8 @@ def _explain(tokens: Sequence[Token], names: Names) -> Facts:
 
 
 def _analyze(tokens: Sequence[Token], names: Names) -> Facts:
-    if len(tokens) > 1 and tokens[1].word in ("table", "local", "no_write_to_binlog"):
-        return Facts(effect=Effect.WRITE, verbs=("analyze",), reason="analyze")
+    if len(tokens) > 1 and tokens[1].word in ("table", "tables", "local", "no_write_to_binlog"):
+        return replace(_maintain(tokens, names), is_resolved=names.has_catalogue)
     return _explain(tokens, names)
 
 
@@ -139,7 +139,8 @@ def _show(tokens: Sequence[Token], names: Names) -> Facts:
 def _maintain(tokens: Sequence[Token], names: Names) -> Facts:
     """OPTIMIZE, REPAIR and the like, which are kinds of ANALYZE to whom they are allowed."""
     rest = tokens[2:] if tokens[1:2] and tokens[1].word in ("table", "tables") else tokens[3:]
-    if any(token.is_operator("(") for token in tokens):
+    # MariaDB's PERSISTENT FOR … stands between the tables, and has brackets.
+    if any(token.is_operator("(") or token.word == "persistent" for token in tokens):
         raise NotUnderstood("what is maintained is not known")
     objects = tuple(Use(verb="analyze", name=name) for name in table_names(rest, names))
     return Facts(effect=Effect.WRITE, verbs=("analyze",), objects=objects, reason=tokens[0].word)

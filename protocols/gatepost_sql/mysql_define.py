@@ -20,6 +20,8 @@ _DEFINED: Final = frozenset(("table", "view", "index", "sequence", "procedure", 
 # What has an engine.
 _STORED: Final = frozenset(("table", "sequence"))
 _PROGRAMS: Final = frozenset(("procedure", "function", "trigger"))
+# What an engine that reaches out may be changed by, or copied to.
+_SHAPING: Final = frozenset(("alter", "create", "references"))
 # What the query begins with whose rows a new table gets, or that a view is.
 _SELECTING: Final = frozenset(("select", "with", "table"))
 _QUERYING: Final = frozenset((("create", "table"), ("create", "view"), ("alter", "view")))
@@ -65,7 +67,7 @@ def define(tokens: Sequence[Token], names: Names) -> Facts:
     objects = tuple(_uses(verb, kind, tokens, rest, names))
     if verb == "truncate":
         return Facts(effect=Effect.WRITE, verbs=(verb,), objects=objects, is_resolved=names.has_catalogue, reason=verb)
-    reaches = _reaches_out(tokens) if kind in _STORED else ""
+    reaches = _reaches_out(tokens) or _kept_elsewhere(objects, names) if kind in _STORED else ""
     own = Facts(
         effect=Effect.ADMINISTER if reaches else Effect.DEFINE,
         verbs=(verb,),
@@ -109,6 +111,11 @@ def _uses(verb: str, kind: str, tokens: Sequence[Token], rest: Sequence[Token], 
     if kind == "index":
         yield Use(verb="alter", name=_indexed(rest, names))
         return
+    if kind == "trigger":
+        yield Use(verb="alter", name=names.triggering(table_name(rest, names)[0]))
+        return
+    if kind == "function" and not (len(rest) > 1 and rest[1].is_operator(".")):
+        raise NotUnderstood("a function without its database's name may be a loadable one")
     defined = _defined(tokens, rest, names)
     for name in defined:
         yield Use(verb=verb, name=name)
@@ -196,6 +203,12 @@ def _reaches_out(tokens: Sequence[Token]) -> str:
             if value is not None and value.text.lower() not in LOCAL_ENGINES:
                 return "the table's engine is none that keeps rows to the server"
     return ""
+
+
+def _kept_elsewhere(objects: Sequence[Use], names: Names) -> str:
+    """How a table that is changed or copied is one whose rows are elsewhere, as far as the catalogue tells."""
+    engines = {names.engine(use.name) for use in objects if use.verb in _SHAPING} - {""}
+    return "" if engines <= LOCAL_ENGINES else "the table's engine is none that keeps rows to the server"
 
 
 def _has_value(behind: Sequence[Token]) -> bool:

@@ -79,6 +79,18 @@ class Names:
             raise NotUnderstood(f"{self.qualified(database, name)} is not in the catalogue")
         return found
 
+    def triggering(self, trigger: str) -> str:
+        """The table of a trigger with this qualified name; any of its database, which is the table's, if not known."""
+        database, dot, name = trigger.rpartition(".")
+        table = self._catalogue.trigger(database, name) if self._catalogue is not None else ""
+        return table or f"{database}{dot}*"
+
+    def engine(self, table: str) -> str:
+        """The engine of a table with this qualified name, in small letters; "" if it is not known."""
+        database, _, name = table.rpartition(".")
+        found = self._found(database, name) if self._catalogue is not None else None
+        return found.engine.lower() if found is not None else ""
+
     def columns(self, relation: Relation) -> Mapping[str, Column]:
         """The columns of a table or view in their order, by their names in small letters, with their base columns."""
         known = self._columns.get(relation.oid)

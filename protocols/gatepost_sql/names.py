@@ -81,7 +81,10 @@ class Names(Words):
             raise NotUnderstood(f"a temporary table may hide {name}, so its schema must be written")
         schemas = self._catalogue.relations_named(name)
         found = self._first(schemas, schema)
+        if found is not None and found[0].table:
+            raise NotUnderstood(f"{tree.relation_name(node)} is an index")
         if found is not None:
+            tree.qualified((found[0].schema, found[0].name))
             return found[0]
         if not schema and len(schemas) > 1 and self._path is None:
             raise NotUnderstood(f"{name} is in several schemas, so its schema must be written")
@@ -91,12 +94,26 @@ class Names(Words):
         """A table's name with its schema, or the name as it is where the catalogue does not tell."""
         schema, _, last = name.rpartition(".")
         found = self._first(self._catalogue.relations_named(last), schema)
-        return found[0].qualified if found is not None and not (self._has_temporary and not schema) else name
+        if found is None or (self._has_temporary and not schema):
+            return name
+        table = self._catalogue.relation(found[0].table) or found[0]
+        return table.qualified
 
     def created(self, name: str) -> str:
         """The name with its schema of what is created now."""
         schemas = [schema for schema in self._path or () if schema != "pg_catalog"]
         return name if "." in name or not schemas else f"{schemas[0]}.{name}"
+
+    def indexed(self, name: str) -> Sequence[str]:
+        table = self.known(name)
+        if table != name:
+            return (table,)
+        unknown = super().indexed
+        return [every for each in self.possible(name) for every in unknown(each)]
+
+    def possible(self, name: str) -> Sequence[str]:
+        schemas = [schema for schema in self._path or () if schema != "pg_catalog"]
+        return (name,) if "." in name else [f"{schema}.{name}" for schema in schemas] or (name,)
 
     def columns(self, relation: Relation) -> Mapping[str, Column]:
         """The columns of a table or view, in their order, with the base columns that they come from."""

@@ -62,9 +62,18 @@ def target_names(targets: Iterable[Node]) -> list[str]:
 
 
 def relation_name(relation: Node) -> str:
-    """A table's name, qualified where the text does so."""
+    """A table's name, qualified where the text does so. Raises NotUnderstood."""
     parts = (relation.get("catalogname"), relation.get("schemaname"), relation["relname"])
-    return ".".join(part for part in parts if part)
+    return qualified(part for part in parts if part)
+
+
+def qualified(parts: Iterable[str]) -> str:
+    """A name from its parts. Raises NotUnderstood where one holds the dot that joins them."""
+    every = list(parts)
+    name = ".".join(every)
+    if name.count(".") >= len(every) > 0:
+        raise NotUnderstood("a name holds a dot")
+    return name
 
 
 def range_name(relation: Node) -> str:

@@ -177,7 +177,8 @@ class Walk(Commands):
         elif scope.verb != "select" or not is_cte(node, scope.ctes):
             is_temporary = self._names is not None and scope.verb == "create" and node.get("relpersistence") == "t"
             name = f"pg_temp.{node['relname']}" if is_temporary else relation_name(node)
-            self._use(scope.verb, name, is_bounded=scope.is_bounded)
+            for each in self._words.indexed(name) if scope.is_index else (name,):
+                self._use(scope.verb, each, is_bounded=scope.is_bounded)
 
     def _aliased(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(node["aliasname"])
@@ -185,6 +186,7 @@ class Walk(Commands):
 
     def _truncate(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.WRITE, "truncate", scope)
+        self._cascade("truncate", node)
         self._children(kind, node, scope._replace(verb="truncate", is_bounded=False))
 
     def _nested(self, kind: str, node: Node, scope: Scope) -> None:

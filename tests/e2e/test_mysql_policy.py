@@ -35,6 +35,9 @@ allow = [
   { do = "call", on = "shop.settle" },
 ]
 
+[plugins.policy.roles.maker]
+allow = [{ do = "define", on = "shop.my_*" }]
+
 [plugins.policy.roles.limited]
 rows = 5
 allow = [{ do = ["read", "delete"], on = "shop.orders" }]
@@ -68,6 +71,16 @@ def policed(mysql_server: MySqlDatabase, tmp_path_factory: pytest.TempPathFactor
         "CREATE DATABASE IF NOT EXISTS vault",
         "CREATE TABLE IF NOT EXISTS vault.orders (id INT, KEY kept (id))",
         "GRANT ALL ON vault.* TO clerk@'127.0.0.1'",
+        "DROP TRIGGER IF EXISTS vault.kept",
+        "CREATE TRIGGER vault.kept BEFORE INSERT ON vault.orders FOR EACH ROW SET NEW.id = 1",
+        "CREATE TABLE IF NOT EXISTS vault.notes (id INT) ENGINE=MyISAM",
+        "CREATE TABLE IF NOT EXISTS merged (id INT) ENGINE=MERGE UNION=(vault.notes)",
+        "CREATE TABLE IF NOT EXISTS receipts (id INT)",
+        "CREATE TABLE IF NOT EXISTS my_slips (id INT)",
+        "CREATE TRIGGER my_shown BEFORE INSERT ON receipts FOR EACH ROW SET NEW.id = 1",
+        "CREATE TRIGGER shown BEFORE INSERT ON my_slips FOR EACH ROW SET NEW.id = 1",
+        "CREATE TRIGGER my_unshown BEFORE UPDATE ON receipts FOR EACH ROW SET NEW.id = 1",
+        f"GRANT TRIGGER ON shop.my_slips TO {login}",
         "DROP PROCEDURE IF EXISTS settle",
         "CREATE PROCEDURE settle(which INT) UPDATE orders SET total = 0 WHERE id = which",
     ]
@@ -86,6 +99,7 @@ def policed(mysql_server: MySqlDatabase, tmp_path_factory: pytest.TempPathFactor
         yield gate
     with mysql_server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("DROP VIEW renamed")
+        cursor.execute("DROP TABLE merged, receipts, my_slips")
 
 
 def knows_the_catalogue(gate: Gate) -> bool:
@@ -100,7 +114,9 @@ def knows_the_catalogue(gate: Gate) -> bool:
 
 @pytest.fixture(scope="module")
 def passwords(policed: Gate) -> dict[str, str]:
-    return {role: policed.add_agent(role, role) for role in ("clerk", "limited", "guest")} | {"agent": policed.password}
+    return {role: policed.add_agent(role, role) for role in ("clerk", "limited", "maker", "guest")} | {
+        "agent": policed.password
+    }
 
 
 @pytest.fixture
@@ -186,6 +202,12 @@ def test_what_it_may_not_is_denied_and_the_session_goes_on(talk: Connect, statem
         ("CREATE TABLE mine (id INT) ENGINE=MyISAM DATA DIRECTORY := '/tmp'", "folder"),
         ("CREATE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (HOST '127.0.0.1')", "You may not create"),
         ("SET default_storage_engine = MyISAM", "default_storage_engine"),
+        ("DROP TRIGGER vault.kept", "vault.*"),
+        ("ANALYZE TABLE vault.orders", "vault.orders"),
+        ("DROP FUNCTION settle", "loadable"),
+        ("ALTER TABLE merged COMMENT = 'x'", "engine"),
+        ("CREATE TABLE mine LIKE merged", "engine"),
+        ("RENAME TABLE merged TO mine", "engine"),
     ],
 )
 def test_who_may_define_in_one_database_reaches_no_other(talk: Connect, statement: str, names: str) -> None:
@@ -203,6 +225,18 @@ def test_who_may_define_gives_tables_indexes_and_keys(talk: Connect, policed: Ga
     for statement in statements:
         run(talk("clerk"), statement)
         eventually(lambda: knows_the_catalogue(policed))
+
+
+def test_a_trigger_is_its_tables_whatever_it_is_called(talk: Connect, policed: Gate) -> None:
+    """One that the inspector is not shown may be that of any table of its database."""
+    maker = talk("maker")
+    for trigger in ("my_shown", "my_unshown"):
+        assert "shop.*" in refused(maker, f"DROP TRIGGER {trigger}")
+    run(maker, "DROP TRIGGER shown")
+    eventually(lambda: knows_the_catalogue(policed))
+    run(talk("clerk"), "DROP TRIGGER my_unshown")
+    eventually(lambda: knows_the_catalogue(policed))
+    run(talk("clerk"), "ANALYZE TABLE my_slips")
 
 
 def test_a_foreign_key_leads_to_the_database_of_its_table(mysql_server: MySqlDatabase) -> None:

@@ -497,6 +497,31 @@ allow = [{ do = "define", on = "shop.*" }, { do = "set", on = "*" }]
         ("ALTER FOREIGN TABLE shop.z OPTIONS (SET filename '/etc/passwd')", "postgres", NO_RULE),
         ("ALTER FOREIGN TABLE shop.z ALTER a OPTIONS (ADD column_name 'b')", "postgres", NO_RULE),
         ("CREATE SERVER s FOREIGN DATA WRAPPER f", "postgres", NO_RULE),
+        ("COMMENT ON COLUMN shop.cards.pan IS ''", "postgres", ALLOWED),
+        ("COMMENT ON COLUMN vault.cards.pan IS ''", "postgres", NO_RULE),
+        ("COMMENT ON SCHEMA shop IS ''", "postgres", ALLOWED),
+        ("COMMENT ON DATABASE shop IS ''", "postgres", NO_RULE),
+        ("DROP INDEX shop.i", "postgres", ALLOWED),
+        ("DROP INDEX vault.i", "postgres", NO_RULE),
+        ("DROP TRIGGER shop.i", "mysql", ALLOWED),
+        ("DROP TRIGGER vault.i", "mysql", NO_RULE),
+        ("DROP SCHEMA shop", "postgres", ALLOWED),
+        ("DROP SCHEMA vault", "postgres", NO_RULE),
+        ("DROP SCHEMA shop CASCADE", "postgres", NO_RULE),
+        ("DROP TABLE shop.z CASCADE", "postgres", NO_RULE),
+        ("DROP TABLE shop.z", "postgres", ALLOWED),
+        ("ALTER TABLE shop.z DROP COLUMN a CASCADE", "postgres", NO_RULE),
+        ("ALTER TABLE shop.z SET SCHEMA vault", "postgres", NO_RULE),
+        ("ALTER SCHEMA shop RENAME TO vault", "postgres", NO_RULE),
+        ("ALTER SEQUENCE shop.q OWNED BY vault.cards.id", "postgres", NO_RULE),
+        ("CREATE STATISTICS vault.x ON a, b FROM shop.z", "postgres", NO_RULE),
+        ("CREATE TRIGGER t BEFORE INSERT ON shop.z EXECUTE FUNCTION app.refund()", "postgres", NO_RULE),
+        ("CREATE TYPE shop.mood AS ENUM ()", "postgres", ALLOWED),
+        ("CREATE FUNCTION shop.f() RETURNS int RETURN 1", "postgres", NO_RULE),
+        ("CREATE SCHEMA shop CREATE TABLE z (a int)", "postgres", NO_RULE),
+        ("VACUUM", "postgres", NO_RULE),
+        ("ANALYZE TABLE shop.z", "mysql", ALLOWED),
+        ("ANALYZE TABLE vault.cards", "mysql", NO_RULE),
     ],
 )
 def test_who_may_define_in_one_place_reaches_no_other(text: str, dialect: str, rule: str) -> None:
@@ -524,3 +549,48 @@ def test_a_denial_tells_what_reaches_out() -> None:
     denial = Decider(DEFINER).denial(facts("CREATE TABLE shop.z (a INT) ENGINE=S3", "mysql"))
     assert denial is not None
     assert denial.reason.startswith("You may not administer the database: the table's engine is none that keeps rows")
+
+
+SOME_OF_ALL = """
+[roles.r]
+require_catalogue = false
+allow = [{ do = ["define", "truncate"], on = "*" }]
+deny = [{ do = "all", on = "vault.payroll_*" }]
+"""
+DENIED = "policy.r.deny[0]"
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "rule"),
+    [
+        ("DROP TABLE shop.z", "postgres", ALLOWED),
+        ("DROP TABLE shop.z CASCADE", "postgres", DENIED),
+        ("TRUNCATE shop.z", "postgres", ALLOWED),
+        ("TRUNCATE shop.z CASCADE", "postgres", DENIED),
+        ("DROP SCHEMA shop", "postgres", ALLOWED),
+        ("DROP SCHEMA vault", "postgres", DENIED),
+        ("DROP INDEX shop.i", "postgres", ALLOWED),
+        ("DROP INDEX vault.i", "postgres", DENIED),
+        ("DROP TRIGGER shop.t", "mysql", ALLOWED),
+        ("DROP TRIGGER vault.t", "mysql", DENIED),
+    ],
+)
+def test_what_may_reach_a_denied_table_is_denied(text: str, dialect: str, rule: str) -> None:
+    assert Decider(SOME_OF_ALL).rule(facts(text, dialect)) == rule
+
+
+@pytest.mark.parametrize("on", ["shop.my_*", "shop.*_i", "shop.i", "*.i", "*_*"])
+def test_an_index_is_not_judged_by_its_own_name(on: str) -> None:
+    decider = Decider(f'[roles.r]\nrequire_catalogue = false\nallow = [{{ do = "define", on = "{on}" }}]')
+    for name in ("i", "my_i"):
+        assert decider.rule(facts(f"DROP INDEX shop.{name}")) == NO_RULE
+
+
+def test_a_denial_tells_that_more_may_be_reached() -> None:
+    denial = Decider(DEFINER).denial("DROP TABLE shop.z CASCADE")
+    assert denial is not None
+    assert denial.reason == "You may not create, alter or drop *.*."
+    assert denial.hint == (
+        "It may reach what it does not name: leave out CASCADE, name what is meant, and write names with schemas. "
+        "What your roles let you define: shop.*."
+    )

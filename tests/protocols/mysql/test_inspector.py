@@ -29,12 +29,16 @@ DEFINED = [
     "CREATE VIEW shares AS SELECT id AS deal, share FROM deals WHERE secret > 0",
     "CREATE VIEW unseen AS SELECT pan FROM cards",
     "CREATE FUNCTION half(n INT) RETURNS INT DETERMINISTIC NO SQL RETURN n / 2",
+    "CREATE TABLE kept (id INT) ENGINE=MyISAM",
+    "CREATE TRIGGER noted BEFORE INSERT ON kept FOR EACH ROW SET NEW.id = 1",
+    "CREATE TRIGGER unshown BEFORE INSERT ON deals FOR EACH ROW SET NEW.id = 1",
     f"CREATE USER {LOGIN} IDENTIFIED BY '{PASSWORD}'",
     f"GRANT REFERENCES ON shop.* TO {LOGIN}",
     f"GRANT SELECT, SHOW VIEW ON shop.shares TO {LOGIN}",
+    f"GRANT TRIGGER ON shop.kept TO {LOGIN}",
     f"GRANT EXECUTE ON FUNCTION shop.half TO {LOGIN}",
 ]
-DROPPED = ["DROP TABLE deals, made", "DROP VIEW shares, unseen", "DROP FUNCTION half", f"DROP USER {LOGIN}"]
+DROPPED = ["DROP TABLE deals, kept, made", "DROP VIEW shares, unseen", "DROP FUNCTION half", f"DROP USER {LOGIN}"]
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,17 @@ def test_views_have_their_definitions_where_the_login_is_shown_them(catalogue: C
 def test_routines(catalogue: Catalogue) -> None:
     (half,) = catalogue.functions_named("half")["shop"]
     assert (half.kind, half.volatility, half.is_definer) == ("f", Volatility.IMMUTABLE, True)
+
+
+def test_triggers_where_the_login_is_shown_them(catalogue: Catalogue) -> None:
+    assert (catalogue.trigger("shop", "noted"), catalogue.trigger("shop", "unshown")) == ("shop.kept", "")
+    found = [ADAPTER.facts(f"DROP TRIGGER {name}", catalogue).objects[0].name for name in ("noted", "shop.unshown")]
+    assert found == ["shop.kept", "shop.*"]
+
+
+def test_engines(catalogue: Catalogue) -> None:
+    (kept,), (shares,) = (catalogue.relations_named(name)["shop"] for name in ("kept", "shares"))
+    assert (kept.engine, shares.engine) == ("MyISAM", "")
 
 
 def test_texts_are_judged_by_it(catalogue: Catalogue) -> None:

@@ -29,6 +29,7 @@ CREATE VIEW trade.shares AS SELECT id AS deal, share FROM trade.deals;
 CREATE MATERIALIZED VIEW trade.stored AS SELECT pan FROM public.cards;
 CREATE TABLE trade.parted (at date) PARTITION BY RANGE (at);
 CREATE TABLE trade.part PARTITION OF trade.parted DEFAULT;
+CREATE INDEX by_day ON trade.parted (at);
 CREATE FUNCTION trade.half(n int, m int DEFAULT 2) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT n / m';
 CREATE FUNCTION trade.parsed() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;
 CREATE FUNCTION trade.noted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET work_mem = '8MB'
@@ -171,3 +172,19 @@ def test_a_database_that_is_down() -> None:
 def test_partitions_know_what_they_are_part_of(catalogue: Catalogue) -> None:
     (parted,), (part,) = (catalogue.relations_named(name)["trade"] for name in ("parted", "part"))
     assert (parted.parents, part.parents) == ((), (parted.oid,))
+
+
+def test_indexes_know_their_tables(catalogue: Catalogue) -> None:
+    tables = {}
+    for name in ("deals_pkey", "by_day", "part_at_idx"):
+        (index,) = catalogue.relations_named(name)["trade"]
+        assert index.attributes == ()
+        table = catalogue.relation(index.table)
+        tables[index.kind, name] = table and table.qualified
+    assert tables == {
+        (RelationKind.INDEX, "deals_pkey"): "trade.deals",
+        (RelationKind.PARTITIONED_INDEX, "by_day"): "trade.parted",
+        (RelationKind.INDEX, "part_at_idx"): "trade.part",
+    }
+    assert "trade.by_day" not in catalogue.tables
+    assert [use.name for use in ADAPTER.facts("DROP INDEX trade.part_at_idx", catalogue).objects] == ["trade.part"]

@@ -18,7 +18,13 @@ from gatepost_sql.catalogue import (
 
 
 def relation(
-    oid: int, name: str, columns: str, kind: str = "r", definition: str = "", parents: tuple[int, ...] = ()
+    oid: int,
+    name: str,
+    columns: str,
+    kind: str = "r",
+    definition: str = "",
+    parents: tuple[int, ...] = (),
+    table: int = 0,
 ) -> Relation:
     schema, _, name = name.rpartition(".")
     return Relation(
@@ -31,6 +37,7 @@ def relation(
         ),
         definition=definition,
         parents=parents,
+        table=table,
     )
 
 
@@ -69,6 +76,9 @@ RELATIONS = [
     relation(20, "pg_catalog.pg_stats", "schemaname tablename most_common_vals", "v", "SELECT 1, 2, 3"),
     relation(21, "pg_catalog.pg_class", "oid relname"),
     relation(22, "information_schema.tables", "table_name", "v", "SELECT 1"),
+    relation(30, "cards_pan", "", "i", table=1),
+    relation(31, "other.notes_n", "", "I", table=4),
+    relation(32, "other.cards_pan", "", "i", table=5),
 ]
 
 FUNCTIONS = [

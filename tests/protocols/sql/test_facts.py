@@ -34,11 +34,11 @@ def uses(text: str) -> set[tuple[str, str, tuple[str, ...] | None]]:
         ("explain analyze delete from t", {("delete", "t", None)}),
         ("drop table a.b, c", {("drop", "a.b", None), ("drop", "c", None)}),
         ("create table x (a int references y)", {("create", "x", None), ("references", "y", None)}),
-        ("alter table a.b rename to c", {("alter", "a.b", None), ("alter", "a.c", None)}),
-        ("alter view b rename to c", {("alter", "b", None), ("alter", "c", None)}),
+        ("alter table a.b rename to c", {("alter", "a.b", None), ("create", "a.c", None)}),
+        ("alter view b rename to c", {("alter", "b", None), ("create", "c", None)}),
         ("alter table b rename x to y", {("alter", "b", None)}),
-        ("alter table a.b set schema c", {("alter", "a.b", None), ("alter", "c.b", None)}),
-        ("alter function f() set schema c", set()),
+        ("alter table a.b set schema c", {("alter", "a.b", None), ("create", "c.b", None)}),
+        ("alter function f() set schema c", {("alter", "f", None), ("create", "c.f", None)}),
         ("create view v as select 1 from t", {("create", "v", None), ("select", "t", None)}),
         ("select 1 into z from t", {("create", "z", None), ("select", "t", None)}),
         ("lock table t", {("lock", "t", None)}),
@@ -203,6 +203,7 @@ def test_settings(text: str, settings: list[tuple[str, str | None]]) -> None:
         ("call abs(1)", ("abs",), Effect.READ),
         ("explain select nextval('s')", (), Effect.READ),
         ("do $$ begin end $$", (), Effect.UNKNOWN),
+        ("create trigger g before insert on t execute function app.f()", ("app.f",), Effect.DEFINE),
     ],
 )
 def test_calls_are_told_apart_from_the_rest(text: str, calls: tuple[str, ...], apart: Effect) -> None:

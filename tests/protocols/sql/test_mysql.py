@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost.values import Effect, Facts
-from gatepost_sql import facts
+from gatepost_sql import Context, facts
+from gatepost_sql.catalogue import Catalogue, Relation, RelationKind
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_load import local_file
 from gatepost_sql.mysql_tokens import at_a_glance, form, scan
@@ -177,6 +178,8 @@ def test_names_like_those_of_options_are_no_options(text: str) -> None:
         "CREATE INDEX i ON .cards (pan)",
         "CREATE INDEX i (pan)",
         "DROP INDEX i",
+        "DROP FUNCTION f",
+        "ANALYZE TABLE t PERSISTENT FOR ALL, vault.t",
         "CREATE TABLE z (a INT REFERENCES .cards (id))",
         "ALTER TABLE z ADD FOREIGN KEY (a) REFERENCES",
         "CREATE TABLE e.references (a INT)",
@@ -465,3 +468,34 @@ def test_the_pairs_of_a_json_object_are_read() -> None:
     facts = of("SELECT JSON_OBJECT('p', pan) FROM cards")
     assert facts.effect is Effect.READ
     assert facts.columns == {"pan"}
+
+
+FAR = Context(
+    catalogue=Catalogue(
+        0.0,
+        [
+            Relation(oid=1, schema="shop", name="far", kind=RelationKind.TABLE, engine="CONNECT"),
+            Relation(oid=2, schema="shop", name="near", kind=RelationKind.TABLE, engine="InnoDB"),
+            Relation(oid=3, schema="shop", name="seen", kind=RelationKind.VIEW),
+        ],
+    ),
+    search_path=("shop",),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "effect"),
+    [
+        ("ALTER TABLE far TABLE_TYPE=MYSQL", Effect.ADMINISTER),
+        ("ALTER TABLE shop.far OPTION_LIST='host=127.0.0.1'", Effect.ADMINISTER),
+        ("RENAME TABLE near TO z, far TO y", Effect.ADMINISTER),
+        ("CREATE TABLE z LIKE far", Effect.ADMINISTER),
+        ("CREATE OR REPLACE TABLE far (a INT)", Effect.ADMINISTER),
+        ("ALTER TABLE near ADD a INT", Effect.DEFINE),
+        ("CREATE TABLE z LIKE near", Effect.DEFINE),
+        ("DROP TABLE far", Effect.DEFINE),
+        ("CREATE OR REPLACE VIEW seen AS SELECT 1", Effect.DEFINE),
+    ],
+)
+def test_a_table_whose_rows_are_elsewhere_is_changed_and_copied_by_administrators(text: str, effect: Effect) -> None:
+    assert facts(text, "mysql", context=FAR).effect is effect

@@ -70,7 +70,7 @@ def uses(text: str, context: Context = SHOP) -> set[tuple[str, str, str | None, 
         ("drop table cards", {("drop", "public.cards", None, "")}),
         ("alter table cards add z int", {("alter", "public.cards", None, "")}),
         ("create index on cards (pan)", {("alter", "public.cards", None, "")}),
-        ("alter table a rename to z", {("alter", "public.a", None, ""), ("alter", "public.z", None, "")}),
+        ("alter table a rename to z", {("alter", "public.a", None, ""), ("create", "public.z", None, "")}),
         ("create table z () inherits (a)", {("create", "public.z", None, ""), ("alter", "public.a", None, "")}),
         (
             "create table z (i int references a)",
@@ -95,6 +95,22 @@ def uses(text: str, context: Context = SHOP) -> set[tuple[str, str, str | None, 
                 ("select", "public.cards", "pan", "public.cards_new"),
             },
         ),
+        ("drop index cards_pan", {("alter", "public.cards", None, "")}),
+        ("drop index other.notes_n, cards_pan", {("alter", n, None, "") for n in ("other.notes", "public.cards")}),
+        ("alter index other.cards_pan rename to z", {("alter", "other.lonely", None, "")}),
+        ("alter table cards_pan set (fillfactor = 50)", {("alter", "public.cards", None, "")}),
+        ("reindex index cards_pan", {("reindex", "public.cards", None, "")}),
+        ("comment on index cards_pan is ''", {("comment", "public.cards", None, "")}),
+        ("drop index other.missing", {("alter", "other.*", None, "")}),
+        ("drop index missing", {("alter", "public.*", None, "")}),
+        ("drop index lost.cards_pan", {("alter", "lost.*", None, "")}),
+        ("comment on column cards.pan is ''", {("comment", "public.cards", None, "")}),
+        ("alter table cards rename to z", {("alter", "public.cards", None, ""), ("create", "public.z", None, "")}),
+        ("alter table cards set schema z", {("alter", "public.cards", None, ""), ("create", "z.cards", None, "")}),
+        ("drop type mood", {("drop", "public.mood", None, "")}),
+        ("drop function cards", {("drop", "public.cards", None, "")}),
+        ("create type z as enum ()", {("create", "public.z", None, "")}),
+        ("truncate a cascade", {("truncate", "public.a", None, ""), ("truncate", "*.*", None, "")}),
         ("select pan_of(1)", {("select", "public.cards", "pan id", "public.pan_of")}),
         ("select elsewhere()", {("select", "other.notes", "m", "public.elsewhere")}),
     ],
@@ -119,7 +135,7 @@ def test_objects(text: str, expected: set[tuple[str, str, str | None, str]]) -> 
 def test_what_is_created_on_a_table_is_on_the_one_that_the_path_leads_to(text: str) -> None:
     """A new table is in the first schema of the path; one that is there already can be in another."""
     context = replace(SHOP, search_path=("public", "other"))
-    assert {name for _, name, *_ in uses(text, context)} - {"public.z"} == {"other.lonely"}
+    assert {name for _, name, *_ in uses(text, context)} - {"public.z", "public.s"} == {"other.lonely"}
 
 
 def test_a_view_lists_the_tables_behind_the_views_behind_it() -> None:
@@ -260,3 +276,27 @@ def test_a_column_that_the_catalogue_does_not_have_may_be_any(text: str) -> None
 def test_what_a_function_makes_rows_of_decides_how_many_there_are() -> None:
     text = "select id, generate_series(1, left(pan, 1)::int) from cards"
     assert of(text).predicates == (Origin("public.cards", "pan"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "context", "names"),
+    [
+        ("drop index cards_pan", OTHER_FIRST, {"other.lonely"}),
+        ("drop index missing", OTHER_FIRST, {"other.*", "public.*"}),
+        ("drop index cards_pan", NO_PATH, {"*"}),
+        ("drop index notes_n", NO_PATH, {"other.notes"}),
+        ("drop index cards_pan", TEMPORARY, {"public.*"}),
+        ("drop function f", OTHER_FIRST, {"other.f", "public.f"}),
+        ("drop function f", NO_PATH, {"f"}),
+    ],
+)
+def test_what_has_its_name_in_a_schema_of_the_path(text: str, context: Context, names: set[str]) -> None:
+    assert {use.name for use in of(text, context).objects} == names
+
+
+def test_an_index_is_no_table_that_can_be_read() -> None:
+    found = of("select 1 from cards_pan")
+    assert (found.effect, found.is_resolved) == (UNKNOWN, False)
+    assert "index" in found.reason
+    assert SHOP.catalogue is not None
+    assert not {"public.cards_pan", "other.notes_n"} & SHOP.catalogue.tables.keys()
