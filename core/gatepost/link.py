@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from gatepost import tls
 from gatepost.adapter import Side, TlsInfo
 from gatepost.errors import Fault
+
+# Where so much comes at once there may be more, and uvloop would read it on and on before anything else has its turn.
+_LARGE: Final = 128 * 1024
+# The link's own reason to stop reading; its owner's are below.
+_OTHERS_TURN: Final = 1 << 7
 
 
 class Owner(Protocol):
@@ -59,6 +64,9 @@ class Link(asyncio.Protocol):
         self._owner.made(self._side)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) >= _LARGE:
+            self.hold(_OTHERS_TURN)
+            asyncio.get_running_loop().call_soon(self.release, _OTHERS_TURN)
         if self._layer is None:
             self._owner.received(self._side, data)
         else:
@@ -92,7 +100,7 @@ class Link(asyncio.Protocol):
             self._decrypt(early)
 
     def hold(self, reason: int) -> None:
-        """Stop reading, until every reason (a bit each) is released."""
+        """Stop reading, until every reason (a bit each, below `_OTHERS_TURN`) is released."""
         if self._holds == 0 and self._transport is not None and not self._closed:
             self._transport.pause_reading()
         self._holds |= reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,7 +25,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 HANDOVER = 5.0
 """Seconds to wait for the next recorder after one that stopped in order."""
 JOINED = 16 << 10
-"""Bytes up to which the frames of a write are joined."""
+"""Bytes up to which the frames of a write are joined, and may wait for others to join them."""
+SOCKET = 1 << 20
+"""Bytes that may be in the socket, as far as the system lets them: more than one session hands over at once."""
 HELD_WITHOUT_RECORDER = 64 << 20
 """Bytes to hold while there is no recorder; what comes after is lost, counted, and told as a gap."""
 
@@ -131,6 +134,7 @@ class Link(asyncio.Protocol):
                 except OSError as error:
                     self._problem = f"the recorder does not run ({os.strerror(error.errno or 0)})"
                 else:
+                    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET)
                     try:
                         await self._until(lambda: self._transport is None)
                     finally:
@@ -152,8 +156,10 @@ class Link(asyncio.Protocol):
         if not self.is_open and self.held > HELD_WITHOUT_RECORDER:
             self._lost += 1
             return
-        self._keep(payload, flags)
-        if not self._is_timed and not self._is_scheduled:
+        group = self._keep(payload, flags)
+        if group.size > JOINED:
+            self._flush_soon()
+        elif not self._is_timed and not self._is_scheduled:
             self._time()
 
     def confirm(self, payload: bytes, flags: int) -> asyncio.Future[None]:
@@ -190,9 +196,7 @@ class Link(asyncio.Protocol):
         """Keep a frame that somebody is going to wait for, and send it at the end of this turn of the loop."""
         if not self.is_open:
             raise self.fault()
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self.flush)
+        self._flush_soon()
         return self._keep(payload, flags)
 
     def _keep(self, payload: bytes, flags: int) -> Group:
@@ -208,6 +212,12 @@ class Link(asyncio.Protocol):
         group.size += size
         self.held += size
         return group
+
+    def _flush_soon(self) -> None:
+        """Send what is kept at the end of this turn of the loop."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
         self._is_scheduled = False

@@ -14,7 +14,7 @@ from gatepost_mask.display import MARK, Display
 from gatepost_mask.few import is_other_number
 from gatepost_mask.ranges import DOUBLED, LONGEST, SHORTEST, USUAL, ranges
 from gatepost_mask.stretches import Stretches, windows
-from gatepost_mask.words import KINDS, WORD, are_card_numbers, are_digits, are_padded, forms, masks, words
+from gatepost_mask.words import KINDS, WORD, are_card_numbers, are_digits, are_padded, forms, masks, word_places, words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,51 +48,51 @@ def mask_cells(batch: RowBatch, columns: Sequence[tuple[int, Kind]], display: Di
     is_usual = cells.lengths <= USUAL
     usual, others = cells.some(np.flatnonzero(is_usual)), cells.some(np.flatnonzero(~is_usual))
     if len(usual.starts):
-        _mask_usual(batch, usual, display, left)
+        _mask_each(batch, _mask_words(batch, usual, display, left, is_long=False), display)
     if len(others.starts):
-        _mask_long(batch, others, display, left)
+        _mask_long(batch, _mask_words(batch, others, display, left, is_long=True), display)
     return left
 
 
-def _mask_usual(batch: RowBatch, cells: _Cells, display: Display, left: bytearray) -> None:
-    """Mask cells of a usual length, those of all columns at once."""
+def _mask_words(batch: RowBatch, cells: _Cells, display: Display, left: bytearray, *, is_long: bool) -> _Cells:
+    """Mask cells that are numbers, all of a usual length or all longer; blank those of digits alone in what is left.
+
+    Returns those of digits alone that may hold another number.
+    """
     data = batch.buffer
     every, blank = words(data), words(left)
     first = every[cells.starts]
     some = np.flatnonzero(are_digits(first))
-    cells, first = cells.some(some), first[some]
-    starts, lengths = cells.starts, cells.lengths - SHORTEST
-    lasts = starts + cells.lengths - WORD
-    last = every[lasts]
-    alone = are_digits(last)
-    blank[starts[alone]] = _BLANK
-    blank[lasts[alone]] = _BLANK
-    is_number, is_doubtful = are_card_numbers(first, last, lengths) & alone, are_padded(first, last) & alone
-    if _hides_inner(display):
-        is_doubtful &= ~is_number
+    cells, lengths = cells.some(some), cells.lengths[some] - SHORTEST
+    places = [cells.starts + place for place in word_places(cells.lengths, is_long=is_long)]
+    number = [first[some], *(every[place] for place in places[1:])]
+    alone = np.logical_and.reduce([are_digits(word) for word in number[1:]])
+    for place in places:
+        blank[place[alone]] = _BLANK
+    is_number = are_card_numbers(number, lengths) & alone
+    is_doubtful = alone if is_long else alone & are_padded(number[0], number[-1])
+    if not display.hidden(LONGEST).start:
+        # All that is hidden of a number in another one is hidden of that.
+        is_doubtful = is_doubtful & ~is_number
     hits = np.flatnonzero(is_number & ~is_doubtful)
     if len(hits) and display.hidden(SHORTEST):
         masked = bytearray(data)
-        shown, (stays, comes), those = words(masked), masks(display), forms(cells.kinds[hits], lengths[hits])
-        first, last = first[hits], last[hits]
-        begins, ends = first & stays[0][those] | comes[0][those], last & stays[1][those] | comes[1][those]
-        shown[starts[hits]] = begins
-        shown[lasts[hits]] = ends
+        shown, those, is_other = words(masked), forms(cells.kinds[hits], lengths[hits]), np.zeros(len(hits), dtype=bool)
+        for place, word, (stays, comes) in zip(places, number, masks(display, is_long=is_long), strict=True):
+            before = word[hits]
+            after = before & stays[those] | comes[those]
+            shown[place[hits]] = after
+            is_other |= after != before
         # An integer's mask may be the integer itself.
-        batch.rewrite(bytes(masked), int(np.count_nonzero((begins != first) | (ends != last))))
-    _mask_each(batch, cells.some(np.flatnonzero(is_doubtful)), display)
+        batch.rewrite(bytes(masked), int(np.count_nonzero(is_other)))
+    return cells.some(np.flatnonzero(is_doubtful))
 
 
-def _mask_long(batch: RowBatch, cells: _Cells, display: Display, left: bytearray) -> None:
-    """Mask longer cells, which may hold other numbers than they are."""
-    data, blank = batch.buffer, words(left)
-    every, values = words(data), np.frombuffer(data, dtype=np.uint8)
-    starts, lasts = cells.starts, cells.starts + cells.lengths - WORD
-    alone = are_digits(every[starts]) & are_digits(every[starts + WORD]) & are_digits(every[lasts])
-    blank[starts[alone]] = _BLANK
-    blank[lasts[alone]] = _BLANK
+def _mask_long(batch: RowBatch, cells: _Cells, display: Display) -> None:
+    """Mask cells of digits alone, longer than a usual number."""
+    values = np.frombuffer(batch.buffer, dtype=np.uint8)
     for number, kind in enumerate(KINDS):
-        some = cells.some(np.flatnonzero(alone & (cells.kinds == number)))
+        some = cells.some(np.flatnonzero(cells.kinds == number))
         if len(some.starts):
             stops = some.starts + some.lengths
             unjudged = _mask_whole(batch, _Parts(values, some.starts, stops, some.starts, stops), kind, display)
@@ -210,12 +210,8 @@ def _mask_whole(batch: RowBatch, parts: _Parts, kind: Kind, display: Display) ->
         if not len(some):
             continue
         digits = windows(values, length)[firsts[some]] - 48
-        alone = (digits < 10).all(1)
-        some, digits = some[alone], digits[alone]
         # Zeros at an end may be padding.
-        plain = (digits[:, 0] > 0) & (digits[:, -2] | digits[:, -1] > 0)
-        if _hides_inner(display):
-            plain |= _are_card_numbers(digits)
+        plain = (digits < 10).all(1) & (digits[:, 0] > 0) & (digits[:, -2] | digits[:, -1] > 0)
         some, digits = some[plain], digits[plain]
         if not len(some):
             continue
@@ -243,24 +239,17 @@ def _hidden(digits: NDArray[Any], display: Display) -> NDArray[Any]:
     """Which of the digits must not be shown, of chunks of one length without padding: `detect.find`, for many."""
     count, length = digits.shape
     hidden = np.zeros(digits.shape, dtype=bool)
-    is_number = _are_card_numbers(digits)
-    _hide(hidden, np.flatnonzero(is_number), 0, length, display)
-    left = np.flatnonzero(~is_number) if _hides_inner(display) else np.arange(count)
-    if length <= USUAL or not len(left):
+    _hide(hidden, np.flatnonzero(_are_card_numbers(digits)), 0, length, display)
+    if length <= USUAL or not count:
         return hidden
     table = ranges()
     for inner in table.inner_lengths:
         if inner <= length:
-            inside = np.lib.stride_tricks.sliding_window_view(digits[left], inner, axis=1)
+            inside = np.lib.stride_tricks.sliding_window_view(digits, inner, axis=1)
             some, at = np.nonzero(table.world[inside[:, :, :6] @ _SIX] & (1 << (inner - SHORTEST)))
             found = _are_card_numbers(inside[some, at])
-            _hide(hidden, left[some[found]], at[found, np.newaxis], inner, display)
+            _hide(hidden, some[found], at[found, np.newaxis], inner, display)
     return hidden
-
-
-def _hides_inner(display: Display) -> bool:
-    """Whether what is hidden of a number is all that is hidden of any number within it."""
-    return not display.hidden(LONGEST).start
 
 
 def _hide(hidden: NDArray[Any], rows: NDArray[Any], first: NDArray[Any] | int, length: int, display: Display) -> None:

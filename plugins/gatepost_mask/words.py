@@ -1,4 +1,4 @@
-"""Many numbers of a usual length at once, each as two words: its first eight digits, and its last eight.
+"""Many numbers at once, each as words: its first eight digits, and its last eight; of longer ones also those before.
 
 A word is eight bytes as one integer, the first in its lowest byte; arithmetic on it is arithmetic on all of its digits,
 none of which ever carries into the next.
@@ -6,21 +6,24 @@ none of which ever carries into the next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
 from gatepost import Kind
 from gatepost_mask.display import MARK, Display
-from gatepost_mask.ranges import SHORTEST, USUAL, ranges
+from gatepost_mask.ranges import LONGEST, SHORTEST, ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+T = TypeVar("T", int, "NDArray[Any]")
+
 WORD: Final = 8
 KINDS: Final = (Kind.TEXT, Kind.INTEGER)
-_LENGTHS: Final = range(SHORTEST, USUAL + 1)
+_LENGTHS: Final = range(SHORTEST, LONGEST + 1)
 
 
 def _each(byte: int, step: int = 1) -> np.uint64:
@@ -51,8 +54,8 @@ _LAST_TWO: Final = np.uint64(48)
 _PAIR: Final = np.uint64(0xFF)
 _ZERO: Final = np.uint64(ord("0"))
 _TWO_ZEROS: Final = np.uint64(ord("0") << 8 | ord("0"))
-# What of a number's first word is before its last word, moved to where its digits count as those of the last do.
-_OVERLAPS: Final = np.array([8 * (2 * WORD - length) for length in _LENGTHS], dtype=np.uint64)
+# What of a number's first word is before its other words, moved to where its digits count as those of the last do.
+_OVERLAPS: Final = np.array([8 * (-length % WORD) for length in _LENGTHS], dtype=np.uint64)
 
 
 def words(data: bytes | bytearray) -> NDArray[Any]:
@@ -88,8 +91,18 @@ def are_padded(first: NDArray[Any], last: NDArray[Any]) -> NDArray[Any]:
     return padded
 
 
-def are_card_numbers(first: NDArray[Any], last: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
-    """Which numbers of digits alone are card numbers (`Ranges.holds`); `lengths` count from `SHORTEST` on."""
+def word_places(lengths: T, *, is_long: bool) -> Sequence[T | int]:
+    """Where the words of numbers begin in them: numbers of a usual length (`USUAL`) have two, longer ones three."""
+    last = lengths - WORD
+    return (0, last - WORD, last) if is_long else (0, last)
+
+
+def are_card_numbers(number: Sequence[NDArray[Any]], lengths: NDArray[Any]) -> NDArray[Any]:
+    """Which numbers of digits alone are card numbers (`Ranges.holds`): word by word, all the first ones first.
+
+    `lengths` count from `SHORTEST` on.
+    """
+    first, *others = number
     digits = first & _LOW
     pairs = digits * _TEN + (digits >> _BITS)
     prefixes = (pairs & _PAIR) * np.uint64(10_000)
@@ -97,8 +110,9 @@ def are_card_numbers(first: NDArray[Any], last: NDArray[Any], lengths: NDArray[A
     prefixes += (pairs >> np.uint64(32)) & _PAIR
     at = prefixes.astype(np.int64)
     table = ranges()
-    once = digits << _OVERLAPS[lengths]
-    sums = _luhn(once) + _luhn(last & _LOW)
+    sums = _luhn(digits << _OVERLAPS[lengths])
+    for word in others:
+        sums += _luhn(word & _LOW)
     passes = ((sums * _ONES) >> _LAST_BYTE) % _TEN == 0
     bits = 1 << lengths
     return (table.checked[at] & bits != 0) & passes | (table.unchecked[at] & bits != 0)  # type: ignore[no-any-return]
@@ -113,13 +127,6 @@ def _luhn(digits: NDArray[Any]) -> NDArray[Any]:
     return once + twice  # type: ignore[no-any-return]
 
 
-class Masks(NamedTuple):
-    """What of a number's two words stays, and what comes in the place of the rest; by `forms`."""
-
-    stays: tuple[NDArray[Any], NDArray[Any]]
-    comes: tuple[NDArray[Any], NDArray[Any]]
-
-
 def forms(kinds: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
     """Where the masks of numbers are; `kinds` are places in `KINDS`, `lengths` count from `SHORTEST` on."""
     where: NDArray[Any] = lengths + kinds * len(_LENGTHS)
@@ -127,14 +134,23 @@ def forms(kinds: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
 
 
 @cache
-def masks(display: Display) -> Masks:
-    """How numbers are shown: see `gatepost_mask.cells.mask_digits`."""
-    masked = [_masked(kind, length, display) for kind in KINDS for length in _LENGTHS]
-    comes = [[_word(text[:WORD]) for text in masked], [_word(text[-WORD:]) for text in masked]]
-    shown = [bytes(0 if byte else 0xFF for byte in text) for text in masked]
-    stays = [[_word(text[:WORD]) for text in shown], [_word(text[-WORD:]) for text in shown]]
-    first, last = (np.array(some, dtype=np.uint64) for some in stays)
-    return Masks((first, last), (np.array(comes[0], dtype=np.uint64), np.array(comes[1], dtype=np.uint64)))
+def masks(display: Display, *, is_long: bool) -> Sequence[tuple[NDArray[Any], NDArray[Any]]]:
+    """How numbers are shown (`gatepost_mask.cells.mask_digits`): of each word what stays, and what comes for the rest.
+
+    By `forms`, of which those of other lengths say nothing.
+    """
+    comes = [_masked(kind, length, display) for kind in KINDS for length in _LENGTHS]
+    stays = [bytes(0 if byte else 0xFF for byte in text) for text in comes]
+    return tuple(zip(_cut(stays, is_long), _cut(comes, is_long), strict=True))
+
+
+def _cut(texts: Sequence[bytes], is_long: bool) -> NDArray[Any]:
+    """Texts as words, all the first ones first."""
+    cut = [
+        [int.from_bytes(text[place : place + WORD], "little") for place in word_places(len(text), is_long=is_long)]
+        for text in texts
+    ]
+    return np.array(cut, dtype=np.uint64).T
 
 
 def _masked(kind: Kind, length: int, display: Display) -> bytes:
@@ -144,7 +160,3 @@ def _masked(kind: Kind, length: int, display: Display) -> bytes:
     for place in hidden:
         text[place] = ord(MARK) if kind is Kind.TEXT else ord("9" if place == 0 else "0")
     return bytes(text)
-
-
-def _word(text: bytes) -> int:
-    return int.from_bytes(text, "little")

@@ -239,6 +239,21 @@ async def test_more_input_than_may_be_held_is_not_lost() -> None:
         assert answers == ["did hold", *(f"did read {number:0500}" for number in range(100))]
 
 
+async def test_after_much_at_once_others_have_their_turn_before_more_is_read() -> None:
+    async with scene() as at:
+        (relay,) = at.gate.relays
+        lines = [f"read {number:010000}" for number in range(15)]
+        transport = relay.client._transport
+        assert transport is not None
+        relay.client.data_received("".join(line + "\n" for line in lines).encode())
+        assert not transport.is_reading()
+        await asyncio.sleep(0)
+        assert transport.is_reading()
+        assert [await at.client.hear() for _ in lines] == ["did " + line for line in lines]
+        relay.client.data_received(b"read few\n")
+        assert transport.is_reading()
+
+
 async def test_a_held_statement_that_is_cancelled_is_denied_and_recorded_and_the_session_goes_on() -> None:
     held = Held()
     async with scene(held) as at:

@@ -12,7 +12,7 @@ import pytest
 
 from gatepost import PluginFault
 from gatepost_audit import wire
-from gatepost_audit.client import Link
+from gatepost_audit.client import JOINED, Link
 
 
 class FakeTransport(asyncio.Transport):
@@ -122,5 +122,16 @@ def test_what_nobody_waits_for_is_sent_soon_or_with_what_somebody_waits_for(tmp_
         link.send(b"c", wire.DISK)
         await transport.has_written.wait()
         assert transport.written[1] == frames(b"c")
+
+    play(scene, tmp_path)
+
+
+def test_what_is_large_is_sent_at_the_end_of_the_turn_though_nobody_waits_for_it(tmp_path: Path) -> None:
+    async def scene(link: Link, transport: FakeTransport) -> None:
+        large = b"a" * (JOINED + 1)
+        link.send(large, wire.DISK)
+        assert transport.written == []
+        await asyncio.sleep(0)
+        assert transport.written == [frames(large)]
 
     play(scene, tmp_path)
