@@ -419,7 +419,12 @@ class Column(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """A result's columns, before its rows. `is_copy`: a row is a line of COPY, with one text column."""
+    """A result's columns, before its rows.
+
+    Attributes:
+        is_copy: a row is a line of COPY, with one text column; or, in binary format, a tuple in one column, where its
+            own columns are not known. A COPY of known columns in binary format is a result like others.
+    """
 
     statement: Statement
     columns: tuple[Column, ...]

@@ -26,7 +26,8 @@ from gatepost_postgres.usual import Usual
 T = TypeVar("T")
 
 _STATUSES: Final = b"ITE"
-_COPY_RESPONSE_BYTES: Final = HEADER_BYTES + 3
+_copy_response: Final = struct.Struct("!?h")
+_COPY_RESPONSE_BYTES: Final = HEADER_BYTES + _copy_response.size
 _SWALLOWED: Final = b""
 _ENDS_SESSION: Final = ("FATAL", "PANIC")
 _NOTHING: Final = Owed(State.NOTHING)
@@ -190,6 +191,11 @@ class Answers:
             return head.plan.message
         self._owed.popleft()
         if not head.is_portal:
+            if head.is_own:
+                assert head.run is not None
+                assert head.run.question is not None
+                head.run.question.answer = body
+                return _SWALLOWED
             return self._plans.titles(body)
         portal = self._ledger.portal_of(head)
         if portal is None:
@@ -202,6 +208,9 @@ class Answers:
         return _SWALLOWED if head.is_own else None
 
     def _describe_parameters(self, head: Owed, data: bytes, position: int, stop: int) -> Change:
+        if head.is_own:
+            head.state = State.COLUMNS
+            return _SWALLOWED
         body = data[position + HEADER_BYTES : stop]
         prepared = self._ledger.prepared.settled.get(head.name)
         if prepared is not None:
@@ -248,7 +257,8 @@ class Answers:
             raise UpstreamFault("the server sent a malformed CopyOutResponse")
         run = self._run_of(head)
         head.run, head.state = run, State.COPY_OUT
-        head.plan = self._plans.copy(run.statement, is_binary=data[position + HEADER_BYTES] != 0)
+        is_binary, count = _copy_response.unpack_from(data, position + HEADER_BYTES)
+        head.plan = self._plans.copy(run.statement, is_binary=is_binary, count=count, question=run.question)
         return None
 
     def _copy_out_done(self, head: Owed, data: bytes, position: int, stop: int) -> Change:

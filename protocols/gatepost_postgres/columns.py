@@ -57,6 +57,20 @@ class Description(Struct, frozen=True, kw_only=True):
             parts += (messages.cstring(name), self.body[at - _field.size : at])
         return b"".join(parts)
 
+    def only(self, names: Sequence[str]) -> Description | None:
+        """Those columns alone, in this order and without a body; None if one of them is not there."""
+        if not set(names) <= set(self.names):
+            return None
+        places = [self.names.index(name) for name in names]
+        columns = tuple(self.columns[place] for place in places)
+        return Description(
+            body=b"",
+            columns=columns,
+            oids=tuple(self.oids[place] for place in places),
+            formats=tuple(self.formats[place] for place in places),
+            digits=_kinds_of_digits(columns),
+        )
+
     def __repr__(self) -> str:
         return f"Description({len(self.columns)} columns)"
 
@@ -65,8 +79,12 @@ def _is_text(oid: int, fmt: int) -> bool:
     return fmt == TEXT_FORMAT or TYPES.get(oid, UNKNOWN).is_text
 
 
-def describe(body: bytes, catalogue: Catalogue | None = None) -> Description:
+def describe(body: bytes, catalogue: Catalogue | None = None, *, is_copied: bool = False) -> Description:
     """The columns of a RowDescription's body, and of which tables they are if there is a catalogue.
+
+    Args:
+        is_copied: they are sent by a COPY in binary format. There nothing is said about a type that is not known here:
+            it is taken for all that it may be.
 
     Raises UpstreamFault where it is malformed.
     """
@@ -84,6 +102,8 @@ def describe(body: bytes, catalogue: Catalogue | None = None) -> Description:
             if fmt not in (TEXT_FORMAT, BINARY_FORMAT):
                 raise UpstreamFault("the server described a column in a format that does not exist")
             type_ = TYPES.get(oid, UNKNOWN)
+            if is_copied:
+                oid, fmt = (oid if oid in TYPES else 0), BINARY_FORMAT
             columns.append(
                 Column(
                     name=name,

@@ -152,6 +152,9 @@ def binary_multirange(data: bytes, inner: int) -> Parts:
 _COPY_SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0"
 _copy_header = struct.Struct("!11sII")
 _copy_count = struct.Struct("!h")
+# As the server sends them.
+COPY_HEADER: Final = _copy_header.pack(_COPY_SIGNATURE, 0, 0)
+COPY_TRAILER: Final = _copy_count.pack(-1)
 
 
 def copy_tuples(data: bytes) -> Parts:

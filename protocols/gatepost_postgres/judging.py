@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gatepost.adapter import Ended, Environment
 from gatepost.errors import ClientFault
 from gatepost.values import Deny, DenyCode, Effect, Facts, Scalar, Statement, Verdict
-from gatepost_postgres import denial, messages, parameters, requests, settings
+from gatepost_postgres import asking, denial, messages, parameters, requests, settings
 from gatepost_postgres.ledger import Ledger, Mode
 from gatepost_postgres.limits import limit_fetch, note_cursors
 from gatepost_postgres.names import Unsettled
@@ -35,7 +35,7 @@ _DEALLOCATE: Final = re.compile(
 _BY_NAME: Final = frozenset(("deallocate", "discard", "declare", "fetch", "close"))
 # Effects of statements that change nothing of what later ones mean, and verbs of those that do all the same.
 _PLAIN: Final = frozenset((Effect.READ, Effect.WRITE))
-_NOTED: Final = _BY_NAME | REVERTING | {"prepare", "commit_prepared"}
+_NOTED: Final = _BY_NAME | REVERTING | {"prepare", "commit_prepared", asking.COPY_TO_BINARY}
 
 
 _UNSETTLED: Final = Deny(
@@ -118,6 +118,8 @@ class Judging:
                 _note_forgetting(run)
                 note_cursors(run, self._ledger)
                 self._understanding.note(run)
+                if self._wants_rows:
+                    run.question = asking.question(statement)
             elif known.settings or known.effect not in _PLAIN:
                 self._understanding.note(run)
         self._ledger.start(run)
@@ -139,6 +141,8 @@ class Judging:
         ledger = self._ledger
         portal = ledger.portals.latest(b"")
         if portal is None or portal.run.is_over or ledger.mode or len(ledger.owed) >= self._limits.pipeline:
+            return False
+        if portal.run.question is not None:
             return False
         if portal.run.statement.limit is not None:
             if ledger.acting == ledger.batch:
@@ -241,7 +245,9 @@ class Judging:
         """Send an Execute; behind a Describe of our own where plugins want rows whose columns nobody has asked for."""
         name = request.portal
         step: bytes | None = None
-        if self._wants_rows and not portal.is_described:
+        if portal.run.question is not None:
+            step = asking.ask(self._ledger, portal.run, portal.run.question) + request.encode()
+        elif self._wants_rows and not portal.is_described:
             portal.is_described = True
             self._ledger.owed.append(Owed(State.COLUMNS, name, unknown, True, is_own=True))
             step = requests.describe_portal(name) + request.encode()
@@ -328,14 +334,16 @@ class Judging:
         return denial.FAILING_PARSE
 
     def _allow_query(self, request: requests.Query, run: Run) -> bytes | None:
-        self._ledger.owed.append(Owed(State.QUERY, run=run, is_query=True))
         self._ledger.is_draining = False
         if run.unsettles:
             self._ledger.sent(run)
         if run.statement.limit is not None:
             self._ledger.mode = Mode.HELD
-        self._ledger.batch += 1
         self._run = run
+        if run.question is not None:
+            return asking.ask_before_query(self._ledger, run, run.question, request.encode(run.statement.text))
+        self._ledger.owed.append(Owed(State.QUERY, run=run, is_query=True))
+        self._ledger.batch += 1
         return None if run.statement.original is None else request.encode(run.statement.text)
 
     def _allow_parse(self, request: requests.Parse, run: Run) -> bytes | None:

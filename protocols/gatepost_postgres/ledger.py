@@ -12,7 +12,7 @@ from gatepost.adapter import Action, Ended, Redefined
 from gatepost.errors import ClientFault
 from gatepost.values import Effect, Limit
 from gatepost_postgres.names import Names
-from gatepost_postgres.owed import CATALOGUE, PATH, SETTINGS, Owed, Portal, Prepared, Run, State
+from gatepost_postgres.owed import CATALOGUE, PATH, SETTINGS, SYNC_OWED, Owed, Portal, Prepared, Run, State
 
 IDLE: Final = ord("I")
 
@@ -220,6 +220,10 @@ class Ledger:
             if run is not None:
                 run.error, run.message = code, message
                 self.end(run)
+            if owed.is_query:
+                # It was sent behind a question; the Sync behind it ends its batch in its place (`asking`).
+                self.answered += 1
+                self.owed[0] = SYNC_OWED
         self.mode = Mode.SKIPPING
         self.skipped_for = (code, message)
 

@@ -16,6 +16,23 @@ PATH: Final = 2
 CATALOGUE: Final = 4
 
 
+class Question(Struct):
+    """What the server is asked before a COPY in binary format, whose answer does not tell types; see `asking`.
+
+    Attributes:
+        messages: the question.
+        columns: names of those columns of the answer that are copied; () for all.
+        answer: the body of a RowDescription, b"" as long as there is none.
+    """
+
+    messages: bytes
+    columns: tuple[str, ...]
+    answer: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Question({len(self.messages)} bytes)"
+
+
 class Run(Struct, gc=False):
     """A statement that was allowed, and what has come of it so far.
 
@@ -27,6 +44,7 @@ class Run(Struct, gc=False):
         unsettles: what is not certain before it is answered, of `SETTINGS`, `PATH` (where names are looked up) and
             `CATALOGUE`.
         fetched: rows of cursors that were shown before, where it fetches more of them; they count for its limit.
+        question: what is asked before it is run, None for nothing.
     """
 
     statement: Statement
@@ -43,6 +61,7 @@ class Run(Struct, gc=False):
     prepares: tuple[bytes, Prepared] | None = None
     unsettles: int = 0
     fetched: int | None = None
+    question: Question | None = None
 
     def left(self, limit: Limit) -> int:
         """How many rows it may still show."""

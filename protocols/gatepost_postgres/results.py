@@ -12,9 +12,10 @@ from gatepost.cache import Cache
 from gatepost.values import Facts, Interest, Notice, NoticeKind, Result, Statement
 from gatepost_postgres import messages
 from gatepost_postgres.columns import COPY_BINARY, COPY_LINE, Description, describe
-from gatepost_postgres.rows import Batch, CopyBatch
+from gatepost_postgres.rows import Batch, CopyBatch, TupleBatch
 
 if TYPE_CHECKING:
+    from gatepost_postgres.owed import Question
     from gatepost_postgres.understanding import Understanding
 
 # What is longer than this is not worth its memory.
@@ -37,7 +38,7 @@ class Plan(Struct, frozen=True):
     is_watched: bool = False
     maybe: Callable[[bytes], object] | None = None
     message: bytes | None = None
-    batch: type[Batch] | type[CopyBatch] = Batch
+    batch: type[Batch | CopyBatch] = Batch
     facts: Facts | None = None
 
 
@@ -72,13 +73,24 @@ class Plans:
             return UNWATCHED
         return self._rows.get((id(statement.facts), body))
 
-    def copy(self, statement: Statement, *, is_binary: bool) -> Plan:
-        """For the lines, or the tuples, of a COPY TO STDOUT."""
+    def copy(self, statement: Statement, *, is_binary: bool, count: int, question: Question | None) -> Plan:
+        """For the lines, or the tuples of `count` columns, of a COPY TO STDOUT."""
         if not self._wants_rows:
             return UNWATCHED
-        key = (id(statement.facts), b"binary" if is_binary else b"")
+        answer = question.answer if question is not None and is_binary else b""
+        key = (id(statement.facts), b"%d columns " % count + answer if is_binary else b"")
+        known = self._rows.get(key)
+        if known is not None:
+            return known
+        if question is not None and answer:
+            described: Description | None = describe(answer, self._understanding.catalogue, is_copied=True)
+            if described is not None and question.columns:
+                described = described.only(question.columns)
+            # Generated columns are described, and not copied.
+            if described is not None and len(described.columns) == count:
+                return self._put(key, self._interest(statement, described, None, TupleBatch))
         description = COPY_BINARY if is_binary else COPY_LINE
-        return self._rows.get(key) or self._put(key, self._interest(statement, description, None, is_copy=True))
+        return self._put(key, self._interest(statement, description, None, CopyBatch))
 
     def titles(self, body: bytes) -> bytes | None:
         """The RowDescription as the client may see it, or None if it may as it came."""
@@ -88,11 +100,12 @@ class Plans:
         seen, message = self._seen(body) if self._wants_notices else (body, None)
         if not self._wants_rows:
             return Plan(COPY_LINE, message=message, facts=statement.facts)
-        return self._interest(statement, describe(seen, self._understanding.catalogue), message, is_copy=False)
+        return self._interest(statement, describe(seen, self._understanding.catalogue), message, Batch)
 
     def _interest(
-        self, statement: Statement, description: Description, message: bytes | None, *, is_copy: bool
+        self, statement: Statement, description: Description, message: bytes | None, batch: type[Batch | CopyBatch]
     ) -> Plan:
+        is_copy = batch is CopyBatch
         interest = self._hooks.columns(Result(statement=statement, columns=description.columns, is_copy=is_copy))
         return Plan(
             description,
@@ -100,7 +113,7 @@ class Plans:
             is_watched=interest != Interest.NOTHING,
             maybe=None if interest.columns else interest.maybe,
             message=message,
-            batch=CopyBatch if is_copy else Batch,
+            batch=batch,
             facts=statement.facts,
         )
 

@@ -19,6 +19,7 @@ from gatepost.errors import UpstreamFault
 from gatepost.values import Kind, Scalar
 from gatepost_postgres import messages, types
 from gatepost_postgres.columns import COPY_LINE, Description
+from gatepost_postgres.containers import COPY_HEADER, COPY_TRAILER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,6 @@ _count = struct.Struct("!h")
 _LENGTH: Final = _length.size
 _LARGE: Final = 1 << 24
 _OF_DIGITS: Final = frozenset((Kind.TEXT, Kind.INTEGER))
-_FIRST: Final = _HEADER + _count.size  # where the first cell's length stands in a row
 
 
 class _Described(CellBatch):
@@ -126,16 +126,13 @@ class Batch(_Described):
         return self.columns[column].kind
 
     def frame(self, cells: Sequence[bytes | None]) -> bytes:
-        parts = [_count.pack(len(cells))]
-        for cell in cells:
-            parts.append(b"\xff\xff\xff\xff" if cell is None else _length.pack(len(cell)) + cell)
-        return messages.message(messages.DATA_ROW, b"".join(parts))
+        return messages.message(messages.DATA_ROW, _counted(cells))
 
-    def _cells(self, start: int) -> tuple[list[int], list[int]]:
+    def _cells(self, start: int, skipped: int = _HEADER) -> tuple[list[int], list[int]]:
         data, number = self.data, _unsigned_length.unpack_from
         begins, ends = [], []
         try:
-            count, at = _count.unpack_from(data, start + _HEADER)[0], start + _FIRST
+            count, at = _count.unpack_from(data, start + skipped)[0], start + skipped + 2
             if count != len(self.columns):
                 raise UpstreamFault("a row has another number of columns than its description")
             for _ in range(count):
@@ -156,11 +153,12 @@ class Batch(_Described):
 
     def _locate(self, starts: NDArray[Any], data: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         columns, ends = len(self.columns), self._ends(starts, data)
-        if (numbers(data, ">i2", starts + _HEADER) != columns).any():
+        counts = self._counts(starts)
+        if (numbers(data, ">i2", counts) != columns).any():
             raise UpstreamFault("a row has another number of columns than its description")
         offsets = np.empty((columns, len(starts)), dtype=np.int64)
         lengths = np.empty((columns, len(starts)), dtype=np.int64)
-        at = starts + (_HEADER + _count.size)
+        at = counts + _count.size
         for column in range(columns):
             # A length that lies leads out of the row, which is noticed at the end; until then, stay in the buffer.
             lengths[column] = numbers(data, ">i4", at)
@@ -169,6 +167,64 @@ class Batch(_Described):
         if (at != ends).any() or (lengths < -1).any():
             raise UpstreamFault("a row does not end where its length says")
         return offsets, lengths
+
+    def _counts(self, starts: NDArray[Any]) -> NDArray[Any]:
+        """Where the number of columns stands in each row."""
+        counts: NDArray[Any] = starts + _HEADER
+        return counts
+
+
+def _counted(cells: Sequence[bytes | None]) -> bytes:
+    """How many cells there are, and each of them behind its length."""
+    parts = [_count.pack(len(cells))]
+    for cell in cells:
+        parts.append(b"\xff\xff\xff\xff" if cell is None else _length.pack(len(cell)) + cell)
+    return b"".join(parts)
+
+
+class _Tuple(CellRow):
+    """A tuple of COPY, whose message may begin with the header of them all."""
+
+    __slots__ = ()
+
+    def framed(self) -> bytes:
+        assert isinstance(self._batch, TupleBatch)
+        cells = [self.raw(column) for column in range(len(self))]
+        return messages.message(messages.COPY_DATA, self._batch.header(self._index) + _counted(cells))
+
+
+class TupleBatch(Batch):
+    """CopyData messages of a COPY TO STDOUT in binary format whose columns are known, each of them one row.
+
+    The server sends the header ahead of the first row, in its message, and the trailer, which is no row, behind the
+    last one by itself; without rows, both in one message.
+
+    Source: PostgreSQL 18 documentation, 54.2.6, and COPY, "Binary Format".
+    """
+
+    row_type = _Tuple
+
+    def __init__(self, description: Description, buffer: bytes, starts: Sequence[int] | NDArray[Any]) -> None:
+        last = int(starts[-1])
+        if buffer[last + _HEADER :].removeprefix(COPY_HEADER) == COPY_TRAILER:
+            starts = starts[:-1]
+        super().__init__(description, buffer, starts)
+
+    def header(self, index: int) -> bytes:
+        """What is ahead of a row in its message."""
+        return COPY_HEADER if self._has_header(self._start(index)) else b""
+
+    def _cells(self, start: int, skipped: int = _HEADER) -> tuple[list[int], list[int]]:
+        return super()._cells(start, skipped + len(COPY_HEADER) if self._has_header(start) else skipped)
+
+    def _counts(self, starts: NDArray[Any]) -> NDArray[Any]:
+        counts = super()._counts(starts)
+        if len(starts) and self._has_header(int(starts[0])):
+            counts[0] += len(COPY_HEADER)
+        return counts
+
+    def _has_header(self, start: int) -> bool:
+        return self.data.startswith(COPY_HEADER, start + _HEADER)
 
 
 class _Line(CellRow):
@@ -201,7 +257,7 @@ class CopyBatch(_Described):
     """CopyData messages of a COPY TO STDOUT, each one row of one column; see `Batch` for the arguments.
 
     Args:
-        description: `COPY_LINE`, or `COPY_BINARY` where the COPY is in binary format.
+        description: `COPY_LINE`, or `COPY_BINARY` where the COPY is in binary format and its columns are not known.
     """
 
     def __init__(self, description: Description, buffer: bytes, starts: Sequence[int] | NDArray[Any]) -> None:

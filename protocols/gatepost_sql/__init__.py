@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from gatepost_sql.cache import base, column, facts, preparation
 from gatepost_sql.context import Context
+from gatepost_sql.copying import Copied, copied
 
-__all__ = ["Context", "base", "column", "facts", "preparation"]
+__all__ = ["Context", "Copied", "base", "column", "copied", "facts", "preparation"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 from tests.protocols.postgres.exchange import (
     BOUND,
+    CLOSED,
+    INT8,
+    NO_DATA,
     PARSED,
     READY,
+    TEXT,
     Backend,
     converse,
     description,
@@ -24,14 +26,16 @@ from tests.wire import SYNC, bind, describe, execute, message, parse, query
 
 from gatepost.adapter import CLIENT, UPSTREAM, Limits, SendClient, SendUpstream
 from gatepost.testing import RecordingHooks, every_split, from_client, from_upstream, said
-from gatepost.values import ALLOW, EndCode, Interest, Row
+from gatepost.values import ALLOW, EndCode, Interest, Kind, Limit, Row
 
 OUT = message("H", b"\0\0\1\0\0")
-OUT_BINARY = message("H", b"\1\0\1\0\1")
+OUT_BINARY, OUT_BINARY_2 = message("H", b"\1\0\1\0\1"), message("H", b"\1\0\2\0\1\0\1")
 IN = message("G", b"\0\0\1\0\0")
 DONE, FAIL = message("c"), message("f", b"no more\0")
 LINES = message("d", b"1\tfirst\n") + message("d", b"2\tsecond\n")
 TO = "COPY t TO STDOUT"
+TO_BINARY = "COPY t TO STDOUT (FORMAT binary)"
+HEADER, TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 FROM = "COPY t FROM STDIN"
 
 
@@ -76,25 +80,170 @@ def test_copy_out_in_the_extended_protocol() -> None:
     assert len(hooks.rows_seen) == 2
 
 
+def asked_first(text: str) -> bytes:
+    """What the server is asked before a binary COPY: what a query's columns are."""
+    forget = message("C", b"Sgatepost\0")
+    return forget + parse(text, "gatepost") + describe("S", "gatepost") + forget
+
+
+def told(*names: str, oid: int = TEXT) -> bytes:
+    """What it answers."""
+    return CLOSED + PARSED + message("t", b"\0\0") + description(*names, oid=oid) + CLOSED
+
+
+def binary(*cells: bytes | None) -> bytes:
+    """A tuple of COPY in binary format."""
+    return row(*cells)[5:]
+
+
 def test_binary_copy_passes_where_no_plugin_wants_it() -> None:
-    for hooks in (RecordingHooks(Interest.NOTHING), RecordingHooks(wants_rows=False)):
-        player = serving(hooks).client(query(f"{TO} (FORMAT binary)"))
-        answer = OUT_BINARY + message("d", b"PGCOPY\n\xff\r\n\0") + DONE + tag("COPY 0") + READY
-        player.upstream(answer)
-        assert player.sent()[0] == answer
+    answer = OUT_BINARY + message("d", HEADER + TRAILER) + DONE + tag("COPY 0") + READY
+    player = serving(RecordingHooks(wants_rows=False)).client(query(TO_BINARY)).upstream(answer)
+    assert player.sent() == (answer, query(TO_BINARY))
+    player = serving(RecordingHooks(Interest.NOTHING)).client(query(TO_BINARY)).upstream(told("a") + answer + READY)
+    assert player.sent()[0] == answer
 
 
-def test_a_tuple_of_binary_copy_is_a_row_of_one_record() -> None:
+def test_types_are_asked_for_before_a_binary_copy() -> None:
+    hooks = watching(change_row=lambda row: row.replace(1, ["1"]) if row.scalars(1) else None)
+    player = serving(hooks).client(query(TO_BINARY))
+    assert player.sent()[1] == asked_first('TABLE"t"') + query(TO_BINARY) + SYNC
+    first, second = binary(None, b"\0\0\0\0word"), binary(b"\0\0\0\0\0\0\0\2", None)
+    rows = message("d", HEADER + first) + message("d", second) + message("d", TRAILER)
+    player.upstream(told("a", "b", oid=INT8) + OUT_BINARY_2 + rows + DONE + tag("COPY 2") + READY + READY)
+    changed = message("d", HEADER + binary(None, b"\0\0\0\0\0\0\0\1"))
+    assert player.sent()[0] == OUT_BINARY_2 + changed + rows[len(changed) :] + DONE + tag("COPY 2") + READY
+    (result,) = hooks.results
+    assert not result.is_copy
+    assert [(column.name, column.kind, column.is_text) for column in result.columns] == [
+        ("a", Kind.INTEGER, False),
+        ("b", Kind.INTEGER, False),
+    ]
+    assert hooks.rows_seen == [(None, b"\0\0\0\0word"), (b"\0\0\0\0\0\0\0\2", None)]
+    ((_, outcome),) = player.ended
+    assert (outcome.tag, outcome.masked, outcome.error) == ("COPY 2", 1, "")
+    assert player.session.is_idle
+
+
+def test_the_columns_that_a_binary_copy_names_are_those_it_sends() -> None:
+    hooks = watching()
+    text = 'COPY public."T" (c, a) TO STDOUT (FORMAT binary)'
+    player = serving(hooks).client(query(text))
+    assert player.sent()[1].startswith(asked_first('TABLE"public"."T"'))
+    player.upstream(told("a", "b", "c") + OUT_BINARY_2 + message("d", HEADER + binary(b"1", b"2")))
+    assert [column.name for column in hooks.results[0].columns] == ["c", "a"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(told("a", "b"), id="more columns than are copied, as where some are generated"),
+        pytest.param(told(), id="fewer"),
+        pytest.param(told("a").replace(description("a"), NO_DATA), id="no columns"),
+    ],
+)
+def test_a_tuple_of_unknown_columns_is_a_row_of_one_record(answer: bytes) -> None:
     hooks = watching(change_row=lambda row: row.replace(0, ["4111"]) if row.scalars(0) else None)
-    player = serving(hooks).client(query(f"{TO} (FORMAT binary)"))
-    start = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-    tuples = [struct.pack("!hi", 1, len(cell)) + cell for cell in (b"pan!", b"4111")]
-    end = b"\xff\xff"
-    player.upstream(OUT_BINARY + message("d", start + tuples[0]) + message("d", end) + DONE + tag("COPY 1") + READY)
-    expected = OUT_BINARY + message("d", start + tuples[1]) + message("d", end) + DONE + tag("COPY 1") + READY
-    assert player.sent()[0] == expected
+    player = serving(hooks).client(query(TO_BINARY))
+    tuples = [binary(cell) for cell in (b"pan!", b"4111")]
+    end = message("d", TRAILER) + DONE + tag("COPY 1") + READY
+    player.upstream(answer + OUT_BINARY + message("d", HEADER + tuples[0]) + end + READY)
+    assert player.sent()[0] == OUT_BINARY + message("d", HEADER + tuples[1]) + end
     (result,) = hooks.results
     assert (result.is_copy, result.columns[0].is_text) == (True, False)
+
+
+def test_several_statements_are_not_asked_about() -> None:
+    hooks = watching()
+    text = f"{TO_BINARY}; SELECT 1"
+    player = serving(hooks).client(query(text))
+    assert player.sent()[1] == query(text)
+    player.upstream(OUT_BINARY + message("d", HEADER + binary(b"a")))
+    assert hooks.results[0].is_copy
+
+
+def test_binary_copy_is_the_same_however_it_is_split() -> None:
+    def change(row: Row) -> None:
+        row.replace(0, ["longer than it was"])
+
+    steps = [
+        from_client(query(TO_BINARY) + query("SELECT 1")),
+        from_upstream(
+            told("a") + OUT_BINARY + message("d", HEADER + binary(b"a")) + message("d", TRAILER) + DONE + tag("COPY 1")
+        ),
+        from_upstream(READY + READY + description("a") + tag("SELECT 0") + READY),
+    ]
+    plays = every_split(lambda: serving(watching(change_row=change)), steps)
+    _, whole = next(plays)
+    assert message("d", HEADER + binary(b"longer than it was")) in whole.to_client
+    assert [outcome.tag for _, outcome in whole.ended] == ["COPY 1", "SELECT 0"]
+    assert whole.session.is_idle
+    for how, player in plays:
+        assert said(player) == said(whole), how
+
+
+def test_an_error_in_what_is_asked_is_the_copys_own() -> None:
+    """The server skips the COPY up to the Sync behind it."""
+    player = serving(watching()).client(query(TO_BINARY) + query("SELECT 1"))
+    failure = error("42P01", "no such table", P="6")
+    player.upstream(CLOSED + failure + READY)
+    assert player.sent()[0] == failure + READY
+    ((_, outcome),) = player.ended
+    assert (outcome.error, outcome.message) == ("42P01", "no such table")
+    player.upstream(description("a") + row(b"1") + tag("SELECT 1") + READY)
+    assert player.session.is_idle
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_limit_on_a_binary_copy(rows: int) -> None:
+    player = serving(watching(), judge=lambda _: Limit(rows=rows, rule="few")).client(query(TO_BINARY))
+    player.sent()
+    data = [message("d", HEADER + binary(b"a")), message("d", TRAILER)]
+    player.upstream(told("a") + OUT_BINARY + data[0] + data[1] + DONE + tag("COPY 1") + READY + READY)
+    to_client, to_upstream = player.sent()
+    if rows == 2:
+        assert to_client == OUT_BINARY + data[0] + data[1] + DONE + tag("COPY 1") + READY
+    else:
+        assert (to_client, kinds(to_upstream)) == (OUT_BINARY + data[0], "PS")
+        player.upstream(error("42601", "syntax error") + READY)
+        assert kinds(player.sent()[0]) == "EZ"
+    assert player.session.is_idle
+
+
+@pytest.mark.parametrize("how", ["one by one", "in one go"])
+def test_a_binary_copy_in_the_extended_protocol_is_asked_about_when_it_is_executed(how: str) -> None:
+    hooks = watching()
+    player = serving(hooks)
+    run = describe("P") + execute() + SYNC
+    for part in [parse(TO_BINARY) + bind() + run] if how == "in one go" else [parse(TO_BINARY), bind(), run]:
+        player.client(part)
+    asking = asked_first('TABLE"t"')
+    assert player.sent()[1] == parse(TO_BINARY) + bind() + describe("P") + asking + execute() + SYNC
+    rows = message("d", HEADER + binary(b"a")) + message("d", TRAILER)
+    player.upstream(PARSED + BOUND + NO_DATA + told("a") + OUT_BINARY + rows + DONE + tag("COPY 1") + READY)
+    assert player.sent()[0] == PARSED + BOUND + NO_DATA + OUT_BINARY + rows + DONE + tag("COPY 1") + READY
+    assert [column.name for column in hooks.results[0].columns] == ["a"]
+    assert player.session.is_idle
+    player.client(bind() + execute() + SYNC).upstream(BOUND + CLOSED + error("42P01", "no such table") + READY)
+    assert player.ended[-1][1].error == "42P01"
+    assert player.session.is_idle
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(HEADER + binary(b"a", b"b"), id="another number of columns"),
+        pytest.param(HEADER + binary(b"a") + binary(b"b"), id="two rows in one message"),
+        pytest.param(HEADER + binary(b"a") + TRAILER, id="a row and the trailer in one message"),
+        pytest.param(HEADER[:-1] + b"\1" + binary(b"a"), id="a header with more in it"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(HEADER, id="a header alone"),
+    ],
+)
+def test_a_binary_copy_in_another_form_ends_the_session(data: bytes) -> None:
+    player = serving(watching()).client(query(TO_BINARY))
+    player.upstream(told("a") + OUT_BINARY + message("d", data))
+    assert fault_of(player)[0] is EndCode.UPSTREAM_FAULT
 
 
 def test_an_error_in_copy_out() -> None:
