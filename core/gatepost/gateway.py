@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from gatepost import tls
+from gatepost import state, tls
 from gatepost.adapter import Adapter, Catalogue
 from gatepost.config import Config, address
 from gatepost.errors import ConfigFault, Fault
@@ -46,12 +46,16 @@ class LocalGateway:
         self._plugins = plugins
         self._config = config
         self._end = end
-        self.state: Path = config.state
         self.config_file: Path | None = config.file
         self.worker = worker
         self.targets = tuple(
             _target(name, each.protocol, each.upstream, each.database) for name, each in config.targets.items()
         )
+
+    @property
+    def state(self) -> Path:
+        """Raises: ConfigFault."""
+        return state.folder(self._config)
 
     def end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
         if self._end is not None:

@@ -85,7 +85,10 @@ class Gateway(Protocol):
 
     @property
     def state(self) -> Path:
-        """The folder for files that must last (mode 0700); a plugin makes its own below it."""
+        """The folder for files that must last (mode 0700); a plugin makes its own below it.
+
+        Raises ConfigFault if this user cannot use it.
+        """
 
     @property
     def config_file(self) -> Path | None:

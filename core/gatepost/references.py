@@ -24,6 +24,12 @@ class SecretReference(str):
 
     __slots__ = ()
 
+    @property
+    def file(self) -> str:
+        """The path of the file that it names, "" if it names none."""
+        scheme, _, place = self.partition(":")
+        return place if scheme == "file" else ""
+
     @classmethod
     def from_toml(cls, value: object, folder: Path) -> SecretReference:
         if not isinstance(value, str) or not _REFERENCE.fullmatch(value):

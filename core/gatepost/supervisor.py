@@ -28,7 +28,7 @@ import msgspec
 import uvloop
 
 from gatepost import config as configuration
-from gatepost import loading
+from gatepost import loading, state
 from gatepost import log as logs
 from gatepost.calling import failure
 from gatepost.config import Config
@@ -81,42 +81,44 @@ def run(config: Config, scripts: Sequence[Path] = ()) -> int:
 
     Raises:
         ConfigFault: the configuration cannot be used; nothing was started.
+        OSError: a file in the state folder cannot be used; the same.
     """
     os.umask(0o077)
-    config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _lock(config.state)
+    lock = _lock(state.folder(config))
     try:
         return Supervisor(config, scripts).run()
     finally:
         os.close(lock)
 
 
-def _lock(state: Path) -> int:
-    """Keep two gateways out of one state folder. Raises: ConfigFault."""
-    lock = os.open(state / "gatepost.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(folder: Path) -> int:
+    """Keep two gateways out of one state folder. Raises: ConfigFault, OSError."""
+    lock = os.open(folder / "gatepost.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (BlockingIOError, PermissionError):
         os.close(lock)
         raise ConfigFault(
-            f"another gatepost is running in {state}",
+            f"another gatepost is running in {folder}",
             key="state",
             hint="Stop it, or give this one a folder of its own.",
         ) from None
     return lock
 
 
-def _gate_secret(state: Path) -> bytes:
+def _gate_secret(folder: Path) -> bytes:
     """The gate's own secret, made at the first start.
 
     It must outlast a restart: the salts that unknown users are shown derive from it, and those of real ones stay.
     """
-    file = state / "gate.secret"
-    try:
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as created:
+    file = folder / "gate.secret"
+    if not file.exists():
+        new = folder / "gate.secret.new"
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as created:
             created.write(secrets.token_bytes(_SECRET_BYTES))
-    except FileExistsError:
-        pass
+            created.flush()
+            os.fsync(created.fileno())
+        new.rename(file)
     secret = file.read_bytes()
     if len(secret) != _SECRET_BYTES:
         raise ConfigFault(f"{file} is damaged", hint="Remove it; a new one is made.")

@@ -118,8 +118,11 @@ def group(gateway: Gateway) -> click.Group:
     @_as_json
     def list_(as_json: bool) -> None:
         """Show all agents, revoked ones included."""
-        with opened() as store:
-            rows = [_shown(agent, time.time()) for agent in store.all()]
+        try:
+            with opened() as store:
+                rows = [_shown(agent, time.time()) for agent in store.all()]
+        except sqlite3.Error as error:
+            raise click.ClickException(f"The agents in {gateway.state / FILE} cannot be read: {error}.") from error
         if as_json:
             click.echo(json.dumps(rows, indent=2))
             return

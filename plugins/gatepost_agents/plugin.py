@@ -93,8 +93,12 @@ class Agents:
         if gateway.worker < 0:
             return None  # each command opens the store itself
         self._redact = gateway.redact
-        self._attempts = Store(gateway.state / FILE, durable=False)
-        self._watched = Store(gateway.state / FILE, durable=False)
+        file = gateway.state / FILE
+        try:
+            self._attempts = Store(file, durable=False)
+            self._watched = Store(file, durable=False)
+        except (OSError, sqlite3.Error) as error:
+            raise PluginFault(f"the agents in {file} cannot be read: {error}") from error
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gatepost-agents")
         self._decoy = scram.derive(scram.generate())
         return self._begin_to_watch(gateway)

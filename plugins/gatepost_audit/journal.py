@@ -215,7 +215,9 @@ class Journal:
             spare.result()
         except OSError as error:
             self._spare = None
-            raise JournalFull(error.errno, "no new segment could be made") from error
+            size = f"{self._segment_bytes / 2**20:.0f} MB"
+            message = f"no new segment of {size} could be made ({os.strerror(error.errno or 0)})"
+            raise JournalFull(error.errno, message) from error
 
     def close(self) -> None:
         """Sign and sync what was written, and let others open it. Raises OSError; it is closed even then."""
@@ -252,6 +254,9 @@ def make_zeros(path: Path, size: int) -> None:
         while size:
             size -= os.write(file, zeros[: min(size, BLOCK)])
         os.fsync(file)
+    except OSError:
+        path.unlink(missing_ok=True)  # a part of it is of no use, and takes the last room from others
+        raise
     finally:
         os.close(file)
 

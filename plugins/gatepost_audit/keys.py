@@ -28,7 +28,9 @@ def load_or_create(folder: Path, file: str) -> Ed25519PrivateKey:
         raise ConfigFault("the file is no private key in PEM", file=str(path), key="plugins.audit.key") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigFault("the key is no Ed25519 key", file=str(path), key="plugins.audit.key")
-    _write(folder / PUBLIC, key.public_key().public_bytes_raw().hex().encode() + b"\n")
+    public, known = folder / PUBLIC, key.public_key().public_bytes_raw().hex().encode() + b"\n"
+    if not public.exists() or public.read_bytes() != known:
+        _write(public, known)
     return key
 
 

@@ -10,5 +10,5 @@ from gatepost import Gateway
 def make_folder(gateway: Gateway) -> Path:
     """The record's folder; made, for this user alone, if it is not there."""
     folder = gateway.state / "audit"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     return folder

@@ -15,6 +15,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ from pathlib import Path
 import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gatepost import FaultCode, PluginFault
+from gatepost.state import is_open
 from gatepost_audit import records, wire
 from gatepost_audit.connection import Connection
 from gatepost_audit.journal import Journal, Payload, drop
@@ -319,9 +322,18 @@ class Recorder:
 
 
 def main(folder: Path, key: str, segment_bytes: int, retention: float, grace: float = GRACE) -> None:
-    """The recorder's process. For `key` see `gatepost_audit.keys`, for the rest `Recorder`."""
+    """The recorder's process. For `key` see `gatepost_audit.keys`, for the rest `Recorder`.
+
+    Raises ConfigFault or PluginFault where the key cannot be used.
+    """
     os.umask(0o077)
-    recorder = Recorder(folder, load_or_create(folder, key), segment_bytes, retention, grace)
+    try:
+        signs = load_or_create(folder, key)
+    except OSError as error:
+        raise PluginFault(f"the key that signs the record cannot be used: {error}", code=FaultCode.RECORD) from error
+    if key and is_open(Path(key), stat.S_IROTH):
+        log.warning("every user of this system can read %s, the key that signs the record", key)
+    recorder = Recorder(folder, signs, segment_bytes, retention, grace)
     signal.signal(signal.SIGTERM, lambda *_: recorder.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor, who stops the workers first
     recorder.run()

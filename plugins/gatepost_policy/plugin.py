@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
@@ -14,6 +15,7 @@ from gatepost import (
     Gateway,
     Identity,
     Limit,
+    PluginFault,
     Reason,
     Restriction,
     Risk,
@@ -100,7 +102,11 @@ class Policy:
     @hookimpl
     def on_start(self, gateway: Gateway) -> None:
         if gateway.worker >= 0:
-            self._seen = Seen(gateway.state / FILE)
+            file = gateway.state / FILE
+            try:
+                self._seen = Seen(file)
+            except (OSError, sqlite3.Error) as error:
+                raise PluginFault(f"what was run before, in {file}, cannot be read: {error}") from error
 
     @hookimpl
     def on_stop(self, gateway: Gateway) -> None:

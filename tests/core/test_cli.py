@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,43 @@ def test_check_warns_of_what_may_not_be_meant(
     assert message in problem["message"]
 
 
+def test_check_warns_of_what_every_user_can_read() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are out of others' reach
+        Path(name).chmod(0o755)
+        certificate, key = Authority(Path(name)).server()
+        secret, state = Path(name) / "secret", Path(name) / "state"
+        secret.write_text("s3cret")
+        state.mkdir()
+        for path, mode in ((key, 0o644), (secret, 0o644), (state, 0o755)):
+            path.chmod(mode)
+        tls = f'[targets.shop.tls]\nmode = "required"\ncertificate = "{certificate}"\nkey = "{key}"\n'
+        config = f'state = "{state}"\n{CONFIG}{tls}'.replace("env:SHOP_PASSWORD", f"file:{secret}")
+
+        problems = json.loads(gatepost("check", "--json", config=config).stdout)["problems"]
+
+        assert {each["key"]: each["severity"] for each in problems} == dict.fromkeys(
+            ("targets.shop.tls.key", "plugins.secrets.targets.shop.password", "state"), "warning"
+        )
+        for path, mode in ((key, 0o600), (secret, 0o640), (state, 0o700)):
+            path.chmod(mode)
+        assert json.loads(gatepost("check", "--json", config=config).stdout)["problems"] == []
+
+
+def test_a_state_folder_that_cannot_be_used_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_PASSWORD", "s3cret")
+    config = 'state = "gatepost.toml"\n' + CONFIG + "[plugins.audit]\n"
+
+    checked = gatepost("check", "--json", config=config)
+
+    [problem] = json.loads(checked.stdout)["problems"]
+    assert (problem["severity"], problem["key"], problem["line"]) == ("warning", "state", 1)
+    for command in (["run"], ["agents", "list"], ["agents", "add", "a", "--role", "r"], ["audit", "verify"]):
+        result = gatepost(*command)
+        assert result.exit_code == 2, result.output
+        assert "gatepost.toml:1: state: " in result.stderr
+        assert "is no folder" in result.stderr
+
+
 def test_plugins_are_listed_in_their_order_with_their_hooks() -> None:
     Path("mine.py").write_text("from gatepost import hookimpl\n@hookimpl\ndef on_statement(statement): ...\n")
 
@@ -204,6 +242,41 @@ def test_a_fault_of_a_plugins_command_is_shown_without_a_traceback() -> None:
     result = gatepost("-s", "mine.py", "mine", config=CONFIG)
 
     assert (result.exit_code, result.stderr) == (1, "Error: no record\nLook for it.\n")
+
+
+def test_a_file_that_cannot_be_used_is_named_without_a_traceback() -> None:
+    (Path(".gatepost") / "agents.db").mkdir(parents=True)
+    Path("mine.py").write_text(
+        "from gatepost import hookimpl\ndef read():\n    open('.gatepost')\n"
+        "@hookimpl\ndef add_commands(cli):\n    cli.command('mine')(read)\n"
+    )
+
+    result = gatepost("-s", "mine.py", "mine", config=CONFIG)
+    listed = gatepost("agents", "list")
+
+    assert (result.exit_code, result.stderr) == (1, "Error: .gatepost: Is a directory.\n")
+    assert (listed.exit_code, listed.stderr.count("\n")) == (1, 1)
+    assert "agents.db cannot be read" in listed.stderr
+
+
+def test_an_argument_that_is_no_text_is_refused() -> None:
+    result = gatepost("agents", "add", "bot", "--role", os.fsdecode(b"caf\xe9"), config=CONFIG)
+
+    assert result.exit_code == 2
+    assert "not UTF-8 text" in result.stderr
+
+
+def test_what_a_terminal_cannot_show_is_escaped() -> None:
+    Path("gatepost.toml").write_text(CONFIG)
+    command = [sys.executable, "-c", "from gatepost.cli import main; main()", "agents"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    add = [*command, "add", "bot", "--role", "r", "--acting-for", "Zoë"]
+    subprocess.run(add, stdout=subprocess.DEVNULL, check=True)
+
+    listed = subprocess.run([*command, "list"], env=environment, capture_output=True, text=True, check=False)
+
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert r"Zo\xeb" in listed.stdout
 
 
 def test_an_interrupt_ends_with_130() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import signal
 import subprocess
 import tempfile
@@ -9,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pymysql
 import pytest
 from tests.servers import GATEPOST
+
+from gatepost.demo import mysql
 
 
 @pytest.fixture
@@ -36,6 +40,19 @@ def test_it_shows_everything_and_leaves_nothing(folder: Path) -> None:
     ):
         assert shown in done.stdout
     assert list(folder.iterdir()) == []
+
+
+def test_nobody_is_let_into_its_mariadb_without_a_password(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = mysql.installed()
+    if programs is None:
+        pytest.skip("no MariaDB: install the system's mariadb-server")
+    longer = folder / ("long" * 30)  # a socket's path may have 107 bytes
+    longer.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(longer))
+    with mysql.running(programs) as shop:
+        for user in ("root", "", getpass.getuser(), shop.user):
+            with pytest.raises(pymysql.OperationalError, match="Access denied"):
+                pymysql.connect(host="127.0.0.1", port=shop.port, user=user)
 
 
 def test_a_signal_ends_it_in_order(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +45,8 @@ pass_invocation = click.make_pass_decorator(Invocation)
 @click.pass_context
 def main(ctx: click.Context, config: Path, script: Sequence[Path]) -> None:
     """A gateway between AI agents and production databases."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know fewer characters than the record
     told = invocation(ctx)
     if ctx.invoked_subcommand not in main.commands:
         told.start()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import Struct, structs
 
-from gatepost import tls
+from gatepost import state, tls
 from gatepost.cli.group import Invocation
 from gatepost.config import Config, TargetConfig, address
 from gatepost.errors import ConfigFault, Fault
@@ -115,6 +117,26 @@ def _warnings(config: Config, plugins: Plugins) -> Iterator[ConfigFault]:
                 read_secret(reference)
             except ConfigFault as fault:
                 yield fault_at(fault.message, key, config.file, hint=f"{fault.hint} It will not start without.".strip())
+    if (unusable := state.unusable(config)) is not None:
+        unusable.hint = f"{unusable.hint} It will not start without.".strip()
+        yield unusable
+    yield from _open_to_all(config)
+
+
+def _open_to_all(config: Config) -> Iterator[ConfigFault]:
+    """Files that are for gatepost alone, and that every user of the system can read."""
+    private: list[tuple[tuple[str, ...], str]] = []
+    for name, target in config.targets.items():
+        private += [(("targets", name, "tls", "key"), target.tls.key)]
+        private += [(("targets", name, "upstream_tls", "key"), target.upstream_tls.key)]
+    for plugin, _, settings in configured(config):
+        private += [(key, reference.file) for key, reference in references(settings, "plugins", plugin)]
+    for key, file in private:
+        if file and state.is_open(Path(file), stat.S_IROTH):
+            yield fault_at(f"every user can read {file}", key, config.file, hint=f"chmod o-rwx {file}")
+    if state.is_open(config.state):
+        message = f"every user can look into the folder {config.state}"
+        yield fault_at(message, ("state",), config.file, hint=f"chmod 700 {config.state}")
 
 
 def _is_loopback(target: TargetConfig) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +67,15 @@ class Invocation:
 class Gatepost(click.Group):
     """Plugins' commands are looked up last, so that built-in ones need no configuration."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for argument in args:
+            try:
+                argument.encode()
+            except UnicodeEncodeError:
+                locale = "" if sys.getfilesystemencoding() == "utf-8" else " here; set LC_ALL=C.UTF-8"
+                raise click.UsageError(f"An argument is not UTF-8 text{locale}.", ctx) from None
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         builtin = super().list_commands(ctx)
         try:
@@ -101,6 +112,11 @@ class Gatepost(click.Group):
         except Fault as fault:
             click.echo(f"Error: {fault}" + (f"\n{fault.hint}" if fault.hint else ""), err=True)
             ctx.exit(2 if isinstance(fault, ConfigFault) else 1)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # click ends quietly
+                raise
+            click.echo(f"Error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}.", err=True)
+            ctx.exit(1)
         except (KeyboardInterrupt, click.Abort):
             ctx.exit(130)
 

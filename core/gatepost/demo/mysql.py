@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -21,6 +22,7 @@ from gatepost.demo.shop import card_numbers
 
 START_SECONDS = 60.0
 USER = "shop_owner"
+SOCKET = "socket"  # in the data folder
 _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
 _SCHEMA = "CREATE TABLE cards (id INT PRIMARY KEY, brand VARCHAR(30), pan VARCHAR(19) NOT NULL)"
 
@@ -56,8 +58,11 @@ def running(programs: tuple[str, str]) -> Iterator[MySqlShop]:
         common = ["--no-defaults", f"--datadir={folder / 'data'}"]
         if os.geteuid() == 0:
             common.append("--user=root")
+        # By the socket alone, and from the user that it is for: "normal" lets whoever reaches the port be root.
+        superuser = pwd.getpwuid(os.geteuid()).pw_name
+        roots = ["--auth-root-authentication-method=socket", f"--auth-root-socket-user={superuser}"]
         made = subprocess.run(  # noqa: S603
-            [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"],
+            [install, *common, *roots, "--skip-test-db"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -66,7 +71,7 @@ def running(programs: tuple[str, str]) -> Iterator[MySqlShop]:
         if made.returncode:
             raise MySqlFailed(f"mariadb-install-db failed: {(made.stdout + made.stderr).strip()}")
         port, log = _free_port(), folder / "log"
-        place = [f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}", f"--port={port}"]
+        place = [f"--socket={SOCKET}", f"--pid-file={folder / 'pid'}", f"--port={port}"]
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603
                 [server, *common, *place, "--bind-address=127.0.0.1"],
@@ -76,7 +81,7 @@ def running(programs: tuple[str, str]) -> Iterator[MySqlShop]:
                 start_new_session=True,  # a Ctrl-C on the terminal is for us: we stop it in order
             )
         try:
-            yield _furnish(_connect(process, folder, log), port)
+            yield _furnish(_connect(process, folder / "data", superuser, log), port)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -93,13 +98,18 @@ def _free_port() -> int:
         return port
 
 
-def _connect(process: subprocess.Popen[bytes], folder: Path, log: Path) -> pymysql.Connection:
+def _connect(process: subprocess.Popen[bytes], folder: Path, superuser: str, log: Path) -> pymysql.Connection:
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            return pymysql.connect(unix_socket=str(folder / "socket"), user="root", autocommit=True)
-        except pymysql.OperationalError:
-            time.sleep(0.05)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    place = f"/proc/self/fd/{held}/{SOCKET}"  # however long the folder's path is: a socket's may have 107 bytes
+    try:
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                return pymysql.connect(unix_socket=place, user=superuser, autocommit=True)
+            except pymysql.OperationalError:
+                time.sleep(0.05)
+    finally:
+        os.close(held)
     raise MySqlFailed(f"MariaDB did not start: {log.read_text(errors='replace').strip()}")
 
 

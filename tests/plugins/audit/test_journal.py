@@ -16,6 +16,7 @@ from tests.plugins.audit.recording import SEGMENT, details, open_journal, payloa
 
 from gatepost_audit import records
 from gatepost_audit.journal import JournalFull, drop
+from gatepost_audit.keys import PUBLIC, load_or_create, load_public
 from gatepost_audit.segment import (
     DIGEST,
     ENTRY,
@@ -70,6 +71,16 @@ def test_segments_follow_each_other_and_a_large_record_has_one_of_its_own_size(t
     report = verify(tmp_path, public_key(tmp_path))
     assert report.segments == len(segments(tmp_path)) > 4
     assert report.checkpoints >= report.segments - 1
+
+
+def test_the_public_key_that_is_there_stays(tmp_path: Path) -> None:
+    """Another user who only reads, such as root, must not leave a file that the owner cannot read."""
+    load_or_create(tmp_path, "")
+    before = (tmp_path / PUBLIC).stat().st_ino
+    load_or_create(tmp_path, "")
+    assert (tmp_path / PUBLIC).stat().st_ino == before
+    (tmp_path / PUBLIC).write_text("another\n")
+    assert load_or_create(tmp_path, "").public_key().public_bytes_raw() == load_public(tmp_path / PUBLIC)
 
 
 def test_one_process_at_a_time_writes(tmp_path: Path) -> None:
@@ -215,6 +226,7 @@ def test_without_room_for_a_segment_nothing_is_half_written(tmp_path: Path) -> N
         with pytest.raises(JournalFull) as full:
             write(journal, "two", "x" * 9000)
         assert full.value.errno == errno.EFBIG
+        assert not (tmp_path / "spare").exists()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     write(journal, "three")
