@@ -186,7 +186,8 @@ class Use(Struct, frozen=True, kw_only=True):
 
     Attributes:
         verb: what is done with it.
-        name: the object's, qualified by its schema where the text or the catalogue tells.
+        name: the object's, qualified by its schema where the text or the catalogue tells. Where it is not known what is
+            reached, a part is `*`: "public.*" may be any object of the schema, "*.*" any at all.
         columns: those that the verb touches, None where they are not known.
         is_bounded: a WHERE, a LIMIT or a join's condition bounds the rows that it touches.
         via: the view, function or partition that leads to it, "" for what the statement's own text names.

@@ -217,6 +217,10 @@ class Gathering:
 
     def _use(self, verb: str, name: str, columns: list[str] | None = None, is_bounded: bool = True) -> None:
         name = self._words.created(name) if verb == "create" else self._words.known(name)
+        self._used(verb, name, columns, is_bounded)
+
+    def _used(self, verb: str, name: str, columns: list[str] | None = None, is_bounded: bool = True) -> None:
+        """A use by a name that stands for nothing else."""
         key = (verb, name, tuple(columns) if columns else None)
         self._objects[key] = is_bounded and self._objects.get(key, True)
         self._columns.update(columns or ())

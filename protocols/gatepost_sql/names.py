@@ -91,13 +91,13 @@ class Names(Words):
         raise NotUnderstood(f"{tree.relation_name(node)} is not in the catalogue")
 
     def known(self, name: str) -> str:
-        """A table's name with its schema, or the name as it is where the catalogue does not tell."""
+        """A table's name with its schema, an index's table's; the name as it is where the catalogue does not tell."""
         schema, _, last = name.rpartition(".")
         found = self._first(self._catalogue.relations_named(last), schema)
         if found is None or (self._has_temporary and not schema):
             return name
         table = self._catalogue.relation(found[0].table) or found[0]
-        return table.qualified
+        return tree.qualified((table.schema, table.name))
 
     def created(self, name: str) -> str:
         """The name with its schema of what is created now."""

@@ -11,14 +11,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from gatepost.values import Effect
-from gatepost_sql.effects import (
-    ADMINISTERED,
-    IN_CLASSES,
-    IN_SCHEMAS,
-    ON_TABLES,
-    RELATIONS,
-    STATEMENTS,
-)
+from gatepost_sql.effects import ADMINISTERED, IN_CLASSES, IN_SCHEMAS, ON_TABLES, RELATIONS, STATEMENTS
 from gatepost_sql.gathering import Gathering, Scope, Visits
 from gatepost_sql.tree import Node, qualified, relation_name, strings
 
@@ -27,41 +20,34 @@ _ANYTHING: Final = "*.*"
 # Where the names of an object stand in a node of a kind.
 _NAMES: Final = {"List": "items", "ObjectWithArgs": "objname", "TypeName": "names"}
 
-# What an object's new name, or a schema's, is no name of.
-_WITHIN: Final = frozenset({*ON_TABLES, "OBJECT_ATTRIBUTE", "OBJECT_DOMCONSTRAINT"})
-
 
 class Objects(Gathering):
     """Gathers which objects statements concern."""
 
     def _object(self, verb: str, kind: str, node: Node) -> None:
         """A use of an object of a kind; of one that is in no schema, the effect alone tells."""
-        ((shape, inner),) = node.items()
-        names = inner[_NAMES[shape]] if shape in _NAMES else [node]
-        if kind == "OBJECT_DOMCONSTRAINT" and names and "TypeName" in names[0]:
-            kind, names = "OBJECT_DOMAIN", names[0]["TypeName"]["names"]
-        parts = strings(names)
+        parts = _parts(kind, node)
         if kind in ON_TABLES:
             self._use(verb, qualified(parts[:-1]))
         elif kind == "OBJECT_INDEX":
             for table in self._words.indexed(qualified(parts)):
-                self._use(verb, table)
+                self._used(verb, table)
         elif kind in RELATIONS:
             self._use(verb, qualified(parts))
         elif kind == "OBJECT_SCHEMA":
-            self._use(verb, qualified([*parts, "*"]))
-        elif kind in IN_SCHEMAS:
-            self._own(verb, parts[1:] if kind in IN_CLASSES else parts)
+            self._used(verb, qualified([*parts, "*"]))
+        elif kind in IN_SCHEMAS or kind == "OBJECT_DOMCONSTRAINT":
+            self._own(verb, parts)
 
     def _own(self, verb: str, parts: list[str]) -> None:
         """A use of what is no table, by its own name, which may be one of any schema of the search path."""
         for name in self._words.possible(qualified(parts)):
-            self._use(verb, name)
+            self._used(verb, name)
 
     def _cascade(self, verb: str, node: Node) -> None:
         """CASCADE reaches what depends on what is named."""
         if node.get("behavior") == "DROP_CASCADE":
-            self._use(verb, _ANYTHING, is_bounded=False)
+            self._used(verb, _ANYTHING)
 
     def _concern(self, kind: str, effect: Effect, verb: str, scope: Scope) -> None:
         self._add(Effect.ADMINISTER if kind in ADMINISTERED else effect, verb, scope)
@@ -85,22 +71,18 @@ class Objects(Gathering):
         if what == "OBJECT_COLUMN":
             self._columns.update((node["subname"], node["newname"]))
         if what == "OBJECT_SCHEMA":
-            self._use("alter", qualified([node["subname"], "*"]))
-            self._use("create", qualified([node["newname"], "*"]))
+            self._used("alter", qualified([node["subname"], "*"]))
+            self._used("create", qualified([node["newname"], "*"]))
+        elif what == "OBJECT_ATTRIBUTE":
+            self._row_type(node["relation"])
         elif "relation" in node:
             self._children(kind, node, scope._replace(verb="alter", is_index=what == "OBJECT_INDEX"))
             if what in RELATIONS:
                 old = self._words.known(relation_name(node["relation"]))
                 self._use("create", qualified([*old.split(".")[:-1], node["newname"]]))
-        elif what not in _WITHIN and "object" in node:
+        elif what in IN_SCHEMAS:
             self._object("alter", what, node["object"])
-            self._renamed_object(what, node["object"], node["newname"])
-
-    def _renamed_object(self, kind: str, node: Node, name: str) -> None:
-        if kind in IN_SCHEMAS:
-            ((shape, inner),) = node.items()
-            parts = strings(inner[_NAMES[shape]])
-            self._own("create", [*(parts[1:] if kind in IN_CLASSES else parts)[:-1], name])
+            self._own("create", [*_parts(what, node["object"])[:-1], node["newname"]])
 
     def _move(self, kind: str, node: Node, scope: Scope) -> None:
         """SET SCHEMA: what moves, and where to."""
@@ -110,9 +92,8 @@ class Objects(Gathering):
             self._children(kind, node, scope._replace(verb="alter"))
             self._use("create", qualified([node["newschema"], node["relation"]["relname"]]))
         elif what in IN_SCHEMAS:
-            ((shape, inner),) = node["object"].items()
             self._object("alter", what, node["object"])
-            self._use("create", qualified([node["newschema"], strings(inner[_NAMES[shape]])[-1]]))
+            self._used("create", qualified([node["newschema"], _parts(what, node["object"])[-1]]))
 
     def _depends(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.DEFINE, "alter", scope)
@@ -121,7 +102,7 @@ class Objects(Gathering):
     def _create_schema(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.ADMINISTER if "authrole" in node else Effect.DEFINE, "create", scope)
         if "schemaname" in node:
-            self._use("create", qualified([node["schemaname"], "*"]))
+            self._used("create", qualified([node["schemaname"], "*"]))
         if "schemaElts" in node:
             self._add(Effect.UNKNOWN, "what a CREATE SCHEMA makes besides is not judged", scope)
         self._children(kind, node, scope._replace(verb="create"))
@@ -173,12 +154,22 @@ class Objects(Gathering):
         verb, effect = STATEMENTS[kind]
         self._add(effect, verb, scope)
         if node["kind"] == "REINDEX_OBJECT_SCHEMA":
-            self._use(verb, qualified([node["name"], "*"]))
+            self._used(verb, qualified([node["name"], "*"]))
         self._children(kind, node, scope._replace(verb=verb, is_index=node["kind"] == "REINDEX_OBJECT_INDEX"))
 
     def _alter_table(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.DEFINE, "alter", scope)
-        self._children(kind, node, scope._replace(verb="alter", is_index=node["objtype"] == "OBJECT_INDEX"))
+        scope = scope._replace(verb="alter", is_index=node["objtype"] == "OBJECT_INDEX")
+        if node["objtype"] == "OBJECT_TYPE":
+            self._row_type(node["relation"])
+            self._children(kind, node, scope, ("relation",))
+        else:
+            self._children(kind, node, scope)
+
+    def _row_type(self, node: Node) -> None:
+        """A composite type, which is written like a table."""
+        for name in self._words.possible(relation_name(node)):
+            self._used("alter", name)
 
     visits: ClassVar[Visits] = {
         **Gathering.visits,
@@ -200,3 +191,12 @@ class Objects(Gathering):
         "ReindexStmt": _reindex,
         "AlterTableStmt": _alter_table,
     }
+
+
+def _parts(kind: str, node: Node) -> list[str]:
+    """The parts of an object's name; of a domain's constraint, those of the domain's."""
+    ((shape, inner),) = node.items()
+    names = inner[_NAMES[shape]] if shape in _NAMES else [node]
+    if kind == "OBJECT_DOMCONSTRAINT":
+        names = names[0]["TypeName"]["names"]
+    return strings(names)[kind in IN_CLASSES :]

@@ -177,8 +177,11 @@ class Walk(Commands):
         elif scope.verb != "select" or not is_cte(node, scope.ctes):
             is_temporary = self._names is not None and scope.verb == "create" and node.get("relpersistence") == "t"
             name = f"pg_temp.{node['relname']}" if is_temporary else relation_name(node)
-            for each in self._words.indexed(name) if scope.is_index else (name,):
-                self._use(scope.verb, each, is_bounded=scope.is_bounded)
+            if scope.is_index:
+                for table in self._words.indexed(name):
+                    self._used(scope.verb, table)
+            else:
+                self._use(scope.verb, name, is_bounded=scope.is_bounded)
 
     def _aliased(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(node["aliasname"])

@@ -288,6 +288,10 @@ def test_what_a_function_makes_rows_of_decides_how_many_there_are() -> None:
         ("drop index cards_pan", TEMPORARY, {"public.*"}),
         ("drop function f", OTHER_FIRST, {"other.f", "public.f"}),
         ("drop function f", NO_PATH, {"f"}),
+        ("drop function cards_pan", SHOP, {"public.cards_pan"}),
+        ("drop type other.notes_n", SHOP, {"other.notes_n"}),
+        ("alter type cards add attribute a int", OTHER_FIRST, {"other.cards", "public.cards"}),
+        ("alter type cards rename attribute a to b", OTHER_FIRST, {"other.cards", "public.cards"}),
     ],
 )
 def test_what_has_its_name_in_a_schema_of_the_path(text: str, context: Context, names: set[str]) -> None:
