@@ -157,6 +157,9 @@ class CellBatch(ABC):
         self.masked += cells
 
     def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int, int, int]]:
+        if isinstance(self._starts, np.ndarray):
+            # One at a time, numbers are quicker had from a list.
+            self._starts = self._starts.tolist()
         starts = self._starts
         index = next_row = 0
         begins: list[int] = []

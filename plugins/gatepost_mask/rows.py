@@ -15,6 +15,7 @@ from gatepost_mask.tags import Treatment, treat
 
 # From so many rows, or places to look at, arrays are quicker.
 _MANY: Final = 128
+_MANY_BYTES: Final = 16384
 
 _NEVER: Final = frozenset((Kind.TIME, Kind.BOOLEAN))
 # Integers of so many bytes have fewer digits than a card number.
@@ -115,16 +116,12 @@ def _mask_texts(batch: RowBatch, found: Plan, display: Display) -> list[tuple[in
     if has_few_rows and not found.tagged:
         few.mask_alone(batch, display)
     data: bytes | bytearray = batch.buffer
-    many = are_many(data)
-    if many and not has_few_rows and are_many(data, alone=True):
+    if len(data) < _MANY_BYTES and not are_many(data):
+        classes = classify(data)
+        return [] if classes is None else few.mask_texts(batch, stretches(data, classes), columns, display)
+    if not has_few_rows and are_many(data, alone=True):
         data = arrays.mask_cells(batch, columns, display)
-        many = are_many(data)
-    classes = classify(data, many=many)
-    if classes is None:
-        return []
-    if not many:
-        return few.mask_texts(batch, stretches(data, classes), columns, display)
-    starts, ends = stretches_of_many(data, classes)
+    starts, ends = stretches_of_many(data)
     if len(starts) < _MANY:
         return few.mask_texts(batch, zip(starts.tolist(), ends.tolist(), strict=True), columns, display)
     return arrays.mask_texts(batch, (starts, ends), columns, display)

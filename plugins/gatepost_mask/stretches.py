@@ -15,7 +15,7 @@ import numpy as np
 from gatepost_mask.alphabet import HARD, QUOTES, SOFT
 from gatepost_mask.prefilter import look
 from gatepost_mask.ranges import SHORTEST
-from gatepost_mask.words import digits_in
+from gatepost_mask.words import digits_in, words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,9 +47,18 @@ _PLAIN: Final = _table(_DIGITS.union(_SEPARATORS))
 _GROUPED: Final = _table(_DIGITS.union(_SEPARATORS, HARD.encode()))
 # Both at once, the list's separators told apart.
 _CLASSES: Final = bytes(inside + (inside ^ grouped) * 2 for inside, grouped in zip(_PLAIN, _GROUPED, strict=True))
-_BETWEEN: Final = b"\2"
-# In front of a separator of a list that may stand between digits.
-_BEFORE_HARD: Final = _INSIDE * 3 + _BETWEEN
+_QUAD: Final = 4
+_INSIDE_QUAD: Final = np.uint32(0x01010101)
+_BETWEEN_QUAD: Final = np.uint32(0x02020202)
+# What three bytes, a list's separator and three more are that may be digits in groups.
+_LIST: Final = np.uint64(0x01_01_01_02_01_01_01)
+_SEVEN: Final = np.uint64(0xFF_FF_FF_FF_FF_FF_FF)
+# Times bytes of ones and zeros: the highest byte has the bits.
+_GATHER: Final = np.uint32(0x01020408)
+_HIGHEST_BYTE: Final = np.uint32(24)
+# By such bits, how many bytes are inside at a quad's begin, and at its end.
+_FIRST_INSIDE: Final = np.array([f"{bits:04b}"[::-1].find("0") if bits < 15 else 4 for bits in range(16)])
+_LAST_INSIDE: Final = np.array([f"{bits:04b}".find("0") if bits < 15 else 4 for bits in range(16)])
 _ALONE: Final = _table(frozenset(range(ord("0"), ord("9") + 1)))
 _NOT_DIGITS: Final = bytes(byte for byte in range(256) if byte not in _DIGITS)
 
@@ -64,18 +73,10 @@ def are_many(data: bytes | bytearray, *, alone: bool = False) -> bool:
     return found >= _MANY and found * _SPARSE >= len(data)
 
 
-def classify(data: bytes | bytearray, *, many: bool) -> bytes | bytearray | None:
-    """What each byte of a buffer is to a stretch, for the functions below; None if no card number can be there.
-
-    Where there are `many` stretches, or few bytes, a look that may disprove them all comes first.
-    """
-    if many or len(data) <= _SAMPLE:
-        maybe, is_grouped = look(data)
-        return data.translate(_GROUPED if is_grouped else _PLAIN) if maybe else None
-    classes = data.translate(_CLASSES)
-    if _BEFORE_HARD in classes and look(data)[1]:
-        return data.translate(_GROUPED)
-    return classes.replace(_BETWEEN, _OUTSIDE) if _BETWEEN in classes else classes
+def classify(data: bytes | bytearray) -> bytes | bytearray | None:
+    """What each byte of a buffer is to a stretch, for `stretches`; None if no card number can be there."""
+    maybe, is_grouped = look(data)
+    return data.translate(_GROUPED if is_grouped else _PLAIN) if maybe else None
 
 
 def classify_text(data: bytes) -> bytes:
@@ -97,23 +98,12 @@ def stretches(data: bytes | bytearray, classes: bytes | bytearray) -> Iterator[t
         start = find(_LONG, end)
 
 
-def stretches_of_many(data: bytes | bytearray, classes: bytes | bytearray) -> Stretches:
-    """`stretches`, for a large buffer: where they begin, and where they end."""
-    if len(data) < SHORTEST:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    inside = np.frombuffer(classes, dtype=bool)
-    # Whether two, four, eight, twelve bytes from here on are inside.
-    run = inside[1:] & inside[:-1]
-    run = run[2:] & run[:-2]
-    four = run
-    run = run[4:] & run[:-4]
-    run = run[: len(four) - 8] & four[8:]
-    edges = np.flatnonzero(run[1:] != run[:-1]) + 1
-    if run[0]:
-        edges = np.concatenate(([0], edges))
-    if run[-1]:
-        edges = np.concatenate((edges, [len(run)]))
-    starts, ends = edges[0::2], edges[1::2] + (SHORTEST - 1)
+def stretches_of_many(data: bytes | bytearray) -> Stretches:
+    """The stretches of a large buffer: where they begin, and where they end."""
+    classes = _padded(data.translate(_CLASSES))
+    if _may_be_grouped(classes) and look(data)[1]:
+        classes = _padded(data.translate(_GROUPED))
+    starts, ends = _runs(classes)
     enough = np.ones(len(starts), dtype=bool)
     is_short = (ends - starts <= _SHORT) & (starts <= len(data) - _SHORT)
     some = np.flatnonzero(is_short)
@@ -122,6 +112,37 @@ def stretches_of_many(data: bytes | bytearray, classes: bytes | bytearray) -> St
     for index in np.flatnonzero(~is_short).tolist():
         enough[index] = _holds_enough(data[starts[index] : ends[index]])
     return starts[enough], ends[enough]
+
+
+def _padded(classes: bytes | bytearray) -> bytes:
+    """With whole quads, some that are outside at either end; one is four bytes as an integer, the first the lowest."""
+    return b"".join((_OUTSIDE * _QUAD, classes, _OUTSIDE * (2 * _QUAD + -len(classes) % _QUAD)))
+
+
+def _may_be_grouped(classes: bytes) -> bool:
+    """Whether a list's separator stands anywhere between three bytes and three that are inside."""
+    near = np.flatnonzero((np.frombuffer(classes, dtype="<u4") & _BETWEEN_QUAD) != 0) * _QUAD
+    every = words(classes)
+    return any(bool(((every[near + place - 3] & _SEVEN) == _LIST).any()) for place in range(_QUAD))
+
+
+def _runs(classes: bytes) -> Stretches:
+    """Where twelve bytes and more that are inside begin and end: there are two whole quads among them."""
+    quads = np.frombuffer(classes, dtype="<u4")
+    whole = quads == _INSIDE_QUAD
+    both = whole[1:] & whole[:-1]
+    edges = np.flatnonzero(both[1:] != both[:-1])
+    first, behind = edges[0::2] + 1, edges[1::2] + 2
+    starts = first * _QUAD - _LAST_INSIDE[_bits(quads[first - 1])]
+    ends = behind * _QUAD + _FIRST_INSIDE[_bits(quads[behind])]
+    enough = ends - starts >= SHORTEST
+    return starts[enough] - _QUAD, ends[enough] - _QUAD
+
+
+def _bits(quads: NDArray[Any]) -> NDArray[Any]:
+    """Which of each quad's bytes are inside, as bits, the first as the lowest."""
+    bits: NDArray[Any] = (quads & _INSIDE_QUAD) * _GATHER >> _HIGHEST_BYTE
+    return bits
 
 
 def windows(values: NDArray[Any], length: int) -> NDArray[Any]:

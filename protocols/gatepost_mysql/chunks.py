@@ -5,12 +5,19 @@ Source: MySQL internals manual, "MySQL Packets" and "Text Resultset".
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 from gatepost_mysql import messages
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, header
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Where rows begin, ascending.
+Starts: TypeAlias = "Sequence[int] | NDArray[Any]"
 
 _EOF: Final = messages.EOF
 # From here on numpy pays.
@@ -18,11 +25,12 @@ _LARGE: Final = 24 * 1024
 # A length below this has two zeros behind its first byte.
 _SHORT: Final = 256
 _ZEROS: Final = b"\0\0"
+_NONE: Final = np.empty(0, dtype=np.int64)
 # Of the packets of a chunk.
 _NUMBERS: Final = np.tile(np.arange(256, dtype=np.uint8), 257)
 
 
-def rows(data: bytes, begin: int, number: int) -> tuple[list[int], int]:
+def rows(data: bytes, begin: int, number: int) -> tuple[Starts, int]:
     """The rows that are like most: each whole, and in one packet, which is the next one. Ends ahead of anything else.
 
     Args:
@@ -33,8 +41,9 @@ def rows(data: bytes, begin: int, number: int) -> tuple[list[int], int]:
         Where each row begins, counted from `begin` on, and where in `data` the last one ends.
     """
     end = len(data)
-    starts, at = _many(data, begin, number) if end - begin >= _LARGE else ([], begin)
-    number += len(starts)
+    many, at = _many(data, begin, number) if end - begin >= _LARGE else (_NONE, begin)
+    starts: list[int] = []
+    number += len(many)
     last = end - HEADER_BYTES
     while at < last:
         # With another number than the next it is no length.
@@ -46,10 +55,12 @@ def rows(data: bytes, begin: int, number: int) -> tuple[list[int], int]:
         starts.append(at - begin)
         at = stop
         number += 1
-    return starts, at
+    if not len(many):
+        return starts, at
+    return np.concatenate((many, starts)) if starts else many, at
 
 
-def _many(data: bytes, begin: int, number: int) -> tuple[list[int], int]:
+def _many(data: bytes, begin: int, number: int) -> tuple[NDArray[Any], int]:
     """The same for short rows: two zeros in a row are guessed to be in a header, and the guesses proven all at once.
 
     Ends ahead of the first one that is wrong.
@@ -57,7 +68,7 @@ def _many(data: bytes, begin: int, number: int) -> tuple[list[int], int]:
     length = header(data, begin)[0] & LONGEST
     first = begin + HEADER_BYTES
     if not 0 < length < _SHORT or data.find(_ZEROS, first, first + length) >= 0:
-        return [], begin
+        return _NONE, begin
     bytes_ = np.frombuffer(data, dtype=np.uint8, offset=begin)
     is_zero = bytes_ == 0
     # A header and the first byte behind it must be there.
@@ -73,4 +84,4 @@ def _many(data: bytes, begin: int, number: int) -> tuple[list[int], int]:
     is_row[1:] &= heads[1:] == ends[:-1]
     is_row[:1] &= heads[:1] == 0
     count = len(heads) if is_row.all() else int(is_row.argmin())
-    return heads[:count].tolist(), begin + int(ends[count - 1]) if count else begin
+    return heads[:count], begin + int(ends[count - 1]) if count else begin

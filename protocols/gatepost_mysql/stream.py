@@ -13,6 +13,7 @@ from gatepost.errors import FaultCode, UpstreamFault
 from gatepost.partial import Partial
 from gatepost.values import Effect
 from gatepost_mysql import chunks, codes, frames, messages
+from gatepost_mysql.chunks import Starts
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, frame, header, packets_of
 from gatepost_mysql.results import Plan
 from gatepost_mysql.rows import Batch
@@ -102,7 +103,7 @@ class Stream:
         assert run is not None
         begin, end, starts = known.begin, known.end, known.starts
         run.rows, run.row_bytes = len(starts), end - begin
-        if not starts or not plan.is_watched:
+        if not len(starts) or not plan.is_watched:
             return data
         rows = data[begin:end]
         batch = self._judged(plan, rows, starts) if plan.matters(rows) else None
@@ -126,7 +127,7 @@ class Stream:
         at = position
         if not self._is_amid_row:
             starts, at = chunks.rows(data, position, self._number)
-            if starts:
+            if len(starts):
                 return self._shown(data, position, at, starts)
         if len(data) - at > HEADER_BYTES:
             (word,) = header(data, at)
@@ -146,15 +147,15 @@ class Stream:
         self._partial.keep(data[at:], HEADER_BYTES + 1)
         return at, None
 
-    def _shown(self, data: bytes, position: int, end: int, starts: Sequence[int]) -> tuple[int, bytes]:
+    def _shown(self, data: bytes, position: int, end: int, starts: Starts) -> tuple[int, bytes]:
         run, plan = self.run, self.plan
         assert run is not None
         assert plan is not None
         is_over = False
         if run.left is not None and len(starts) > run.left:
-            end = position + starts[run.left]
+            end = position + int(starts[run.left])
             starts = starts[: run.left]
-            if not starts:
+            if not len(starts):
                 error = b"".join(map(self.say, self.stop(run)))
                 return self._skipped(data, position)[0], error
             is_over = True
@@ -175,7 +176,7 @@ class Stream:
         run.row_bytes += len(rows)
         return end, rows + b"".join(map(self.say, self.stop(run))) if is_over else rows
 
-    def _judged(self, plan: Plan, rows: bytes, starts: Sequence[int], *, is_joined: bool = False) -> Batch | None:
+    def _judged(self, plan: Plan, rows: bytes, starts: Starts, *, is_joined: bool = False) -> Batch | None:
         """Show rows that may matter to the plugins. Returns the batch if they have changed it."""
         batch = Batch(plan.description, rows, starts, is_joined=is_joined)
         self._hooks.rows(batch, plan.interest)

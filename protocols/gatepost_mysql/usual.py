@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from gatepost.cache import Cache
 from gatepost_mysql import messages
-from gatepost_mysql.chunks import rows
+from gatepost_mysql.chunks import Starts, rows
 from gatepost_mysql.frames import HEADER_BYTES, frame, header
 from gatepost_mysql.results import Plan
 from gatepost_mysql.runs import Run
@@ -29,7 +29,7 @@ class Known(NamedTuple):
     """
 
     plan: Plan
-    starts: list[int]
+    starts: Starts
     begin: int
     end: int
     number: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,12 +40,6 @@ class _Described(CellBatch):
     def __init__(self, description: Description, buffer: bytes, starts: Sequence[int] | NDArray[Any]) -> None:
         super().__init__(description.columns, buffer, starts)
         self._description = description
-
-    def locate(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int, int, int, int]]:
-        if isinstance(self._starts, np.ndarray):
-            # One at a time, numbers are quicker had from a list.
-            self._starts = self._starts.tolist()
-        return super().locate(spans)
 
     def decode(self, column: int, data: bytes) -> tuple[Scalar, ...]:
         try:

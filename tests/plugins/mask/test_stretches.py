@@ -19,21 +19,24 @@ PIECES = st.one_of(
 
 
 def of_few(data: bytes) -> list[tuple[int, int]]:
-    classes = classify(data, many=False)
+    classes = classify(data)
     return [] if classes is None else list(stretches(data, classes))
 
 
 def of_many(data: bytes) -> list[tuple[int, int]]:
-    classes = classify(data, many=True)
-    if classes is None:
-        return []
-    starts, ends = stretches_of_many(data, classes)
+    starts, ends = stretches_of_many(data)
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
 @given(data=st.lists(PIECES, max_size=12).map(b"x".join))
 def test_few_and_many_bytes_have_the_same(data):
     assert of_many(data) == of_few(data)
+
+
+@given(data=st.lists(PIECES, max_size=12).map(b"x".join), before=st.integers(0, 9), behind=st.integers(0, 9))
+def test_it_does_not_matter_where_they_lie(data, before, behind):
+    shifted = [(start + before, end + before) for start, end in of_few(data)]
+    assert of_many(b"x" * before + data + b"x" * behind) == shifted
 
 
 @pytest.mark.parametrize("find", [of_few, of_many], ids=["few", "many"])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import mysql_wire as wire
 
-from gatepost_mysql.chunks import rows
+from gatepost_mysql import chunks
 
 END = wire.eof()
 PLAIN = [wire.text_row(str(number), "customer", None, "x" * (number % 90)) for number in range(600)]
@@ -23,6 +23,11 @@ ODD = [
     b"\xfd\1\0\0x",
     b"\0",
 ]
+
+
+def rows(data: bytes, begin: int, number: int) -> tuple[list[int], int]:
+    starts, end = chunks.rows(data, begin, number)
+    return list(map(int, starts)), end
 
 
 def expected(packets: list[bytes], number: int) -> tuple[list[int], int]:
