@@ -20,9 +20,8 @@ from gatepost_sql import copied
 
 COPY_TO_BINARY: Final = "copy_to_binary"
 
-_NAME: Final = b"gatepost"
-_FORGET: Final = messages.message(messages.CLOSE, b"S" + _NAME + b"\0")
-_DESCRIBE: Final = messages.message(messages.DESCRIBE, b"S" + _NAME + b"\0")
+_FORGET: Final = messages.message(messages.CLOSE, b"S" + denial.PRIVATE_NAME + b"\0")
+_DESCRIBE: Final = messages.message(messages.DESCRIBE, b"S" + denial.PRIVATE_NAME + b"\0")
 
 
 def question(statement: Statement) -> Question | None:
@@ -32,14 +31,15 @@ def question(statement: Statement) -> Question | None:
     found = copied(statement.text)
     if found is None:
         return None
-    prepare = requests.Parse(_NAME, b"", b"\0\0").encode(found.query)
+    prepare = requests.Parse(denial.PRIVATE_NAME, b"", b"\0\0").encode(found.query)
     return Question(_FORGET + prepare + _DESCRIBE + _FORGET, found.columns)
 
 
 def ask(ledger: Ledger, run: Run, asked: Question) -> bytes:
     """Send a question; owe the client none of the answers."""
     ledger.owed.extend(
-        Owed(state, _NAME, run=run, is_own=True) for state in (State.CLOSE, State.PARSE, State.PARAMETERS, State.CLOSE)
+        Owed(state, denial.PRIVATE_NAME, run=run, is_own=True)
+        for state in (State.CLOSE, State.PARSE, State.PARAMETERS, State.CLOSE)
     )
     return asked.messages
 

@@ -28,9 +28,10 @@ SYNC: Final = messages.message(messages.SYNC, b"")
 COPY_FAIL: Final = messages.message(messages.COPY_FAIL, messages.cstring("refused by gatepost"))
 FLUSH: Final = messages.message(messages.FLUSH, b"")
 
-# A named statement, for the unnamed one is lost even when its Parse fails.
+PRIVATE_NAME: Final = b"gatepost"
+"""The prepared statement of gatepost's own, for the unnamed one is lost even when its Parse fails. Clients get none."""
 FAILING_PARSE: Final = messages.message(
-    messages.PARSE, messages.cstring("gatepost") + messages.cstring("denied by gatepost") + b"\0\0"
+    messages.PARSE, PRIVATE_NAME + b"\0" + messages.cstring("denied by gatepost") + b"\0\0"
 )
 
 

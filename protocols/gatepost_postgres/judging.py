@@ -26,7 +26,6 @@ from gatepost_sql import Context
 
 # What most drivers send behind a Bind in one go.
 RUN_UNNAMED: Final = requests.describe_portal(b"") + requests.Execute(b"", bytes(4)).encode() + denial.SYNC
-_PRIVATE_NAME: Final = b"gatepost"
 
 _DEALLOCATE: Final = re.compile(
     r'\s*deallocate\s+(?:prepare\s+)?(?!all\b|prepare\b)(?:([a-z_]\w*)|"([^"]+)")\s*;?\s*', re.ASCII | re.IGNORECASE
@@ -164,7 +163,7 @@ class Judging:
 
     def _parse(self, body: bytes) -> Step:
         request = requests.parse(body)
-        if request.name == _PRIVATE_NAME:
+        if request.name == denial.PRIVATE_NAME:
             return self._deny(request, _limit("this name is reserved", "give the prepared statement another name"))
         if len(self._ledger.prepared) >= self._limits.prepared:
             return self._deny(request, _limit("too many prepared statements", "close those that are not needed"))
@@ -361,9 +360,9 @@ class Judging:
         change = None
         if run.statement.text != prepared.text:
             # A plugin has rewritten what is prepared already: prepare the new text beside it.
-            change = request.encode(run.statement.text, _PRIVATE_NAME, prepared.types)
-            ledger.owed.append(Owed(State.CLOSE, _PRIVATE_NAME, is_own=True))
-            ledger.owed.append(Owed(State.PARSE, _PRIVATE_NAME, is_own=True))
+            change = request.encode(run.statement.text, denial.PRIVATE_NAME, prepared.types)
+            ledger.owed.append(Owed(State.CLOSE, denial.PRIVATE_NAME, is_own=True))
+            ledger.owed.append(Owed(State.PARSE, denial.PRIVATE_NAME, is_own=True))
         if run.unsettles:
             ledger.sent(run)
         portal = Portal(run)
