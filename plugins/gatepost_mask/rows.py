@@ -116,11 +116,16 @@ def _mask_texts(batch: RowBatch, found: Plan, display: Display) -> list[tuple[in
     if has_few_rows and not found.tagged:
         few.mask_alone(batch, display)
     data: bytes | bytearray = batch.buffer
-    if len(data) < _MANY_BYTES and not are_many(data):
-        classes = classify(data)
-        return [] if classes is None else few.mask_texts(batch, stretches(data, classes), columns, display)
-    if not has_few_rows and are_many(data, alone=True):
+    many = are_many(data)
+    if many and not has_few_rows and are_many(data, alone=True):
         data = arrays.mask_cells(batch, columns, display)
+        many = are_many(data)
+    if len(data) < _MANY_BYTES:
+        classes = classify(data)
+        if classes is None:
+            return []
+        if not many:
+            return few.mask_texts(batch, stretches(data, classes), columns, display)
     starts, ends = stretches_of_many(data)
     if len(starts) < _MANY:
         return few.mask_texts(batch, zip(starts.tolist(), ends.tolist(), strict=True), columns, display)

@@ -47,6 +47,8 @@ _PLAIN: Final = _table(_DIGITS.union(_SEPARATORS))
 _GROUPED: Final = _table(_DIGITS.union(_SEPARATORS, HARD.encode()))
 # Both at once, the list's separators told apart.
 _CLASSES: Final = bytes(inside + (inside ^ grouped) * 2 for inside, grouped in zip(_PLAIN, _GROUPED, strict=True))
+# So many separators are looked at together.
+_FEW: Final = 1024
 _QUAD: Final = 4
 _INSIDE_QUAD: Final = np.uint32(0x01010101)
 _BETWEEN_QUAD: Final = np.uint32(0x02020202)
@@ -104,12 +106,14 @@ def stretches_of_many(data: bytes | bytearray) -> Stretches:
     if _may_be_grouped(classes) and look(data)[1]:
         classes = _padded(data.translate(_GROUPED))
     starts, ends = _runs(classes)
-    enough = np.ones(len(starts), dtype=bool)
-    is_short = (ends - starts <= _SHORT) & (starts <= len(data) - _SHORT)
-    some = np.flatnonzero(is_short)
-    if len(some):
+    enough = np.zeros(len(starts), dtype=bool)
+    if len(starts) >= _MANY:
+        is_short = (ends - starts <= _SHORT) & (starts <= len(data) - _SHORT)
+        some, others = np.flatnonzero(is_short), np.flatnonzero(~is_short).tolist()
         enough[some] = digits_in(data, starts[some], (ends - starts)[some], _SHORT) >= SHORTEST
-    for index in np.flatnonzero(~is_short).tolist():
+    else:
+        others = list(range(len(starts)))
+    for index in others:
         enough[index] = _holds_enough(data[starts[index] : ends[index]])
     return starts[enough], ends[enough]
 
@@ -122,8 +126,11 @@ def _padded(classes: bytes | bytearray) -> bytes:
 def _may_be_grouped(classes: bytes) -> bool:
     """Whether a list's separator stands anywhere between three bytes and three that are inside."""
     near = np.flatnonzero((np.frombuffer(classes, dtype="<u4") & _BETWEEN_QUAD) != 0) * _QUAD
-    every = words(classes)
-    return any(bool(((every[near + place - 3] & _SEVEN) == _LIST).any()) for place in range(_QUAD))
+    every, places = words(classes), np.arange(-3, _QUAD - 3)
+    return any(
+        bool(((every[near[some : some + _FEW, np.newaxis] + places] & _SEVEN) == _LIST).any())
+        for some in range(0, len(near), _FEW)
+    )
 
 
 def _runs(classes: bytes) -> Stretches:

@@ -63,6 +63,18 @@ def test_many_bytes_have_those_of_a_few(data):
     assert of_many(many) == of_many(data)
 
 
+@given(data=st.lists(PIECES, max_size=4).map(b"x".join))
+def test_many_stretches_are_those_of_few(data):
+    many = (data + b"x") * 150
+    assert of_many(many) == of_few(many)
+
+
+@pytest.mark.parametrize("separators", [1000, 5000])
+def test_a_grouped_number_is_found_behind_many_separators(separators):
+    data = b"a," * separators + b"x4111,1111,1111,1111"
+    assert of_many(data) == of_few(data) == [(len(data) - 19, len(data))]
+
+
 @pytest.mark.parametrize(("copies", "expected"), [(1, False), (100, False), (200, True), (10_000, True)])
 def test_whether_there_are_many_is_told_by_a_sample(copies, expected):
     assert are_many(b"x4111111111111111" * copies) is expected
