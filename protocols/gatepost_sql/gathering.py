@@ -86,6 +86,7 @@ class Gathering:
         self._ranges: set[str] = set()
         self._deciding: dict[str, None] = {}
         self._renamed: set[str] = set()
+        self._aliases: set[str] = set()
         self._depth = 1
         self._executed: list[Facts] = []
         self._stack: list[tuple[str, Node, Scope]] = []
@@ -115,6 +116,7 @@ class Gathering:
             calls=tuple(self._calls),
             apart=self._apart,
             columns=frozenset(self._columns),
+            renamed=frozenset(self._renamed | self._aliases) if self._names is None else frozenset(),
             outputs=self._shown() if len(self._statements) == 1 else (),
             predicates=self._predicates(),
             is_resolved=self._names is not None and all(part.is_resolved for part in self._followed),
