@@ -107,6 +107,7 @@ class Gathering:
             uses += part.uses
         for known in self._executed:
             uses += known.objects
+        is_resolved = self._names is not None and all(part.is_resolved for part in self._followed)
         return Facts(
             effect=self._effect,
             statements=len(self._statements),
@@ -116,10 +117,10 @@ class Gathering:
             calls=tuple(self._calls),
             apart=self._apart,
             columns=frozenset(self._columns),
-            renamed=frozenset(self._renamed | self._aliases) if self._names is None else frozenset(),
+            renamed=frozenset() if is_resolved else frozenset(self._renamed | self._aliases),
             outputs=self._shown() if len(self._statements) == 1 else (),
             predicates=self._predicates(),
-            is_resolved=self._names is not None and all(part.is_resolved for part in self._followed),
+            is_resolved=is_resolved,
             depth=self._depth,
             settings=tuple(self._settings),
             fingerprint=fingerprint,

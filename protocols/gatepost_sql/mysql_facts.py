@@ -56,7 +56,7 @@ def of_query(verb: str, tokens: Sequence[Token], names: Names) -> Facts:
         objects=tuple(query.objects),
         functions=tuple(query.functions),
         columns=frozenset(query.columns),
-        renamed=frozenset() if names.has_catalogue else frozenset(query.renamed),
+        renamed=frozenset() if query.is_resolved else frozenset(query.renamed),
         calls=tuple(query.calls),
         apart=query.apart if query.calls else None,
         outputs=query.outputs,
