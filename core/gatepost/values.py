@@ -232,6 +232,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         calls: those of them that may do more than read, or of which that is not known.
         apart: what `effect` would be if `calls` did nothing; None where that is not told.
         columns: every column name that occurs anywhere, lower case unless quoted; "*" where it can be any.
+        renamed: names that it gives to columns, where the text alone tells: what is called so need not be the column of
+            that name. "*" is one of them where a list gives any.
         outputs: the output columns of a single query, or () where the text does not tell.
         predicates: the base columns by which it decides which rows come, in what order or in which groups; None where
             that cannot be proven. By which a view's definition decides, who asks cannot choose.
@@ -251,6 +253,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     calls: tuple[str, ...] = ()
     apart: Effect | None = None
     columns: frozenset[str] = frozenset()
+    renamed: frozenset[str] = frozenset()
     outputs: tuple[Output, ...] = ()
     predicates: tuple[Origin, ...] | None = None
     is_resolved: bool = False

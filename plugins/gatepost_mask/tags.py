@@ -161,18 +161,21 @@ class _Doubt:
 
     A column of a tagged one's name counts as that one. Another that comes directly from another column than the tagged
     ones of the same result holds nothing tagged; the result must show all that the statement touches. A star's columns
-    keep their names, so there it must show only those that the statement names.
+    keep their names unless a list gives them others, so there it must show only those that the statement names. What
+    the statement itself calls by a tagged one's name need not be that.
     """
 
     def __init__(self, named: dict[str, Tag], facts: Facts, columns: Sequence[Column]) -> None:
-        shown = {column.name.lower(): column.origin for column in columns if column.name.lower() in named}
+        renamed = _lower(facts.renamed)
+        real = {name: tag for name, tag in named.items() if name not in renamed}
+        shown = {column.name.lower(): column.origin for column in columns if column.name.lower() in real}
         mentioned = _lower(facts.columns) & named.keys()
         touched = named.keys() if STAR in facts.columns else mentioned
-        self._named = named
-        self._origins = {origin: named[name] for name, origin in shown.items() if origin is not None}
+        self._named = real
+        self._origins = {origin: real[name] for name, origin in shown.items() if origin is not None}
         self._tags = frozenset(named[name] for name in touched)
-        self._shows_mentioned = all(shown.get(name) is not None for name in mentioned)
         self._shows_touched = all(shown.get(name) is not None for name in touched)
+        self._shows_mentioned = all(shown.get(name) is not None for name in (touched if STAR in renamed else mentioned))
 
     def tags(self, column: Column, output: Output | None) -> frozenset[Tag]:
         """The tags that the column's values may be derived from. `output` None: a star may have made it."""

@@ -88,6 +88,7 @@ class Gathering:
         self._ranges: set[str] = set()
         self._deciding: dict[str, None] = {}
         self._renamed: set[str] = set()
+        self._aliases: set[str] = set()
         self._depth = 1
         self._executed: list[Facts] = []
         self._stack: list[tuple[str, Node, Scope]] = []
@@ -108,6 +109,7 @@ class Gathering:
             uses += part.uses
         for known in self._executed:
             uses += known.objects
+        is_resolved = self._names is not None and all(part.is_resolved for part in self._followed)
         return Facts(
             effect=self._effect,
             statements=len(self._statements),
@@ -117,9 +119,10 @@ class Gathering:
             calls=tuple(self._calls),
             apart=self._apart,
             columns=frozenset(self._columns),
+            renamed=frozenset() if is_resolved else frozenset(self._renamed | self._aliases),
             outputs=self._shown() if len(self._statements) == 1 else (),
             predicates=self._predicates(),
-            is_resolved=self._names is not None and all(part.is_resolved for part in self._followed),
+            is_resolved=is_resolved,
             depth=self._depth,
             settings=tuple(self._settings),
             fingerprint=fingerprint,

@@ -81,7 +81,7 @@ class Query:
     Attributes:
         effect: of all its parts.
         reason: which part decided it.
-        apart, calls, objects, functions, columns, outputs, predicates, is_resolved, depth: as in `Facts`.
+        apart, calls, objects, functions, columns, renamed, outputs, predicates, is_resolved, depth: as in `Facts`.
         keeps: a variable keeps what it reads, for later statements.
     """
 
@@ -93,6 +93,7 @@ class Query:
         self.objects: dict[Use, None] = {}
         self.functions: dict[str, None] = {}
         self.columns: set[str] = set()
+        self.renamed: set[str] = set()
         self.outputs: tuple[Output, ...] = ()
         self.predicates: tuple[Origin, ...] | None = None
         self.is_resolved = False
@@ -171,6 +172,10 @@ class Query:
                 self.columns.add("*")  # NATURAL compares all that have the same names
         elif isinstance(node, exp.Schema):
             self.columns.update(name.name.lower() for name in node.expressions)
+        elif isinstance(node, exp.Alias):
+            self.renamed.add(node.alias.lower())
+        elif isinstance(node, exp.TableAlias):
+            self._listed(node)
         elif isinstance(node, exp.Lock):
             self._writes("select locks rows")
         elif isinstance(node, exp.Into) and not isinstance(node.this.this, exp.Parameter):
@@ -181,6 +186,11 @@ class Query:
             if not isinstance(child, exp.With):
                 self._visit(child, tables, depth, bounded=bounded)
 
+    def _listed(self, alias: exp.TableAlias) -> None:
+        """A list of names for columns."""
+        if alias.columns:
+            self.renamed.update(("*", *(name.name.lower() for name in alias.columns)))
+
     def _with(self, node: exp.Expr, tables: frozenset[str], depth: int) -> frozenset[str]:
         with_ = node.args.get("with_")
         if with_ is None:
@@ -188,6 +198,7 @@ class Query:
         for part in with_.expressions:
             inner = tables | {part.alias} if with_.args.get("recursive") else tables
             self._visit(part.this, inner, depth, bounded=True)
+            self._listed(part.args["alias"])
             tables |= {part.alias}
         return tables
 

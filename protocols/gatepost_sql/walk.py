@@ -52,7 +52,7 @@ class Walk(Commands):
         if clause.get("recursive"):
             visible = visible.union(cte["ctename"] for cte in ctes)
         for cte in ctes:
-            self._renamed.update(strings(cte.get("aliascolnames", ())))
+            self._listed(strings(cte.get("aliascolnames", ())))
             self._children("CommonTableExpr", cte, self._inside(scope._replace(ctes=visible, verb="select")))
             visible = visible | {cte["ctename"]}
         return scope._replace(ctes=visible)
@@ -83,8 +83,8 @@ class Walk(Commands):
             self._use("create", relation_name(into["rel"]))
         if "lockingClause" in node:
             self._add(Effect.WRITE, "select locks rows", scope)
-        if scope.depth > 1:
-            self._renamed.update(target_names(node.get("targetList", ())))
+        aliases = self._aliases if scope.depth == 1 else self._renamed
+        aliases.update(target_names(node.get("targetList", ())))
         if every_output_decides(node):
             self._children(kind, node, scope._replace(decides=True), _NOT_READ)
             return
@@ -169,7 +169,7 @@ class Walk(Commands):
     def _table(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(range_name(node))
         if "alias" in node:
-            self._renamed.update(strings(node["alias"].get("colnames", ())))
+            self._listed(strings(node["alias"].get("colnames", ())), hides=True)
         if scope.is_followed:
             return
         if self._names is not None and scope.verb in _TOUCHING:
@@ -183,9 +183,16 @@ class Walk(Commands):
             else:
                 self._use(scope.verb, name, is_bounded=scope.is_bounded)
 
+    def _listed(self, names: list[str], *, hides: bool = False) -> None:
+        """A list of names for columns, which are not named themselves if it `hides` them."""
+        if names:
+            self._renamed.update((*names, "*"))
+            if hides:
+                self._columns.add("*")
+
     def _aliased(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(node["aliasname"])
-        self._renamed.update(strings(node.get("colnames", ())))
+        self._listed(strings(node.get("colnames", ())))
 
     def _truncate(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.WRITE, "truncate", scope)
@@ -223,6 +230,7 @@ class Walk(Commands):
 
     def _join(self, kind: str, node: Node, scope: Scope) -> None:
         decides = scope._replace(decides=True)
+        self._listed(strings(node.get("alias", {}).get("colnames", ())), hides=True)
         names = ["*"] if node.get("isNatural") else strings(node.get("usingClause", ()))
         for name in names:
             self._mentioned(name, decides)

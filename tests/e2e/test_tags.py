@@ -142,6 +142,20 @@ def test_names_are_removed_from_a_join_and_the_rest_is_left(fetch) -> None:
     assert all("@" in email and brand and amount > 0 for _, email, brand, amount in rows)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT k FROM checks c(n, k)",
+        "SELECT * FROM (SELECT card AS cvv, cvv AS k FROM checks) c",
+        "WITH c(cvv, k) AS (SELECT * FROM checks) SELECT * FROM c",
+        "SELECT card AS cvv, cvv AS k FROM (TABLE checks) c",
+    ],
+)
+def test_names_that_a_statement_gives_hide_no_column(fetch, text: str) -> None:
+    for role in ROLES.values():
+        assert {row[-1] for row in fetch(role, text)} == {GONE}
+
+
 def test_security_codes_are_shown_to_nobody(fetch) -> None:
     for role in ROLES.values():
         assert {cvv for _, cvv in fetch(role, "SELECT * FROM checks")} == {GONE}

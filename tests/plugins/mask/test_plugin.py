@@ -177,6 +177,16 @@ def test_sensitive_authentication_data_is_shown_to_no_role():
         ("SELECT x.c4 FROM (SELECT * FROM cards) x(c1, c2, c3, c4)", [column("c4", 4)]),
         ("WITH w AS (SELECT cvv AS y FROM cards) SELECT y FROM w", [column("y", 4)]),
         ("SELECT upper(holder) FROM cards", [column("upper")]),
+        ("SELECT k FROM cards c(id, holder, pan, k)", [column("k", 4)]),
+        ("SELECT k FROM (cards c JOIN a USING (id)) j(id, holder, pan, k)", [column("k", 4)]),
+        ("SELECT x.cvv, x.z FROM (SELECT id AS cvv, cvv AS z FROM cards) x", [column("cvv", 1), column("z", 4)]),
+        ("SELECT * FROM (SELECT id AS cvv, cvv AS pan FROM cards) x", [column("cvv", 1), column("pan", 4)]),
+        ("WITH w(cvv, id) AS (SELECT id, cvv FROM cards) SELECT * FROM w", [column("cvv", 1), column("id", 4)]),
+        (
+            "WITH w(cvv, holder, id, pan) AS (SELECT * FROM cards) SELECT * FROM w",
+            [column(name, number) for number, name in enumerate(("cvv", "holder", "id", "pan"), 1)],
+        ),
+        ("SELECT c.cvv, id AS cvv, cvv AS z, c.* FROM cards c", [column("cvv", 4), column("cvv", 1), column("z", 4)]),
     ],
 )
 def test_what_is_derived_from_a_tagged_column_is_redacted_whole(text, columns):
@@ -205,6 +215,7 @@ def test_what_a_star_hides_beside_a_tagged_column_is_redacted():
         ("SELECT count(*) FROM cards", [column("count")]),
         ("SELECT cvv, pan FROM puzzles", [column("cvv", 9), column("pan", 10)]),
         ("SELECT *, now() FROM orders", [column("id", 1), column("now")]),
+        ("SELECT t.* FROM (SELECT id, count(*) AS n FROM cards GROUP BY id) t", [column("id", 1)]),
     ],
 )
 def test_what_is_not_tagged_is_left_alone(text, columns):

@@ -102,6 +102,26 @@ def test_columns(text: str, columns: set[str] | str) -> None:
     assert facts(text).columns == set(columns)
 
 
+@pytest.mark.parametrize(
+    ("text", "renamed"),
+    [
+        ("select a as b, c from t", {"b"}),
+        ("select * from (select a as b from t) x", {"b"}),
+        ("select c from t x(b, c)", {"*", "b", "c"}),
+        ("select c from (t join u on true) x(b, c)", {"*", "b", "c"}),
+        ("with x(b) as (select * from t) select * from x", {"*", "b"}),
+        ("select a from t x", set()),
+    ],
+)
+def test_names_that_are_given_to_columns(text: str, renamed: set[str]) -> None:
+    assert facts(text).renamed == renamed
+
+
+@pytest.mark.parametrize("alias", ["t x(b, c)", "(t join u on true) x(b, c)"])
+def test_a_list_of_names_hides_those_of_a_table_s_columns(alias: str) -> None:
+    assert "*" in facts(f"select c from {alias}").columns
+
+
 def test_functions_as_the_text_names_them() -> None:
     found = facts("select Lower(a), app.F(b), pg_catalog.upper(c), extract(year from d), count(*) from t")
     assert set(found.functions) == {"lower", "app.f", "pg_catalog.upper", "extract", "count"}
