@@ -57,6 +57,9 @@ LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = c.oid
 WHERE c.relkind::text = ANY ($1::text[]) AND n.nspname !~ '^pg_(temp|toast)'
 """
 
+_SCHEMAS: Final = "SELECT n.nspname::text AS name FROM pg_catalog.pg_namespace n WHERE n.nspname !~ $1::text"
+_NOT_SHARED: Final = "^pg_(temp|toast)"
+
 _ATTRIBUTES: Final = """
 SELECT a.attrelid AS relation, a.attnum::int4 AS number, a.attname::text AS name,
        tn.nspname || '.' || t.typname AS type,
@@ -210,6 +213,7 @@ class _Reading:
             await self._all(lambda row: Cast(**row), _CASTS, FIRST_USER_OID),
             await self._all(lambda row: Type(**row), _TYPES, FIRST_USER_OID),
             database=database,
+            schemas=await self._all(lambda row: str(row["name"]), _SCHEMAS, _NOT_SHARED),
         )
 
     async def _all(self, make: Callable[[asyncpg.Record], T], query: str, argument: object) -> list[T]:

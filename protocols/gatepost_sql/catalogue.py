@@ -10,6 +10,7 @@ definitions name schemas for all but pg_catalog:
   functions do is known already.
 - `operators`, `casts`, `types`: rows of pg_operator, pg_cast and pg_type from `FIRST_USER_OID`. Types that belong to a
   table or are arrays can be left out.
+- `schemas`: every row of pg_namespace but those of temporary and TOAST tables.
 
 What an inspector may not see it leaves out; what is left out is unknown to whoever judges a statement.
 """
@@ -184,6 +185,7 @@ class Catalogue:
     Args:
         read_at: when it was read, in Unix seconds.
         database: whose catalogue it is, "" if that is not known.
+        schemas: which there are, empty ones too; None if that is not known.
         triggers: the qualified names of their tables, by schema and name; on PostgreSQL, statements name those.
         folds_names: names of schemas and tables are the same in any case of letters, and here in small ones.
     """
@@ -198,12 +200,14 @@ class Catalogue:
         types: Iterable[Type] = (),
         *,
         database: str = "",
+        schemas: Iterable[str] | None = None,
         triggers: Mapping[tuple[str, str], str] = {},
         folds_names: bool = False,
     ) -> None:
         self.database = database
         self.folds_names = folds_names
         self._read_at = read_at
+        self._schemas = None if schemas is None else frozenset(schemas)
         self._triggers = triggers
         self._relations = {relation.oid: relation for relation in relations}
         self._functions = {function.oid: function for function in functions}
@@ -235,6 +239,10 @@ class Catalogue:
 
     def function(self, oid: int) -> Function | None:
         return self._functions.get(oid)
+
+    def may_have(self, schema: str) -> bool:
+        """Whether there is, or may be, a schema of this name."""
+        return self._schemas is None or schema in self._schemas
 
     def trigger(self, schema: str, name: str) -> str:
         """The qualified name of a trigger's table, "" if it is not known."""

@@ -101,8 +101,7 @@ class Names(Words):
 
     def created(self, name: str) -> str:
         """The name with its schema of what is created now."""
-        schemas = [schema for schema in self._path or () if schema != "pg_catalog"]
-        return name if "." in name or not schemas else f"{schemas[0]}.{name}"
+        return self.possible(name)[0]
 
     def indexed(self, name: str) -> Sequence[str]:
         table = self.known(name)
@@ -112,7 +111,7 @@ class Names(Words):
         return [every for each in self.possible(name) for every in unknown(each)]
 
     def possible(self, name: str) -> Sequence[str]:
-        schemas = [schema for schema in self._path or () if schema != "pg_catalog"]
+        schemas = [each for each in self._path or () if each != "pg_catalog" and self._catalogue.may_have(each)]
         return (name,) if "." in name else [f"{schema}.{name}" for schema in schemas] or (name,)
 
     def columns(self, relation: Relation) -> Mapping[str, Column]:

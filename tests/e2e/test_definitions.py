@@ -23,6 +23,10 @@ allow = [{{ do = ["define", "truncate", "read"], on = "mine.*" }}]
 [plugins.policy.roles.narrow]
 allow = [{{ do = ["define", "read"], on = "mine.my_*" }}]
 
+[plugins.policy.roles.open]
+require_catalogue = {needs}
+allow = [{{ do = "define", on = "public.*" }}, {{ do = "read", on = "mine.my_table" }}]
+
 [plugins.policy.roles.most]
 allow = [{{ do = ["define", "truncate", "read"], on = "*" }}]
 deny = [{{ do = "define", on = "vault.cards" }}]
@@ -64,15 +68,18 @@ def policed(
 ) -> Iterator[tuple[Gate, dict[str, str]]]:
     knows = request.param == "catalogue"
     with gates(tmp_path_factory.mktemp("defined")) as make:
-        gate = make(defined, plugins=(INSPECTED + ROLES if knows else ROLES).format(user=defined.user))
-        passwords = {role: gate.add_agent(role, role) for role in ("maker", "narrow", "most")}
+        gate = make(
+            defined, plugins=(INSPECTED + ROLES if knows else ROLES).format(user=defined.user, needs=str(knows).lower())
+        )
+        passwords = {role: gate.add_agent(role, role) for role in ("maker", "narrow", "open", "most")}
         # Whose rules deny needs the catalogue.
-        eventually(lambda: not knows or _reads(gate, passwords["most"]))
+        eventually(lambda: not knows or _reads(gate, passwords, "most"))
         yield gate, passwords
 
 
-def _reads(gate: Gate, password: str) -> bool:
-    with psycopg.connect(gate.address, autocommit=True, user="most", password=password) as connection:
+def _reads(gate: Gate, passwords: dict[str, str], name: str) -> bool:
+    """Whether a role that requires the catalogue may read, so that it is known."""
+    with psycopg.connect(gate.address, autocommit=True, user=name, password=passwords[name]) as connection:
         try:
             connection.execute("SELECT note FROM mine.my_table")
         except errors.InsufficientPrivilege:
@@ -168,12 +175,24 @@ def test_what_stays_there_is_allowed(connect: Connect) -> None:
         maker.execute(text.encode())
 
 
+def test_what_is_created_without_a_schema_is_in_the_first_that_there_is(
+    connect: Connect, defined: Database, policed: tuple[Gate, dict[str, str]]
+) -> None:
+    """The path begins with a schema of the login's name, which there is not."""
+    gate, passwords = policed
+    eventually(lambda: _reads(gate, passwords, "open"))
+    connect("open").execute("CREATE TABLE made_here (id int)")
+    with defined.connect() as connection:
+        assert connection.execute("SELECT 'public.made_here'::regclass::text").fetchone() == ("made_here",)
+        connection.execute("DROP TABLE made_here")
+
+
 def test_an_index_is_its_tables_whatever_it_is_called(connect: Connect, policed: tuple[Gate, dict[str, str]]) -> None:
     """Without a catalogue, it may be that of any table of its schema."""
     gate, passwords = policed
     knows = "inspector" in gate.config.read_text()
     if knows:
-        eventually(lambda: _reads(gate, passwords["most"]))
+        eventually(lambda: _reads(gate, passwords, "most"))
     narrow = connect("narrow")
     with pytest.raises(errors.InsufficientPrivilege):
         narrow.execute("COMMENT ON INDEX mine.my_trap IS ''")

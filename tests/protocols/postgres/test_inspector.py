@@ -15,11 +15,13 @@ from gatepost.adapter import TlsPolicy, TlsTerms
 from gatepost.errors import UpstreamFault
 from gatepost.values import Origin, Secret, Target, UpstreamCredentials
 from gatepost_postgres import ADAPTER, inspector
+from gatepost_sql import Context, facts
 from gatepost_sql.catalogue import Attribute, Cast, Catalogue, RelationKind, Volatility
 
 PASSWORD = "inspector-password"
 DEFINED = """
 CREATE SCHEMA trade;
+CREATE SCHEMA idle;
 CREATE TYPE trade.mood AS ENUM ('calm', 'wild');
 CREATE DOMAIN trade.percent AS int CHECK (VALUE <= 100);
 CREATE TABLE trade.deals (id serial PRIMARY KEY, gone text, share trade.percent, "Odd Name" text);
@@ -45,7 +47,7 @@ CREATE CAST (trade.mood AS int) WITH FUNCTION trade.told(trade.mood);
 
 def prepare(server: Database) -> None:
     with server.connect() as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS trade CASCADE; {DEFINED}")
+        connection.execute(f"DROP SCHEMA IF EXISTS trade, idle CASCADE; {DEFINED}")
         with contextlib.suppress(psycopg.errors.DuplicateObject):
             connection.execute(f"CREATE ROLE inspector LOGIN PASSWORD '{PASSWORD}'")
 
@@ -55,7 +57,7 @@ def inspected(postgres: Database) -> Iterator[Database]:
     prepare(postgres)
     yield postgres
     with postgres.connect() as connection:
-        connection.execute("DROP SCHEMA trade CASCADE; DROP ROLE inspector")
+        connection.execute("DROP SCHEMA trade, idle CASCADE; DROP ROLE inspector")
 
 
 NO_TLS = TlsTerms()
@@ -188,3 +190,12 @@ def test_indexes_know_their_tables(catalogue: Catalogue) -> None:
     }
     assert "trade.by_day" not in catalogue.tables
     assert [use.name for use in ADAPTER.facts("DROP INDEX trade.part_at_idx", catalogue).objects] == ["trade.part"]
+
+
+def test_schemas_are_known_though_they_hold_nothing(catalogue: Catalogue) -> None:
+    names = ("idle", "public", "pg_catalog", "inspector")
+    assert [catalogue.may_have(name) for name in names] == [True, True, True, False]
+    context = Context(catalogue=catalogue, search_path=("inspector", "idle", "public"))
+    (use,) = facts("CREATE TABLE made (id int)", context=context).objects
+    assert use.name == "idle.made"
+    assert [use.name for use in facts("DROP TYPE made", context=context).objects] == ["idle.made", "public.made"]
