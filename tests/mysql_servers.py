@@ -59,6 +59,7 @@ class MySqlDatabase(NamedTuple):
     flavour: str
     server: MySqlServer
     socket: Path
+    root_password: str
     user: str
     password: str
     pans: Sequence[str]
@@ -66,7 +67,13 @@ class MySqlDatabase(NamedTuple):
     def connect(self, **options: Any) -> pymysql.Connection[Any]:
         """A direct connection as the superuser."""
         return pymysql.connect(
-            unix_socket=str(self.socket), user="root", database="shop", autocommit=True, charset="utf8mb4", **options
+            unix_socket=str(self.socket),
+            user="root",
+            password=self.root_password,
+            database="shop",
+            autocommit=True,
+            charset="utf8mb4",
+            **options,
         )
 
 
@@ -75,10 +82,11 @@ def mariadb() -> Flavour | None:
     if server is None or install is None:
         return None
     common = ("--no-defaults", "--user=root") if os.geteuid() == 0 else ("--no-defaults",)
+    roots = ("--auth-root-authentication-method=socket", "--auth-root-socket-user=root")
     return Flavour(
         "mariadb",
         (server, *common),
-        (install, *common, "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=4M"),
+        (install, *common, *roots, "--skip-test-db", "--innodb-log-file-size=4M"),
         ("--innodb-log-file-size=4M", "--innodb-flush-log-at-trx-commit=0", "--plugin-load-add=auth_ed25519"),
     )
 
@@ -124,6 +132,11 @@ def database(flavour: Flavour, folder: Path, options: Sequence[str] = ()) -> Ite
         install = (*flavour.install, f"--datadir={data}", f"--tmpdir={temporary}")
         done = subprocess.run(install, stdout=output, stderr=output, timeout=4 * PATIENCE, check=False)
         assert done.returncode == 0, log.read_text()
+        # Other users of the machine reach the socket and the port, and root can read and write files.
+        root_password = secrets.token_hex(16)
+        first = folder / "first.sql"
+        first.touch(mode=0o600)
+        first.write_text(f"ALTER USER root@localhost IDENTIFIED BY '{root_password}';\n")
         port = _free_port()
         process = subprocess.Popen(
             [
@@ -133,6 +146,7 @@ def database(flavour: Flavour, folder: Path, options: Sequence[str] = ()) -> Ite
                 f"--socket={place}",
                 f"--pid-file={folder / 'pid'}",
                 f"--port={port}",
+                f"--init-file={first}",
                 "--bind-address=127.0.0.1",
                 "--max-allowed-packet=256M",
                 *flavour.options,
@@ -144,8 +158,8 @@ def database(flavour: Flavour, folder: Path, options: Sequence[str] = ()) -> Ite
         )
     try:
         password = "upstream-" + secrets.token_hex(8)
-        pans = _build(_connected(process, place, log), flavour.name, password)
-        yield MySqlDatabase(flavour.name, MySqlServer(port), place, "clerk", password, pans)
+        pans = _build(_connected(process, place, root_password, log), flavour.name, password)
+        yield MySqlDatabase(flavour.name, MySqlServer(port), place, root_password, "clerk", password, pans)
     finally:
         process.terminate()
         try:
@@ -175,11 +189,11 @@ def _free_port() -> int:
         return port
 
 
-def _connected(process: subprocess.Popen[bytes], place: Path, log: Path) -> pymysql.Connection[Any]:
+def _connected(process: subprocess.Popen[bytes], place: Path, root_password: str, log: Path) -> pymysql.Connection[Any]:
     deadline = time.monotonic() + 2 * PATIENCE
     while True:
         try:
-            return pymysql.connect(unix_socket=str(place), user="root", autocommit=True)
+            return pymysql.connect(unix_socket=str(place), user="root", password=root_password, autocommit=True)
         except pymysql.OperationalError:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()

@@ -41,7 +41,10 @@ def unusable(config: Config) -> ConfigFault | None:
     if os.access(place, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         return None
     message = f"user {_name(user)} may not read and write the folder {place}, which is user {_name(owner)}'s"
-    hint = "gatepost and its commands run as the user whom the state folder belongs to." if user != owner else ""
+    if place != config.state:
+        hint = f"Make {config.state} for user {_name(user)}, or name another folder."
+    else:
+        hint = "gatepost and its commands run as the user whom the state folder belongs to." if user != owner else ""
     return fault_at(message, ("state",), config.file, hint=hint)
 
 

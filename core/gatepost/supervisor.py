@@ -114,11 +114,14 @@ def _gate_secret(folder: Path) -> bytes:
     file = folder / "gate.secret"
     if not file.exists():
         new = folder / "gate.secret.new"
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as created:
-            created.write(secrets.token_bytes(_SECRET_BYTES))
-            created.flush()
-            os.fsync(created.fileno())
-        new.rename(file)
+        try:
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as created:
+                created.write(secrets.token_bytes(_SECRET_BYTES))
+                created.flush()
+                os.fsync(created.fileno())
+            new.rename(file)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(file)) from error
     secret = file.read_bytes()
     if len(secret) != _SECRET_BYTES:
         raise ConfigFault(f"{file} is damaged", hint="Remove it; a new one is made.")

@@ -162,7 +162,7 @@ class Recorder:
             self._error = error.errno or errno.EIO
             if self._closed_since is None and not isinstance(error, BlockingIOError):
                 self._closed_since = time.time_ns()
-                log.error("the journal cannot be opened: %s", os.strerror(self._error))
+                log.error("the journal cannot be opened: %s", error.strerror or error)
             return
         self._journal = journal
         try:
@@ -282,7 +282,7 @@ class Recorder:
         self._closed_since = time.time_ns()
         self._retry_at = self._due = time.monotonic() + RETRY
         self._unsynced_since = None
-        log.error("the journal cannot be written: %s", os.strerror(self._error))
+        log.error("the journal cannot be written: %s", error.strerror or error)
         if self._journal is not None:
             self._journal.abandon()
             self._journal = None

@@ -117,10 +117,13 @@ def _warnings(config: Config, plugins: Plugins) -> Iterator[ConfigFault]:
                 read_secret(reference)
             except ConfigFault as fault:
                 yield fault_at(fault.message, key, config.file, hint=f"{fault.hint} It will not start without.".strip())
+    yield from _open_to_all(config)
     if (unusable := state.unusable(config)) is not None:
         unusable.hint = f"{unusable.hint} It will not start without.".strip()
         yield unusable
-    yield from _open_to_all(config)
+    elif state.is_open(config.state):
+        message = f"every user can look into the folder {config.state}"
+        yield fault_at(message, ("state",), config.file, hint=f"chmod 700 {config.state}")
 
 
 def _open_to_all(config: Config) -> Iterator[ConfigFault]:
@@ -134,9 +137,6 @@ def _open_to_all(config: Config) -> Iterator[ConfigFault]:
     for key, file in private:
         if file and state.is_open(Path(file), stat.S_IROTH):
             yield fault_at(f"every user can read {file}", key, config.file, hint=f"chmod o-rwx {file}")
-    if state.is_open(config.state):
-        message = f"every user can look into the folder {config.state}"
-        yield fault_at(message, ("state",), config.file, hint=f"chmod 700 {config.state}")
 
 
 def _is_loopback(target: TargetConfig) -> bool:
