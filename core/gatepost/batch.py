@@ -182,11 +182,8 @@ class CellBatch(ABC):
                 begins, ends = self._cells(int(starts[index]))
                 next_row = self._next(index)
 
-    def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
+    def places(self, lengths: range) -> Iterable[tuple[Kind, int, Sequence[int]]]:
         return ()
-
-    def before(self, lengths: range) -> tuple[Kind, tuple[bytes, ...]] | None:
-        return None
 
     def rewrite(self, buffer: bytes, cells: int) -> None:
         self._original, self._patched, self._snapshot = buffer, None, None

@@ -526,18 +526,11 @@ class RowBatch(Protocol):
         `offsets`. Raises UpstreamFault where a row is not what its framing says.
         """
 
-    def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
-        """Cells of columns of text and of integers, as text, that are nothing but so many ASCII digits.
+    def places(self, lengths: range) -> Iterable[tuple[Kind, int, Sequence[int]]]:
+        """Where in `buffer` cells of such lengths begin, in columns of text and of integers that travel as text.
 
-        Each comes as its column's kind, and where in `buffer` it begins and ends. A glance finds them, where the
-        framing proves what is a cell; there may be more.
-        """
-
-    def before(self, lengths: range) -> tuple[Kind, tuple[bytes, ...]] | None:
-        """What stands right before every cell of each of these lengths, and before nothing else that begins with as
-        many ASCII digits; and the kind of all columns that can hold so many.
-
-        None where the framing does not tell, or the columns differ in kind: `digits` may know more then.
+        They come by kind and length, and ascend. A glance finds them: there may be more, and where there are fewer
+        ASCII digits than the length says, there may be no cell.
         """
 
     def rewrite(self, buffer: bytes, cells: int) -> None:

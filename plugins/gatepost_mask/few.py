@@ -13,104 +13,90 @@ from gatepost_mask.alphabet import HARD, QUOTES, SOFT
 from gatepost_mask.cells import mask_digits
 from gatepost_mask.detect import TRACK_MARKS
 from gatepost_mask.display import MARK, Display
-from gatepost_mask.ranges import LONGEST, SHORTEST, USUAL, pass_luhn, ranges
+from gatepost_mask.ranges import LANE, LONGEST, SHORTEST, USUAL, luhn, ranges
 
 _TEXT: Final = Kind.TEXT
 _DIGITS_ALONE: Final = frozenset((Kind.TEXT, Kind.INTEGER))
 _SEPARATORS: Final = (SOFT + QUOTES + HARD).encode()
 _TRACK_MARKS: Final = TRACK_MARKS.encode()
 _ZERO: Final = ord("0")
-_MARKS: Final = MARK.encode() * LONGEST
 _USUAL: Final = range(SHORTEST, USUAL + 1)
+# So many zeros at a number's end may be padding.
+_PADDING: Final = 2
 
 
 class _Form(NamedTuple):
     """Card numbers of one length that fill a cell.
 
     Attributes:
-        sign: a byte that is in every buffer that holds one.
-        number: finds those that fit the ranges, zeros at their ends aside, which may be padding.
-        hidden, masked: what of them is replaced, and by what.
-        same: where an integer's digits are hidden, and the digits there that its mask does not change; None for text.
+        padding: what makes such a number a lane (`gatepost_mask.ranges.luhn`).
+        lanes: matches lanes that all fit the ranges, but for numbers of which a shorter one with padding hides more.
+        hidden, masked: what of each is replaced, and by what.
     """
 
-    sign: bytes
-    length: int
-    number: re.Pattern[bytes]
-    hidden: re.Pattern[bytes]
+    padding: bytes
+    lanes: re.Pattern[bytes]
+    hidden: range
     masked: bytes
-    same: tuple[slice, bytes] | None
 
 
 @cache
-def _forms(kind: Kind, before: tuple[bytes, ...], display: Display) -> Sequence[_Form]:
-    forms = []
-    for length, start in zip(_USUAL, before, strict=True):
-        prefixes, hidden = ranges().prefixes(length), display.hidden(length)
-        if prefixes is None or not hidden:
-            continue
-        cell = re.escape(start) + b"(?=%s)" % prefixes.encode()
-        shown = b"([0-9]{%d})" % hidden.start if hidden.start else b""
-        last = b"(?=[0-9]{%d}(?<!00))" % (length - hidden.stop)
-        marks = MARK.encode() * len(hidden)
-        if kind is not _TEXT:
-            marks = b"0" * len(hidden) if hidden.start else b"9" + b"0" * (len(hidden) - 1)
-        forms.append(
-            _Form(
-                sign=start[-1:],
-                length=length,
-                number=re.compile(cell + b"([0-9]{%d})(?<!00)" % length),
-                hidden=re.compile(cell + shown + b"[0-9]{%d}" % len(hidden) + last),
-                masked=start + (b"\\g<1>" if hidden.start else b"") + marks,
-                same=None if kind is _TEXT else (slice(hidden.start, hidden.stop), marks),
-            )
-        )
-    return forms
-
-
-def _mask_alike(batch: RowBatch, display: Display) -> bool:
-    """Mask the cells that are card numbers of a usual length; False if a closer look must tell them from others."""
-    told = batch.before(_USUAL)
-    if told is None:
-        return False
-    data, cells = batch.buffer, 0
-    is_done = True
-    for form in _forms(*told, display):
-        if form.sign not in data:
-            continue
-        numbers = form.number.findall(data)
-        if not numbers:
-            continue
-        if pass_luhn(numbers, form.length):
-            data = form.hidden.sub(form.masked, data)
-            cells += len(numbers)
-            if form.same is not None:
-                where, digits = form.same
-                cells -= sum(number[where] == digits for number in numbers)
-        else:
-            is_done = False
-    if cells:
-        batch.rewrite(data, cells)
-    return is_done
+def _form(kind: Kind, length: int, display: Display) -> _Form:
+    hidden, prefixes = display.hidden(length), ranges().prefixes(length)
+    padding = b"0" * (LANE - length)
+    number = b"(?!)" if prefixes is None else padding + b"(?=%s)[0-9]{%d}" % (prefixes.encode(), length)
+    for zeros in range(_PADDING, length - SHORTEST + 1):
+        if not {*display.hidden(length - zeros)} <= {*hidden}:
+            number += b"(?<!%s)" % (b"0" * zeros)
+            break
+    masked = MARK.encode() * len(hidden)
+    if kind is not _TEXT:
+        masked = b"0" * len(hidden) if hidden.start else b"9" + b"0" * (len(hidden) - 1)
+    return _Form(padding, re.compile(b"(?:%s)+" % number), hidden, masked)
 
 
 def mask_alone(batch: RowBatch, display: Display) -> None:
-    """Mask the card numbers that fill a cell, as far as a glance tells the cells."""
-    if _mask_alike(batch, display):
+    """Mask the card numbers of a usual length that fill a cell, as far as a glance tells the cells."""
+    if display is Display.CLEAR:
         return
-    data, holds = batch.buffer, ranges().holds
-    pieces = []
-    for kind, start, end in batch.digits(SHORTEST, LONGEST):
-        digits = data[start:end]
-        if kind is not _TEXT or end - start > USUAL or digits[0] == _ZERO or digits[-2:] == b"00":
-            masked = mask_digits(digits.decode(), kind, display)
-            if masked is not None:
-                pieces.append((start, masked.encode()))
-        elif holds(digits):
-            hidden = display.hidden(end - start)
-            if hidden:
-                pieces.append((start + hidden.start, _MARKS[: len(hidden)]))
-    batch.overwrite(pieces)
+    for kind, length, places in batch.places(_USUAL):
+        data, form = batch.buffer, _form(kind, length, display)
+        cells = [data[place : place + length] for place in places]
+        lanes = form.padding + form.padding.join(cells)
+        if form.lanes.fullmatch(lanes) and not luhn(lanes).strip(b"\0"):
+            _mask_alike(batch, kind, places, form)
+            continue
+        alone = [place for place, cell in zip(places, cells, strict=True) if len(cell) == length and cell.isdigit()]
+        if not alone:
+            continue
+        cells = [data[place : place + length] for place in alone]
+        misses = luhn(form.padding + form.padding.join(cells))
+        alike, pieces = [], []
+        for place, cell, missed in zip(alone, cells, misses, strict=True):
+            fits = form.lanes.fullmatch(form.padding + cell)
+            if fits and not missed:
+                alike.append(place)
+            elif fits or cell[0] == _ZERO or cell.endswith(b"00"):
+                masked = mask_digits(cell.decode(), kind, display)
+                if masked is not None:
+                    pieces.append((place, masked.encode()))
+        _mask_alike(batch, kind, alike, form)
+        batch.overwrite(pieces)
+
+
+def _mask_alike(batch: RowBatch, kind: Kind, places: Sequence[int], form: _Form) -> None:
+    """Mask the card numbers that begin at these places, which ascend."""
+    data, (first, last) = batch.buffer, (form.hidden.start, form.hidden.stop)
+    pieces, at, cells = [], 0, len(places)
+    for place in places:
+        pieces.append(data[at : place + first])
+        at = place + last
+    pieces.append(data[at:])
+    if kind is not _TEXT:
+        # A number's mask may be what stands there already.
+        cells -= sum(data[place + first : place + last] == form.masked for place in places)
+    if cells:
+        batch.rewrite(form.masked.join(pieces), cells)
 
 
 def mask_texts(

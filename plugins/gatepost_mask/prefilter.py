@@ -1,12 +1,14 @@
 """The quick look: may there be a card number in these bytes, or in this text?
 
-"No" is a promise, "maybe" costs a closer look. One pass maps digits to "0" and drops what may stand between
-them; then a run of twelve, or digits in the groups that cards are printed in, is searched. Bytes that are not ASCII
-count as digits; if they may have made the difference, the characters are looked at.
+"No" is a promise, "maybe" costs a closer look. Every fourth byte says no of most data: in a card number, three of those
+in a row are digits or separators. Else one pass maps digits to "0" and drops what may stand between them; then a run of
+twelve, or digits in the groups that cards are printed in, is searched. Bytes that are not ASCII count as digits; if
+they may have made the difference, the characters are looked at.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from gatepost_mask.alphabet import HARD, QUOTES, SOFT, suspicious
@@ -29,8 +31,22 @@ _MAPPED: Final = bytes(
 )
 
 
+# Of any `SHORTEST` bytes in a row, so many are every fourth one.
+_STEP: Final = 4
+_FEW: Final = b"\1" * (SHORTEST // _STEP)
+_INSIDE: Final = bytes(
+    48 <= byte < 58 or 0x80 <= byte < 0xFF or chr(byte) in SOFT + QUOTES + HARD for byte in range(256)
+)
+_DIGITS: Final = re.compile(b"[0-9]{%d}" % SHORTEST)
+
+
 def maybe(data: bytes) -> bool:
     """False only if no card number can be in these bytes: UTF-8 texts, with any framing between them."""
+    first = _STEP * _glance(data)
+    if first < 0:
+        return False
+    if _DIGITS.search(data, first - _STEP + 1 if first else 0, first + SHORTEST):
+        return True
     if not _has_digits(data.translate(_MAPPED, _DROPPED)):
         return False
     # Framing is rarely ASCII, and characters take long to look at: first, whether ASCII's digits alone would do.
@@ -55,13 +71,20 @@ def maybe_rows(data: bytes) -> bool:
 def look(data: bytes | bytearray) -> tuple[bool, bool]:
     """Whether there may be a card number, bytes that are not ASCII taken for digits; and whether digits are there in
     groups such as cards are printed in, with a list's separator between them."""
+    if _glance(data) < 0:
+        return False, False
     plain = data.translate(_MAPPED, _DROPPED)
     is_grouped = _is_grouped(plain)
     return is_grouped or _RUN in plain, is_grouped
 
 
+def _glance(data: bytes | bytearray) -> int:
+    """Among every fourth byte, where the first ones are that a card number could have; -1 if there are none."""
+    return data[::_STEP].translate(_INSIDE).find(_FEW)
+
+
 def _has_digits(plain: bytes | bytearray) -> bool:
-    return _RUN in plain or _is_grouped(plain)
+    return plain.find(_RUN) >= 0 or _is_grouped(plain)
 
 
 def _is_grouped(plain: bytes | bytearray) -> bool:

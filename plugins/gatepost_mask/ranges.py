@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 from functools import cache
 from importlib import resources
@@ -22,10 +21,10 @@ _PREFIX: Final = 6
 _MILLION: Final = 10**_PREFIX
 
 # A number of up to 16 digits, zeros in front, whose digits in turn count double and once.
-_LANE: Final = 16
+LANE: Final = 16
 # By a digit's byte, what it counts in a Luhn sum, once and doubled; nothing for any other byte.
 ONCE: Final = bytes(byte - 48 if 48 <= byte < 58 else 0 for byte in range(256))
-_TENS: Final = bytes(range(0, 256, 10))
+_MODULO: Final = bytes(total % 10 for total in range(256))
 
 # The digits of twice a digit, added up.
 DOUBLED: Final = np.array([0, 2, 4, 6, 8, 1, 3, 5, 7, 9], dtype=np.uint8)
@@ -112,20 +111,20 @@ class Ranges:
         return self._world[int(prefix)]
 
 
-def pass_luhn(numbers: Sequence[bytes], length: int) -> bool:
-    """Whether all of some numbers of the same length, 16 digits at most, pass the Luhn check (ISO/IEC 7812-1, annex B).
+def luhn(lanes: bytes) -> bytes:
+    """By how much each of some numbers misses the Luhn check (ISO/IEC 7812-1, annex B): zero where it passes.
 
     Eight bytes of one large integer for each: what its digits count is added up for all of them at once, and no sum is
     more than a byte holds.
+
+    Args:
+        lanes: the numbers, each with zeros in front that make it `LANE` digits long.
     """
-    padding = b"0" * (_LANE - length)
-    digits = padding + padding.join(numbers)
-    total = int.from_bytes(digits[0::2].translate(TWICE), "big") + int.from_bytes(digits[1::2].translate(ONCE), "big")
+    total = int.from_bytes(lanes[0::2].translate(TWICE), "big") + int.from_bytes(lanes[1::2].translate(ONCE), "big")
     total += total >> 32
     total += total >> 16
     total += total >> 8
-    sums = total.to_bytes(len(digits) // 2, "big")[_LANE // 2 - 1 :: _LANE // 2]
-    return not sums.translate(None, _TENS)
+    return total.to_bytes(len(lanes) // 2, "big")[LANE // 2 - 1 :: LANE // 2].translate(_MODULO)
 
 
 def _expression(fits: NDArray[Any]) -> str | None:

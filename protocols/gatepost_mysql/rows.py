@@ -5,7 +5,8 @@ Source: MySQL internals manual, "ProtocolText::ResultsetRow" and "Binary Protoco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import add
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _NULL: Final = 0xFB
 _COUNTS: Final = {0xFC: 2, 0xFD: 3, 0xFE: 8}
+# By a cell's first byte, how far behind it the next cell is: the first byte is a length, or stands for NULL.
+_STEPS: Final = bytes(1 if first == _NULL else min(first + 1, 0xFF) for first in range(256))
 # Bits of a binary row's NULL bitmap that mean no column.
 _SKIPPED_BITS: Final = 2
 
@@ -67,34 +70,30 @@ class Batch(CellBatch):
     def whole(self, column: int, text: str) -> bytes | None:
         return types.whole(self._types[column], text, is_binary=self._is_binary)
 
-    def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
-        """Of text rows; a row that is not what its framing says is passed over, for others to find out."""
+    def places(self, lengths: range) -> Iterable[tuple[Kind, int, Sequence[int]]]:
+        """Of text rows, a column at a time; none where a row is not what its framing says, for others to find out."""
+        data, found = self.data, []
         if self._is_binary or not self._header:
             return ()
-        data, kinds = self.buffer, self._digits
         starts = self._starts if isinstance(self._starts, list) else [int(start) for start in self._starts]
-        found: list[tuple[Kind, int, int]] = []
-        count = 0
+        at = [start + HEADER_BYTES for start in starts]
         try:
-            for start, end in zip(starts, [*starts[1:], len(data)], strict=False):
-                at, count = start + HEADER_BYTES, len(found)
-                for kind in kinds:
-                    length = data[at]
-                    at += 1
-                    if length < shortest:
-                        at += length
-                    elif length < _NULL:
-                        stop = at + length
-                        if length <= longest and kind is not None and data[at:stop].isdigit():
-                            found.append((kind, at, stop))
-                        at = stop
-                    elif length != _NULL:
-                        break
-                if at > end:
-                    del found[count:]
-        except IndexError:
-            del found[count:]
-        return found
+            for kind in self._digits:
+                counts = bytes([data[begin] for begin in at])
+                if kind is not None:
+                    for length in {*counts}.intersection(lengths):
+                        begins = [begin + 1 for begin, n in zip(at, counts, strict=True) if n == length]
+                        found.append((kind, length, begins))
+                if max(counts, default=0) <= _NULL:
+                    at = list(map(add, at, counts.translate(_STEPS)))
+                else:
+                    at = [
+                        sum(self._count(begin, n)) if n > _NULL else begin + _STEPS[n]
+                        for begin, n in zip(at, counts, strict=True)
+                    ]
+        except (IndexError, UpstreamFault):
+            return ()
+        return found if at == [*starts[1:], len(data)] else ()
 
     def settle(self) -> None:
         self._is_framed_anew |= bool(self.resized)

@@ -5,11 +5,9 @@ Source: PostgreSQL 18 documentation, 54.7, DataRow and CopyData.
 
 from __future__ import annotations
 
-import re
 import struct
 from bisect import bisect_right
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -70,22 +68,6 @@ def _malformed_cell(error: types.Malformed, column: int) -> UpstreamFault:
     return UpstreamFault(f"the server sent a malformed value in column {column + 1}: {error}")
 
 
-@cache
-def _digit_cells(shortest: int, longest: int) -> re.Pattern[bytes]:
-    """A length, and as many digits.
-
-    It matches nothing but a whole cell: text holds no NUL, no row has as many as 256 columns, and none is as long as
-    `_LARGE` bytes, so three zeros before a small number begin a length.
-    """
-    cells = (re.escape(_length.pack(length)) + b"[0-9]{%d}" % length for length in range(shortest, longest + 1))
-    return re.compile(b"|".join(cells))
-
-
-@cache
-def _packed(lengths: range) -> tuple[bytes, ...]:
-    return tuple(_length.pack(length) for length in lengths)
-
-
 class Batch(_Described):
     """DataRows, each beginning at one of `starts` in `buffer`.
 
@@ -95,23 +77,34 @@ class Batch(_Described):
         starts: where each row's message begins, ascending.
     """
 
-    def before(self, lengths: range) -> tuple[Kind, tuple[bytes, ...]] | None:
-        kinds = self._description.digits
-        if kinds is None or len(kinds) != 1 or len(self.data) >= _LARGE:
-            return None
-        (kind,) = kinds
-        return (kind, _packed(lengths)) if kind in _OF_DIGITS else None
+    def places(self, lengths: range) -> Iterable[tuple[Kind, int, Sequence[int]]]:
+        """By the cells' lengths, which three zeros begin.
 
-    def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
+        Text holds no NUL, no row has as many as 256 columns, and none is as long as `_LARGE` bytes: where digits are
+        right behind such a length, it is no other number and no part of one, unless a fourth zero is right before it.
+        """
         data, kinds = self.buffer, self._description.digits
-        if not kinds or len(data) >= _LARGE:
-            return ()
-        spans = [match.span() for match in _digit_cells(shortest, longest).finditer(data)]
-        if len(kinds) > 1:
-            cells = [(self._kind_at(start + _LENGTH), start + _LENGTH, end) for start, end in spans]
-            return [cell for cell in cells if cell[0] in _OF_DIGITS]
-        (kind,) = kinds
-        return [(kind, start + _LENGTH, end) for start, end in spans] if kind in _OF_DIGITS else ()
+        if not kinds or kinds.isdisjoint(_OF_DIGITS) or len(data) >= _LARGE:
+            return
+        for length in lengths:
+            if length not in data:
+                continue
+            packed, at = _length.pack(length), 0
+            begins = [at := at + len(part) + _LENGTH for part in data.split(packed)[:-1]]
+            if data.find(b"\0" + packed) >= 0:
+                begins = [begin for begin in begins if data[begin - _LENGTH - 1]]
+            if len(kinds) == 1:
+                if begins:
+                    (kind,) = kinds
+                    yield kind, length, begins
+                continue
+            by_kind: dict[Kind, list[int]] = {}
+            for begin in begins:
+                if data[begin : begin + length].isdigit():
+                    by_kind.setdefault(self._kind_at(begin), []).append(begin)
+            for kind, some in by_kind.items():
+                if kind in _OF_DIGITS:
+                    yield kind, length, some
 
     def _kind_at(self, begin: int) -> Kind:
         """The kind of the column whose cell begins there."""

@@ -126,19 +126,13 @@ class PlainBatch:
                 first, last = int(self._offsets[row, column]), int(ends[row, column])
                 yield row, column, first, last, max(first, start), min(last, end)
 
-    def digits(self, shortest: int, longest: int) -> Sequence[tuple[Kind, int, int]]:
-        buffer = self.buffer
-        found = []
-        for row in range(len(self)):
-            for column, about in enumerate(self.columns):
-                start, length = int(self._offsets[row, column]), int(self._lengths[row, column])
-                cell = buffer[start : start + max(length, 0)]
-                if about.is_text and about.kind in _OF_DIGITS and shortest <= length <= longest and cell.isdigit():
-                    found.append((about.kind, start, start + length))
-        return found
-
-    def before(self, lengths: range) -> tuple[Kind, tuple[bytes, ...]] | None:
-        return None
+    def places(self, lengths: range) -> Iterable[tuple[Kind, int, Sequence[int]]]:
+        for column, about in enumerate(self.columns):
+            if about.is_text and about.kind in _OF_DIGITS:
+                for length in lengths:
+                    begins = self._offsets[self._lengths[:, column] == length, column]
+                    if len(begins):
+                        yield about.kind, length, begins.tolist()
 
     def rewrite(self, buffer: bytes, cells: int) -> None:
         self._buffer = bytearray(buffer)

@@ -413,13 +413,27 @@ def test_a_glance_at_the_framing_finds_the_cells_of_digits_alone(rows, oids):
             start, length = int(batch.offsets(column)[index]), int(batch.lengths(column)[index])
             if 12 <= length <= 19 and batch.buffer[start : start + length].isdigit():
                 expected.append((Kind.TEXT if oids[column] == TEXT else Kind.INTEGER, start, start + length))
-    assert sorted(batch.digits(12, 19), key=lambda cell: cell[1]) == sorted(expected, key=lambda cell: cell[1])
+    found = [(kind, start, start + length) for kind, length, places in batch.places(range(12, 20)) for start in places]
+    found = [cell for cell in found if batch.buffer[cell[1] : cell[2]].isdigit()]
+    # Behind an empty cell they are not told.
+    told = [cell for cell in expected if batch.buffer[cell[1] - 5]]
+    assert sorted(found, key=lambda cell: cell[1]) == told
+
+
+@pytest.mark.parametrize("pan", PANS)
+def test_a_long_cell_behind_an_empty_one_is_taken_for_no_number_that_its_length_ends(pan):
+    """The zeros of an empty cell's length, and a length such as 0x1034, are three zeros, 16 and a four."""
+    length = (len(pan) << 8) + ord(pan[0])
+    batch = batch_of((b"", (pan[1:] + "x" * length)[:length].encode()))
+    mask_rows(batch, plan(batch.columns), Display.LAST4)
+    assert batch.buffer[:15] == row(b"", b"x" * length)[:15]
+    assert len(batch.row(0).raw(1)) == length
 
 
 def test_cells_that_are_no_characters_and_very_many_columns_are_not_glanced_at():
-    assert not batch_of((PAN.encode(), b"12345678"), oids=(TEXT, INT8), fmt=1).digits(12, 19)
+    assert not list(batch_of((PAN.encode(), b"12345678"), oids=(TEXT, INT8), fmt=1).places(range(12, 20)))
     many = Batch(description(*[TEXT] * 256), row(*[PAN.encode()] * 256), [0])
-    assert not many.digits(12, 19)
+    assert not list(many.places(range(12, 20)))
 
 
 NUMBER = st.one_of(
