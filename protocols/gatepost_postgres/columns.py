@@ -83,8 +83,7 @@ def describe(body: bytes, catalogue: Catalogue | None = None, *, is_copied: bool
     """The columns of a RowDescription's body, and of which tables they are if there is a catalogue.
 
     Args:
-        is_copied: they are sent by a COPY in binary format. There nothing is said about a type that is not known here:
-            it is taken for all that it may be.
+        is_copied: they are sent by a COPY in binary format, whatever the description says of that.
 
     Raises UpstreamFault where it is malformed.
     """
@@ -103,7 +102,7 @@ def describe(body: bytes, catalogue: Catalogue | None = None, *, is_copied: bool
                 raise UpstreamFault("the server described a column in a format that does not exist")
             type_ = TYPES.get(oid, UNKNOWN)
             if is_copied:
-                oid, fmt = (oid if oid in TYPES else 0), BINARY_FORMAT
+                fmt = BINARY_FORMAT
             columns.append(
                 Column(
                     name=name,

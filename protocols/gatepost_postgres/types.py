@@ -262,15 +262,15 @@ def _guess(data: bytes) -> Parts | None:
     return None
 
 
-def _looks_like(oid: int, data: bytes) -> Type:
+def _looks_like(data: bytes) -> Type:
     """The type whose value these bytes of an unknown type in binary format are taken for.
 
-    Of bytes that nothing at all is said about, in a Bind or a COPY, those that can be a number are one: its digits
-    would not be seen in its bytes.
+    Those that can be a number are one: its digits would not be seen in its bytes. In an array or a row, a domain over
+    numbers is such a type.
     """
     if _is_characters(data):
         return TYPES[TEXT_OID]
-    if oid == 0 and len(data) > 8:
+    if len(data) > _NUMBER_BYTES:
         try:
             numbers.NUMERIC.read(data)
         except _NOT_OF_TYPE:
@@ -310,9 +310,9 @@ def _split(oid: int, fmt: int, data: bytes, depth: int) -> Parts | Type:
     if type_ is None:
         if fmt == TEXT_FORMAT:
             return TYPES[TEXT_OID]
-        if oid == 0 and len(data) == _NUMBER_BYTES and not _WORD.fullmatch(data):
+        if len(data) == _NUMBER_BYTES and not _WORD.fullmatch(data):
             return _either(data)
-        return _guess(data) or _looks_like(oid, data)
+        return _guess(data) or _looks_like(data)
     if type_.split is None:
         return type_
     try:

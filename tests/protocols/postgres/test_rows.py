@@ -15,7 +15,9 @@ from gatepost_mask.cells import mask_cell
 from gatepost_mask.display import Display
 from gatepost_mask.rows import mask_rows, plan
 from gatepost_postgres.columns import COPY_BINARY, COPY_LINE, Description, describe
+from gatepost_postgres.numbers import NUMERIC
 from gatepost_postgres.rows import Batch, CopyBatch
+from gatepost_postgres.types import BINARY_FORMAT, scalars
 
 PAN = "4111111111111111"
 PANS = of_every_brand(13)
@@ -341,6 +343,18 @@ def test_numbers_in_eight_bytes_do_not_leave_in_copy_in_binary_format(cell: byte
     batch = copy_batch(HEADER + row(cell, b"x")[5:], about=COPY_BINARY)
     mask_rows(batch, plan(batch.columns), Display.LAST4)
     assert cell not in batch.output()
+
+
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(int(PAN).to_bytes(8), id="int8"), pytest.param(NUMERIC.write(PAN), id="numeric")],
+)
+def test_a_domain_over_numbers_in_an_array_hides_none(number: bytes) -> None:
+    """In an array, its own oid is told and not that of what it is over."""
+    domain, array_of_it = 16500, 16501
+    array = struct.pack("!iiIii", 1, 0, domain, 1, 1) + struct.pack("!i", len(number)) + number
+    for oid in (array_of_it, 0):
+        assert PAN in [scalar.text for scalar in scalars(oid, BINARY_FORMAT, array)]
 
 
 @pytest.mark.parametrize("data", [b"\0", b"\0\1", b"\xff\xfe", TRAILER + b"\0", HEADER[:-1], row(b"a")[5:] + b"\0"])
