@@ -231,7 +231,9 @@ def _mask_whole(batch: RowBatch, parts: _Parts, kind: Kind, display: Display) ->
         marks = np.full(len(places), ord("0" if kind is Kind.INTEGER else MARK), dtype=np.uint8)
         if kind is Kind.INTEGER:
             marks[places == 0] = ord("9")
-        batch.patch(firsts[some][hits][which] + places, marks, len(hits))
+        at = firsts[some][hits][which] + places
+        # An integer's mask may be the integer itself, and may look like a number again.
+        batch.patch(at, marks, len(np.unique(which[values[at] != marks])))
     return unjudged
 
 

@@ -13,6 +13,7 @@ from gatepost import Column, Kind
 from gatepost.testing import PlainBatch
 from gatepost_mask.cells import mask_cell
 from gatepost_mask.display import Display
+from gatepost_mask.ranges import ranges
 from gatepost_mask.rows import mask_rows, plan
 
 PANS = of_every_brand(13)
@@ -133,9 +134,11 @@ def cell_by_cell(rows, display):
 )
 def test_rows_are_masked_as_their_cells_are(rows, display):
     expected = cell_by_cell(rows, display)
-    assert masked(rows, display, TWO).values == expected
-    copies = 64 // len(rows) + 1
-    assert masked(rows * copies, display, TWO).values == expected * copies
+    changed = sum(row[column] != seen[column] for row, seen in zip(rows, expected, strict=True) for column in (0, 1))
+    for copies in (1, 64 // len(rows) + 1, 160 // len(rows) + 1):
+        batch = masked(rows * copies, display, TWO)
+        assert batch.values == expected * copies
+        assert batch.masked == changed * copies
 
 
 @settings(max_examples=40, deadline=None)
@@ -144,6 +147,17 @@ def test_many_rows_are_masked_as_each_is_by_itself(rows, display):
     alone = [masked([row], display, TWO).values[0] for row in rows]
     copies = 64 // len(rows) + 1
     assert masked(rows * copies, display, TWO).values == alone * copies
+
+
+@pytest.mark.parametrize("count", [20, 60, 100, 127, 300])
+def test_a_mask_that_looks_like_a_number_counts_once(count):
+    numbers = [number for number in PANS if len(number) == 16]
+    shown = {number: f"{number[:6]}000000{number[-4:]}" for number in numbers}
+    again = [number for number in numbers if number != shown[number] and ranges().holds(shown[number])]
+    rows = [(again[index % len(again)], f"card {PANS[index % len(PANS)]}.") for index in range(count)]
+    batch = masked(rows, Display.BIN_LAST4, TWO)
+    assert [row[0] for row in batch.values] == [shown[number] for number, _ in rows]
+    assert batch.masked == 2 * count
 
 
 def test_random_rows_are_masked_as_each_is_by_itself():
