@@ -247,7 +247,7 @@ def random_queries(line: Line, seed: int, without: Sequence[str]) -> Iterator[st
     """Some that the server accepts: a name in them may be ambiguous."""
     tables = {
         name.removeprefix("line."): columns
-        for name, columns in line.catalogue.tables.items()
+        for name, columns in sorted(line.catalogue.tables.items())
         if name.startswith("line.") and name not in without
     }
     queries = Queries(seed, tables)
