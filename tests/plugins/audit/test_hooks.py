@@ -313,9 +313,10 @@ def test_a_recorder_that_stops_and_is_not_replaced_closes_the_gate(
     async def scene(worker: Worker) -> None:
         session = await worker.connect()
         await asyncio.to_thread(worker.recorder.end)
-        waiting = worker.audit.on_verdict(session, make_statement(effect=Effect.WRITE), ALLOW)
-        assert waiting is not None
         with pytest.raises(PluginFault, match="has not come back"):
+            # On a slow machine it is known by now, and the hook itself raises.
+            waiting = worker.audit.on_verdict(session, make_statement(effect=Effect.WRITE), ALLOW)
+            assert waiting is not None
             await waiting
         worker.restart_recorder()
         await worker.is_open_again()
