@@ -22,7 +22,8 @@ from gatepost_mask.tags import Tag, TaggedColumn, Tags
 _MASK: Final = re.compile(
     r"\*{8,}[0-9]{4}(?![0-9])|[0-9]{6}\*{5,9}[0-9]{4}(?![0-9])|(?:[0-9*]{2}\*{2}[ .-]){2,}[0-9]{4}"
 )
-_COPIES: Final = frozenset(("copy_to", "copy_to_binary"))
+_AMID_DIGITS: Final = "copy_to_digits"
+_COPIES: Final = frozenset(("copy_to", "copy_to_binary", _AMID_DIGITS))
 # What runs or reads a query later, when its text is no longer there to tell what its columns are.
 _DEFERRED: Final = frozenset(("declare", "prepare"))
 # What may be any statement.
@@ -70,6 +71,12 @@ class Mask:
                 reason="The statement writes a value that was masked, in the place of the real one.",
                 rule="mask.written_back",
                 hint="Leave the masked column out of the statement, or copy it within the database.",
+            )
+        if _AMID_DIGITS in facts.verbs and self._display(session) is not Display.CLEAR:
+            return Deny(
+                reason="The COPY writes digits between values or into them, which takes card numbers apart.",
+                rule="mask.copy",
+                hint="Use another DELIMITER, QUOTE or ESCAPE than a digit.",
             )
         if self._tags and self._is_blind(facts, self._display(session)):
             if _UNREAD in facts.verbs:

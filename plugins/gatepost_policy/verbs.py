@@ -81,7 +81,7 @@ _USES: Final[Mapping[str, tuple[Verb, ...]]] = {
 _STATEMENTS: Final[Mapping[str, Verb | None]] = {
     # Those do what their objects, functions, settings and effect say.
     **dict.fromkeys(("select", "insert", "update", "delete", "merge", "truncate", "lock", "explain", "call")),
-    **dict.fromkeys(("copy_to", "copy_to_binary", "copy_from", "copy_from_binary", "load_local")),
+    **dict.fromkeys(("copy_to", "copy_to_binary", "copy_to_digits", "copy_from", "copy_from_binary", "load_local")),
     **dict.fromkeys(("prepare", "execute", "declare")),
     # Those concern the session alone.
     **dict.fromkeys(("begin", "commit", "rollback", "savepoint", "release", "rollback_to", "set_constraints")),

@@ -2,7 +2,8 @@
 
 The names of the kinds are those of PostgreSQL's own parse nodes (`src/include/nodes/parsenodes.h`). The verbs are those
 of `STATEMENTS` and `TRANSACTION_VERBS`, and those that `verb_of` tells apart: copy_to, copy_from, copy_to_binary,
-copy_from_binary, reset, move, analyze, revoke, and unknown for a text that is not understood.
+copy_from_binary, copy_to_digits (a digit delimits, quotes or escapes), reset, move, analyze, revoke, and unknown for a
+text that is not understood.
 """
 
 from __future__ import annotations
@@ -322,13 +323,16 @@ CLAUSES: Final = frozenset(
 )
 
 
+# What a COPY writes between values, or into them.
+_BETWEEN: Final = frozenset(("delimiter", "quote", "escape"))
+
+
 def verb_of(kind: str, node: Node) -> str:
     """What a statement is called."""
     if kind == "TransactionStmt":
         return TRANSACTION_VERBS.get(node["kind"], "transaction")
     if kind == "CopyStmt":
-        direction = "copy_from" if node.get("is_from") else "copy_to"
-        return direction + "_binary" if _is_binary(node) else direction
+        return _copy_verb(node)
     if kind == "VariableSetStmt" and node["kind"].startswith("VAR_RESET"):
         return "reset"
     if kind == "FetchStmt":
@@ -340,8 +344,11 @@ def verb_of(kind: str, node: Node) -> str:
     return STATEMENTS[kind][0] if kind in STATEMENTS else "unknown"
 
 
-def _is_binary(copy: Node) -> bool:
-    return any(
-        option["DefElem"]["defname"] == "format" and (constant(option["DefElem"].get("arg")) or "").lower() == "binary"
-        for option in copy.get("options", ())
-    )
+def _copy_verb(copy: Node) -> str:
+    direction = "copy_from" if copy.get("is_from") else "copy_to"
+    options = [(each["DefElem"]["defname"], constant(each["DefElem"].get("arg"))) for each in copy.get("options", ())]
+    if any(name == "format" and (value or "").lower() == "binary" for name, value in options):
+        return direction + "_binary"
+    if direction == "copy_to" and any(name in _BETWEEN and (value or "").isdigit() for name, value in options):
+        return "copy_to_digits"
+    return direction

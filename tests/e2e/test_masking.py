@@ -188,6 +188,13 @@ def test_copy_out_is_masked(wire: Wire, postgres: Database, form: str) -> None:
         assert pan[-4:] in line
 
 
+@pytest.mark.parametrize("option", ["QUOTE '4'", "QUOTE 'x', ESCAPE '1'", "DELIMITER '5'"])
+def test_copy_out_with_digits_amid_the_values_is_denied(wire: Wire, postgres: Database, option: str) -> None:
+    answer = wire.query(f"COPY (SELECT id, pan FROM cards) TO STDOUT (FORMAT csv, FORCE_QUOTE *, {option})")
+    assert [each.kind for each in answer] == ["E", "Z"]
+    assert b"mask.copy" in answer[0].body
+
+
 def test_copy_out_in_binary_shows_no_number(wire: Wire, postgres: Database) -> None:
     """Masked or refused; never in the clear."""
     answer = wire.query("COPY (SELECT id, pan, pan::int8, pan::numeric FROM cards) TO STDOUT (FORMAT BINARY)")
