@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final
 
+from msgspec.structs import replace
+
 from gatepost.values import Effect
 from gatepost_sql.effects import ADMINISTERING, STATEMENTS, TRANSACTION_VERBS
 from gatepost_sql.gathering import Scope, Visits
@@ -25,14 +27,14 @@ class Commands(Objects):
         self._children(kind, node, scope)
 
     def _mention(self, kind: str, node: Node, scope: Scope) -> None:
-        self._children(kind, node, scope._replace(verb="references"))
+        self._children(kind, node, replace(scope, verb="references"))
 
     def _create_table(self, kind: str, node: Node, scope: Scope) -> None:
         verb, effect = STATEMENTS["CreateStmt"]
         self._add(effect, verb, scope)
-        self._children(kind, node, scope._replace(verb=verb), ("inhRelations",))
+        self._children(kind, node, replace(scope, verb=verb), ("inhRelations",))
         # Its rows are also rows of the tables that it inherits from, or is a partition of.
-        self._children(kind, {"inhRelations": node.get("inhRelations", [])}, scope._replace(verb="alter"))
+        self._children(kind, {"inhRelations": node.get("inhRelations", [])}, replace(scope, verb="alter"))
 
     def _set(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.CONTROL, "set", scope)

@@ -7,6 +7,8 @@ from typing import Final
 
 from gatepost_sql.tree import Node, occurs, strings
 
+_NOTHING: Final[Node] = {}
+
 # Members of a SELECT whose expressions decide about its rows.
 CLAUSES: Final = frozenset(
     {
@@ -71,7 +73,7 @@ def every_output_decides(query: Node) -> bool:
     distinct = query.get("distinctClause")
     if distinct is not None and (not distinct[0] or any("A_Const" in item for item in distinct)):
         return True
-    return any("GroupingSet" in item for item in query.get("groupClause", ()))
+    return "groupClause" in query and any("GroupingSet" in item for item in query["groupClause"])
 
 
 def deciding_outputs(query: Node) -> Iterator[Node]:
@@ -107,7 +109,7 @@ def _fields(value: Node) -> list[Node]:
 
 def is_bounded(query: Node) -> bool:
     """Whether a WHERE or a LIMIT bounds what a query or a change touches; one that is always true does not."""
-    limit = query.get("limitCount", {}).get("A_Const")
+    limit = query.get("limitCount", _NOTHING).get("A_Const")
     return (limit is not None and not limit.get("isnull")) or bounds_rows(query.get("whereClause"))
 
 
@@ -128,7 +130,7 @@ def bounds_rows(condition: Node | None) -> bool:
         return all(each) if combined["boolop"] == "OR_EXPR" else any(each)
     compared = condition.get("A_Expr")
     if compared is not None:
-        left, right = (compared.get(side, {}).get("ColumnRef") for side in ("lexpr", "rexpr"))
+        left, right = compared.get("lexpr", _NOTHING).get("ColumnRef"), compared.get("rexpr", _NOTHING).get("ColumnRef")
         if left or right:
             return not (left and right and left["fields"] == right["fields"])
     return occurs(_VARIABLE, condition)

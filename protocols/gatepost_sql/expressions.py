@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import ClassVar, Final, TypeAlias
 
 from gatepost.values import Effect, Origin
 from gatepost_sql.deciding import SET_RETURNING
+from gatepost_sql.effects import LEAVES
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.functions import ROW_FUNCTIONS
 from gatepost_sql.names import Names
-from gatepost_sql.ranges import NOTHING, SYSTEM_COLUMNS, Level, Origins, Read, Rows, Source, union
+from gatepost_sql.ranges import NOTHING, SYSTEM_COLUMNS, Level, Origins, Read, Rows, Source, in_order, union
 from gatepost_sql.tree import Node, strings
 
 # What following one text may cost, in columns and rows that are looked at. Parts can be repeated within others, and be
@@ -60,6 +61,8 @@ class Expressions:
         parts = self._parts
         while pending:
             for kind, inner in pending.pop().items():
+                if kind in LEAVES:
+                    continue
                 if inner.__class__ is dict:
                     part = parts.get(kind)
                     if part is None:
@@ -87,8 +90,10 @@ class Expressions:
                 return direct
         return self.value(expression, level), False
 
-    def decide(self, expressions: Iterable[Node], level: Level) -> Origins:
+    def decide(self, expressions: Collection[Node], level: Level) -> Origins:
         """Expressions that decide about rows; returns what they derive from."""
+        if not expressions:
+            return NOTHING
         origins = union([self.value(expression, level) for expression in expressions])
         self.decided(origins)
         return origins
@@ -98,7 +103,7 @@ class Expressions:
         if origins is None:
             self._is_decided = False
         else:
-            self._decided.update(dict.fromkeys(sorted(origins, key=lambda origin: (origin.relation, origin.column))))
+            self._decided.update(dict.fromkeys(in_order(origins)))
 
     def rows(self, kind: str, query: Node, parent: Level | None, ctes: Mapping[str, Rows]) -> Rows:
         """What a query within an expression returns."""
@@ -264,9 +269,6 @@ class Expressions:
         "CollateClause": _argument_part,
         "TypeName": _nothing,
         "typeName": _nothing,
-        "A_Const": _nothing,
-        "ParamRef": _nothing,
-        "String": _nothing,
     }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, ClassVar, Final, TypeAlias
 
+from msgspec import Struct
+from msgspec.structs import replace
 from postgast import pg_query_pb2
 
 from gatepost.values import Effect, Facts, Origin, Output, Use
@@ -17,13 +19,14 @@ from gatepost_sql.names import Names
 from gatepost_sql.tree import Node
 
 # A member that is a node is written as {"Kind": {…}}; where the grammar allows one kind alone, as {…}. These are those:
-# (kind of the parent, name of the member) -> kind of the member.
-_FIXED: Final[Mapping[tuple[str, str], str]] = {
-    (kind, field.json_name): field.message_type.name
+# kind of the parent -> name of the member -> kind of the member.
+_FIXED: Final[Mapping[str, Mapping[str, str]]] = {
+    kind: {
+        field.json_name: field.message_type.name
+        for field in message.fields
+        if field.message_type is not None and field.message_type.name != "Node"
+    }
     for kind, message in pg_query_pb2.DESCRIPTOR.message_types_by_name.items()
-    if kind != "Node"
-    for field in message.fields
-    if field.message_type is not None and field.message_type.name != "Node"
 }
 
 _PLAIN: Final = frozenset({"select", "insert", "update", "delete", "merge"})
@@ -31,7 +34,7 @@ _PLAIN: Final = frozenset({"select", "insert", "update", "delete", "merge"})
 _NOTHING_PREPARED: Final[Mapping[str, Facts]] = {}
 
 
-class Scope(NamedTuple):
+class Scope(Struct, frozen=True, gc=False):
     """What holds for a part of the tree.
 
     Attributes:
@@ -101,20 +104,21 @@ class Gathering:
             self._columns.add("*")
 
     def facts(self, fingerprint: str) -> Facts:
-        uses = tuple(
+        uses = [
             Use(verb=verb, name=name, columns=columns, is_bounded=is_bounded)
             for (verb, name, columns), is_bounded in self._objects.items()
-        )
+        ]
+        is_resolved = self._names is not None
         for part in self._followed:
             uses += part.uses
+            is_resolved = is_resolved and part.is_resolved
         for known in self._executed:
             uses += known.objects
-        is_resolved = self._names is not None and all(part.is_resolved for part in self._followed)
         return Facts(
             effect=self._effect,
             statements=len(self._statements),
             verbs=tuple(self._verbs),
-            objects=uses,
+            objects=tuple(uses),
             functions=tuple(self._functions),
             calls=tuple(self._calls),
             apart=self._apart,
@@ -136,7 +140,9 @@ class Gathering:
 
     def _predicates(self) -> tuple[Origin, ...] | None:
         every = [known.predicates for known in self._executed]
-        every += [part.predicates for part in self._followed] if self._names else [self._predicates_by_name()]
+        every += [part.predicates for part in self._followed]
+        if self._names is None:
+            every.append(self._predicates_by_name())
         found: dict[Origin, None] = {}
         for predicates in every:
             if predicates is None:
@@ -160,30 +166,27 @@ class Gathering:
         for kind, node in statement.items():
             self._verbs.append(verb_of(kind, node))
             self._stack.append((kind, node, Scope()))
-        visits = self.visits
-        while self._stack:
-            kind, node, scope = self._stack.pop()
-            if kind in LEAVES:
-                continue
-            visit = visits.get(kind)
-            if visit is not None:
-                visit(self, kind, node, scope)
-            elif kind in STATEMENTS:
-                verb, effect = STATEMENTS[kind]
-                self._add(effect, verb, scope)
-                self._children(kind, node, scope._replace(verb=verb))
-            else:
-                if kind not in CLAUSES:
-                    self._add(Effect.UNKNOWN, f"{kind} is not understood", scope)
-                self._children(kind, node, scope)
+        visits, stack, otherwise = self.visits, self._stack, Gathering._not_understood
+        while stack:
+            kind, node, scope = stack.pop()
+            visits.get(kind, otherwise)(self, kind, node, scope)
+
+    def _command(self, kind: str, node: Node, scope: Scope) -> None:
+        verb, effect = STATEMENTS[kind]
+        self._add(effect, verb, scope)
+        self._children(kind, node, replace(scope, verb=verb))
+
+    def _not_understood(self, kind: str, node: Node, scope: Scope) -> None:
+        self._add(Effect.UNKNOWN, f"{kind} is not understood", scope)
+        self._children(kind, node, scope)
 
     def _add(self, effect: Effect, reason: str, scope: Scope, calls: tuple[str, ...] = ()) -> None:
         """A part of the statement can do this: the call of what may be these functions, or another."""
-        if scope.planned and effect is not Effect.UNKNOWN:
+        if effect is Effect.READ or (scope.planned and effect is not Effect.UNKNOWN):
             return
         if not calls:
             self._add_apart(effect)
-        elif effect is not Effect.READ:
+        else:
             self._calls.update(dict.fromkeys(calls))
         if STRENGTH[effect] > STRENGTH[self._effect]:
             self._effect = effect
@@ -195,28 +198,28 @@ class Gathering:
 
     def _children(self, kind: str, node: Node, scope: Scope, without: Collection[str] = ()) -> None:
         push = self._stack.append
+        fixed = _FIXED[kind]
         for key, value in node.items():
             if value.__class__ is dict:
                 if key in without:
                     continue
-                fixed = _FIXED.get((kind, key))
-                if fixed is not None:
-                    push((fixed, value, scope))
-                else:
-                    for child, inner in value.items():
-                        push((child, inner, scope))
+                items: Iterable[Node] = ({fixed[key]: value} if key in fixed else value,)
             elif value.__class__ is list and key not in without:
-                for item in value:
-                    for child, inner in item.items():
+                items = value
+            else:
+                continue
+            for item in items:
+                for child, inner in item.items():
+                    if child not in LEAVES:
                         push((child, inner, scope))
 
     def _parts(self, kind: str, node: Node, scope: Scope, without: tuple[str, ...] = ()) -> None:
         """The children of a node some of which decide."""
         deciding = PARTS.get(kind, ())
         self._children(kind, node, scope, (*without, *deciding))
-        if any(key in node for key in deciding):
-            chosen = {key: node[key] for key in deciding if key in node}
-            self._children(kind, chosen, scope._replace(decides=True))
+        chosen = {key: node[key] for key in deciding if key in node}
+        if chosen:
+            self._children(kind, chosen, replace(scope, decides=True))
 
     def _use(self, verb: str, name: str, columns: list[str] | None = None, is_bounded: bool = True) -> None:
         name = self._words.created(name) if verb == "create" else self._words.known(name)
@@ -234,6 +237,8 @@ class Gathering:
             self._deciding[name] = None
 
     visits: ClassVar[Visits] = {
+        **dict.fromkeys(STATEMENTS, _command),
+        **dict.fromkeys(CLAUSES, _children),
         "OnConflictClause": _parts,
         "CaseExpr": _parts,
         "CaseWhen": _parts,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
+from msgspec.structs import replace
+
 from gatepost.values import Effect
 from gatepost_sql.catalogue import Relation, RelationKind
 from gatepost_sql.deciding import bounds_rows
@@ -124,7 +126,7 @@ class Items(Expressions):
 
     def _shown(self, source: Source, column: Column) -> Column:
         source.touch(column)
-        return column._replace(attribute=column.name)
+        return replace(column, attribute=column.name)
 
     def _table(self, node: Node, verb: str, *, is_bounded: bool, is_needed: bool = True) -> Source:
         """The rows of a table or view, and its use."""
@@ -151,6 +153,8 @@ class Items(Expressions):
         """The uses of the tables behind a view or around a partition: what is done with it is done there too."""
         facts = self._names.view(relation)
         if facts is None:
+            if not relation.parents:
+                return {}
             return {
                 parent.qualified: self.read(
                     self._verb(verb),
@@ -197,5 +201,7 @@ class Items(Expressions):
 
 def _column_names(node: Node) -> list[str]:
     """The names that an alias gives to columns."""
-    definitions = strings(node.get("alias", {}).get("colnames", ()))
-    return definitions or [item["ColumnDef"]["colname"] for item in node.get("coldeflist", ())]
+    alias = node.get("alias", ())
+    if "colnames" in alias:
+        return strings(alias["colnames"])
+    return [item["ColumnDef"]["colname"] for item in node["coldeflist"]] if "coldeflist" in node else []

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import ClassVar, Final
 
+from msgspec.structs import replace
+
 from gatepost.values import Origin, Output, Use
+from gatepost_sql.deciding import CLAUSES as DECIDING
 from gatepost_sql.deciding import bounds_rows, is_bounded, is_bounded_change
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.items import UNKNOWN_ROWS, Items
 from gatepost_sql.names import Column
 from gatepost_sql.outputs import UNNAMED, name_of
-from gatepost_sql.ranges import NOTHING, Item, Level, Origins, Rows, Source, expanded, sources, union
+from gatepost_sql.ranges import NOTHING, Item, Level, Origins, Rows, Source, expanded, in_order, sources, union
 from gatepost_sql.tree import Node, strings, target_names
 
 # What is done with all the rows of a table.
@@ -41,7 +44,7 @@ class Lineage(Items):
 
     @property
     def uses(self) -> tuple[Use, ...]:
-        return tuple(read.use() for read in self._reads.values() if read.is_needed)
+        return tuple([read.use() for read in self._reads.values() if read.is_needed])
 
     @property
     def predicates(self) -> tuple[Origin, ...] | None:
@@ -145,7 +148,9 @@ class Lineage(Items):
 
     def _clauses(self, query: Node, rows: Rows, level: Level) -> None:
         """What decides about the rows of a SELECT."""
-        self.decide((query[key] for key in _EXPRESSIONS if key in query), level)
+        if DECIDING.isdisjoint(query):
+            return
+        self.decide([query[key] for key in _EXPRESSIONS if key in query], level)
         self.decide(query.get("windowClause", ()), level)
         for item in query.get("sortClause", ()):
             self._key(item["SortBy"]["node"], rows, level, prefers_output=True)
@@ -254,8 +259,8 @@ class Lineage(Items):
         given: dict[str, Origins] = dict.fromkeys(names, origins)
         conflict = query.get("onConflictClause")
         if conflict is not None:
-            proposed = Rows(tuple(column._replace(origins=origins, is_direct=False) for column in read.rows.columns))
-            level.named["excluded"] = Source("excluded", proposed._replace(is_open=read.rows.is_open, others=origins))
+            proposed = Rows(tuple(replace(column, origins=origins, is_direct=False) for column in read.rows.columns))
+            level.named["excluded"] = Source("excluded", replace(proposed, is_open=read.rows.is_open, others=origins))
             if "targetList" in conflict:
                 updated = self._table(query["relation"], "update", is_bounded=True)
                 for name, more in self._assign(updated, conflict["targetList"], level).items():
@@ -352,7 +357,7 @@ def _with_search(cte: Node, rows: Rows) -> Rows:
     """SEARCH and CYCLE add columns, which hold those that they go by."""
     names = [cte[clause][name] for clause, name in _ADDED if name in cte.get(clause, {})]
     origins = rows.origins
-    return rows._replace(columns=rows.columns + tuple(Column(name, name, origins, False) for name in names))
+    return replace(rows, columns=rows.columns + tuple(Column(name, name, origins, False) for name in names))
 
 
 _ADDED: Final = (
@@ -381,6 +386,6 @@ def _output(column: Column) -> Output:
     origins = column.origins
     return Output(
         name=column.name,
-        origins=None if origins is None else tuple(sorted(origins, key=lambda each: (each.relation, each.column))),
+        origins=None if origins is None else tuple(in_order(origins)),
         is_direct=column.is_direct,
     )

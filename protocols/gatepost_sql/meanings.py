@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from gatepost.values import Effect, Use
 from gatepost_sql.functions import FUNCTIONS, OPERATORS, SETS
 
 
-class Meaning(NamedTuple):
+class Meaning(Struct, frozen=True, gc=False):
     """What a call or a conversion can do, and why.
 
     Attributes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlglot import exp
 
 from gatepost.values import Effect, Output
@@ -153,7 +154,7 @@ class Lineage(Items):
             for column in source.rows.columns:
                 if column.name not in hidden:
                     source.touch(column)
-                    columns.append(column._replace(attribute=column.name))
+                    columns.append(replace(column, attribute=column.name))
 
     # Changes.
 
@@ -276,7 +277,7 @@ def _all(source: Source) -> None:
 
 
 def _indirect(rows: Rows) -> Rows:
-    return rows._replace(columns=tuple(column._replace(is_direct=False) for column in rows.columns))
+    return replace(rows, columns=tuple(replace(column, is_direct=False) for column in rows.columns))
 
 
 def _merged(branches: list[Rows]) -> Rows:

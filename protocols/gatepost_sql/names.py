@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from gatepost.values import Effect, Facts, Origin, Use
 from gatepost_sql import bounds, tree
@@ -25,7 +27,7 @@ _COMPILED: Final = frozenset({"c", "internal"})
 _SEARCH_PATH: Final = "search_path="
 
 
-class Column(NamedTuple):
+class Column(Struct, frozen=True, gc=False):
     """A column that a query can name.
 
     Attributes:
@@ -166,8 +168,8 @@ class Names(Words):
         schema = qualifier[-1] if qualifier else ""
         found = self._all(self._catalogue.operators_named(name), schema)
         built_in = name in OPERATORS and schema in ("", "pg_catalog")
-        if not found and not built_in:
-            return Meaning(Effect.UNKNOWN, "an operator is not in the catalogue")
+        if not found:
+            return HARMLESS if built_in else Meaning(Effect.UNKNOWN, "an operator is not in the catalogue")
         return self._unseen(operator.function for operator in found)
 
     def conversion(self, names: Sequence[str]) -> Meaning:
@@ -189,7 +191,10 @@ class Names(Words):
             return schemas.get(schema)
         if self._path is None:
             return next(iter(schemas.values())) if len(schemas) == 1 else None
-        return next((schemas[each] for each in self._path if each in schemas), None)
+        for each in self._path:
+            if each in schemas:
+                return schemas[each]
+        return None
 
     def _all(self, schemas: Mapping[str, tuple[_T, ...]], schema: str) -> list[_T]:
         """All that the name may mean."""

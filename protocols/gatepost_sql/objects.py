@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from msgspec.structs import replace
+
 from gatepost.values import Effect
 from gatepost_sql.effects import ADMINISTERED, IN_CLASSES, IN_SCHEMAS, ON_TABLES, RELATIONS, STATEMENTS
 from gatepost_sql.gathering import Gathering, Scope, Visits
@@ -76,7 +78,7 @@ class Objects(Gathering):
         elif what == "OBJECT_ATTRIBUTE":
             self._row_type(node["relation"])
         elif "relation" in node:
-            self._children(kind, node, scope._replace(verb="alter", is_index=what == "OBJECT_INDEX"))
+            self._children(kind, node, replace(scope, verb="alter", is_index=what == "OBJECT_INDEX"))
             if what in RELATIONS:
                 old = self._words.known(relation_name(node["relation"]))
                 self._use("create", qualified([*old.split(".")[:-1], node["newname"]]))
@@ -89,7 +91,7 @@ class Objects(Gathering):
         what = node["objectType"]
         self._concern(what, Effect.DEFINE, "alter", scope)
         if "relation" in node:
-            self._children(kind, node, scope._replace(verb="alter"))
+            self._children(kind, node, replace(scope, verb="alter"))
             self._use("create", qualified([node["newschema"], node["relation"]["relname"]]))
         elif what in IN_SCHEMAS:
             self._object("alter", what, node["object"])
@@ -97,7 +99,7 @@ class Objects(Gathering):
 
     def _depends(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.DEFINE, "alter", scope)
-        self._children(kind, node, scope._replace(verb="alter", is_index=node["objectType"] == "OBJECT_INDEX"))
+        self._children(kind, node, replace(scope, verb="alter", is_index=node["objectType"] == "OBJECT_INDEX"))
 
     def _create_schema(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.ADMINISTER if "authrole" in node else Effect.DEFINE, "create", scope)
@@ -105,7 +107,7 @@ class Objects(Gathering):
             self._used("create", qualified([node["schemaname"], "*"]))
         if "schemaElts" in node:
             self._add(Effect.UNKNOWN, "what a CREATE SCHEMA makes besides is not judged", scope)
-        self._children(kind, node, scope._replace(verb="create"))
+        self._children(kind, node, replace(scope, verb="create"))
 
     def _create_type(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.DEFINE, "create", scope)
@@ -134,7 +136,7 @@ class Objects(Gathering):
                 table = strings(option["DefElem"]["arg"]["List"]["items"])[:-1]
                 if table:
                     self._use("alter", qualified(table))
-        self._children(kind, node, scope._replace(verb=verb))
+        self._children(kind, node, replace(scope, verb=verb))
 
     def _create_trigger(self, kind: str, node: Node, scope: Scope) -> None:
         """Whoever changes the table calls the function then."""
@@ -148,18 +150,18 @@ class Objects(Gathering):
         """What belongs to a table changes it."""
         verb, effect = STATEMENTS[kind]
         self._add(effect, verb, scope)
-        self._children(kind, node, scope._replace(verb="alter"))
+        self._children(kind, node, replace(scope, verb="alter"))
 
     def _reindex(self, kind: str, node: Node, scope: Scope) -> None:
         verb, effect = STATEMENTS[kind]
         self._add(effect, verb, scope)
         if node["kind"] == "REINDEX_OBJECT_SCHEMA":
             self._used(verb, qualified([node["name"], "*"]))
-        self._children(kind, node, scope._replace(verb=verb, is_index=node["kind"] == "REINDEX_OBJECT_INDEX"))
+        self._children(kind, node, replace(scope, verb=verb, is_index=node["kind"] == "REINDEX_OBJECT_INDEX"))
 
     def _alter_table(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.DEFINE, "alter", scope)
-        scope = scope._replace(verb="alter", is_index=node["objtype"] == "OBJECT_INDEX")
+        scope = replace(scope, verb="alter", is_index=node["objtype"] == "OBJECT_INDEX")
         if node["objtype"] == "OBJECT_TYPE":
             self._row_type(node["relation"])
             self._children(kind, node, scope, ("relation",))

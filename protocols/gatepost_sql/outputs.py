@@ -44,6 +44,8 @@ _NAMED_BY_MEMBER: Final = {
 }
 UNNAMED: Final = "?column?"
 
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+
 
 def of(statement: Node) -> tuple[Output, ...]:
     """The outputs of a query, or () where the text does not tell how many there are.
@@ -92,7 +94,7 @@ def _listed(names: list[str]) -> tuple[Output, ...]:
 def _select(query: Node) -> tuple[Output, ...]:
     """A SELECT, VALUES or set operation; a set operation's columns are those of all its branches."""
     columns: list[tuple[Output, ...]] = []
-    branches = [(query, frozenset[str]())]
+    branches = [(query, _NO_NAMES)]
     while branches:
         node, ctes = branches.pop()
         ctes |= _cte_names(node)
@@ -119,7 +121,9 @@ def _merged(branches: tuple[Output, ...]) -> Output:
 
 
 def _cte_names(node: Node) -> frozenset[str]:
-    return frozenset(cte["CommonTableExpr"]["ctename"] for cte in node.get("withClause", {}).get("ctes", ()))
+    if "withClause" not in node:
+        return _NO_NAMES
+    return frozenset(cte["CommonTableExpr"]["ctename"] for cte in node["withClause"]["ctes"])
 
 
 def _ranges(sources: Iterable[Node], ctes: frozenset[str]) -> frozenset[str] | None:

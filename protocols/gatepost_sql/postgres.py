@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Final
 
 from msgspec.structs import replace
-from postgast import fingerprint
 
 from gatepost.values import Effect, Facts
 from gatepost_sql import bounds, readings, tree
@@ -28,6 +27,9 @@ from gatepost_sql.walk import Walk
 _FORM_BYTES: Final = 4096
 _FORM_BRACKETS: Final = 100
 _FORMS: Final = 4096
+
+# Trees of texts up to this length have few objects.
+_FEW_OBJECTS: Final = 512
 
 _NOTHING: Final[Mapping[str, Facts]] = {}
 
@@ -44,7 +46,7 @@ def judge(text: str, names: Names | None = None, prepared: Mapping[str, Facts] =
         names: what names stand for; None: nothing but the text tells.
         prepared: what EXECUTE runs, by name.
     """
-    if len(text) <= bounds.FEW_BYTES:
+    if len(text) <= _FEW_OBJECTS:
         return _judge(text, names, prepared)
     with _collector_paused():
         return _judge(text, names, prepared)
@@ -82,7 +84,7 @@ def _judge(text: str, names: Names | None, prepared: Mapping[str, Facts]) -> Fac
         if not statements:
             return Facts(effect=Effect.READ, statements=0)
         walk = Walk(statements, names, prepared)
-        facts = walk.facts(fingerprint(text).hex)
+        facts = walk.facts(tree.fingerprint(data))
         other = readings.escaping(text) if "\\" in text else None
         if other is not None and not _is_alike(facts, _judge(other, names, prepared)):
             return _unknown("what it does depends on standard_conforming_strings")

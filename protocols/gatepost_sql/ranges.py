@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gatepost.values import Origin, Use
 from gatepost_sql.catalogue import Relation
@@ -17,6 +21,14 @@ NOTHING: Final[frozenset[Origin]] = frozenset()
 SYSTEM_COLUMNS: Final = frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"})
 
 
+_by_names = attrgetter("relation", "column")
+
+
+def in_order(origins: Iterable[Origin]) -> list[Origin]:
+    """Origins in the alphabet's order."""
+    return sorted(origins, key=_by_names)
+
+
 def union(every: Iterable[Origins]) -> Origins:
     found = NOTHING
     for origins in every:
@@ -26,7 +38,7 @@ def union(every: Iterable[Origins]) -> Origins:
     return found
 
 
-class Rows(NamedTuple):
+class Rows(Struct, frozen=True, gc=False):
     """What a query returns: its columns, and whether there may be more of them, which derive from `others`."""
 
     columns: tuple[Column, ...]
@@ -42,12 +54,12 @@ class Rows(NamedTuple):
         if not names:
             return self
         columns = (
-            tuple(column._replace(name=name) for column, name in zip(self.columns, names, strict=False))
+            tuple(replace(column, name=name) for column, name in zip(self.columns, names, strict=False))
             + self.columns[len(names) :]
         )
         # Where not all columns are known, a name may be that of one of the others.
         more = tuple(Column(name, name, self.others, False) for name in names[len(self.columns) :])
-        return self._replace(columns=columns + more)
+        return replace(self, columns=columns + more)
 
 
 class Read:
@@ -110,9 +122,9 @@ class Source:
         for column in self.rows.columns:
             more = values.get(column.attribute, NOTHING)
             if more is None or more:
-                column = column._replace(origins=union((column.origins, more)), is_direct=False)
+                column = replace(column, origins=union((column.origins, more)), is_direct=False)
             columns.append(column)
-        rows = self.rows._replace(columns=tuple(columns))
+        rows = replace(self.rows, columns=tuple(columns))
         return Source(self.name, rows, relation=self.relation, read=self.read, bases=self.bases)
 
     def touch(self, column: Column) -> None:

@@ -51,9 +51,28 @@ def normalize(data: bytes) -> bytes:
         lib.pg_query_free_normalize_result(result)
 
 
+def fingerprint(data: bytes) -> str:
+    """What is the same for texts that differ in literals only, of a text that `bounds.encode` lets pass.
+
+    Raises NotAccepted for what the grammar does not accept.
+    """
+    result = lib.pg_query_fingerprint(data)
+    try:
+        if result.error:
+            raise NotAccepted("PostgreSQL's grammar does not accept the text")
+        digits: bytes = result.fingerprint_str
+        return digits.decode()
+    finally:
+        lib.pg_query_free_fingerprint_result(result)
+
+
 def strings(nodes: Iterable[Node]) -> list[str]:
     """The texts of a list of names."""
-    return [node["String"].get("sval", "") for node in nodes if "String" in node]
+    found = []
+    for node in nodes:
+        if "String" in node:
+            found.append(node["String"].get("sval", ""))
+    return found
 
 
 def target_names(targets: Iterable[Node]) -> list[str]:

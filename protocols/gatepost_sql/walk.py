@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from msgspec.structs import replace
+
 from gatepost.values import Effect
 from gatepost_sql.commands import Commands
 from gatepost_sql.deciding import CLAUSES as DECIDING
@@ -53,9 +55,9 @@ class Walk(Commands):
             visible = visible.union(cte["ctename"] for cte in ctes)
         for cte in ctes:
             self._listed(strings(cte.get("aliascolnames", ())))
-            self._children("CommonTableExpr", cte, self._inside(scope._replace(ctes=visible, verb="select")))
+            self._children("CommonTableExpr", cte, self._inside(replace(scope, ctes=visible, verb="select")))
             visible = visible | {cte["ctename"]}
-        return scope._replace(ctes=visible)
+        return replace(scope, ctes=visible)
 
     def _lineage(self, names: Names, scope: Scope) -> Lineage:
         def doubt(effect: Effect, reason: str) -> None:
@@ -72,11 +74,11 @@ class Walk(Commands):
         shown = self._lineage(self._names, scope).outputs(kind, node)
         if node is self._root:
             self._outputs = shown
-        return scope._replace(is_followed=True)
+        return replace(scope, is_followed=True)
 
     def _select(self, kind: str, node: Node, scope: Scope) -> None:
         scope = self._follow(kind, node, scope)
-        scope = self._with(node, scope._replace(verb="select", is_bounded=is_bounded(node)))
+        scope = self._with(node, replace(scope, verb="select", is_bounded=is_bounded(node)))
         into = node.get("intoClause")
         if into is not None:
             self._add(Effect.DEFINE, "select into", scope)
@@ -86,12 +88,12 @@ class Walk(Commands):
         aliases = self._aliases if scope.depth == 1 else self._renamed
         aliases.update(target_names(node.get("targetList", ())))
         if every_output_decides(node):
-            self._children(kind, node, scope._replace(decides=True), _NOT_READ)
+            self._children(kind, node, replace(scope, decides=True), _NOT_READ)
             return
         self._children(kind, node, scope, _READ_APART)
         clauses = {key: node[key] for key in node if key in DECIDING}
         if clauses:
-            scope = scope._replace(decides=True)
+            scope = replace(scope, decides=True)
             self._children(kind, clauses, scope)
             for expression in deciding_outputs(node):
                 self._children(kind, {"val": expression}, scope)
@@ -116,7 +118,7 @@ class Walk(Commands):
                 self._use("select", name, is_bounded=bounded)
         if name in _SETTINGS_VIEWS:
             self._settings.append(("*", None))
-        scope = self._with(node, scope._replace(verb="select", is_bounded=bounded))
+        scope = self._with(node, replace(scope, verb="select", is_bounded=bounded))
         self._parts(kind, node, scope, ("withClause", "relation", "cols"))
 
     def _merge_when(self, kind: str, node: Node, scope: Scope) -> None:
@@ -164,7 +166,7 @@ class Walk(Commands):
             option["DefElem"]["defname"] == "analyze" and constant(option["DefElem"].get("arg")) not in _OFF
             for option in node.get("options", ())
         )
-        self._children(kind, node, scope._replace(planned=scope.planned or not analyze), ("options",))
+        self._children(kind, node, replace(scope, planned=scope.planned or not analyze), ("options",))
 
     def _table(self, kind: str, node: Node, scope: Scope) -> None:
         self._ranges.add(range_name(node))
@@ -197,7 +199,7 @@ class Walk(Commands):
     def _truncate(self, kind: str, node: Node, scope: Scope) -> None:
         self._add(Effect.WRITE, "truncate", scope)
         self._cascade("truncate", node)
-        self._children(kind, node, scope._replace(verb="truncate", is_bounded=False))
+        self._children(kind, node, replace(scope, verb="truncate", is_bounded=False))
 
     def _nested(self, kind: str, node: Node, scope: Scope) -> None:
         self._children(kind, node, self._inside(scope))
@@ -205,7 +207,7 @@ class Walk(Commands):
     def _inside(self, scope: Scope) -> Scope:
         depth = scope.depth + 1
         self._depth = max(self._depth, depth)
-        return scope._replace(depth=depth)
+        return replace(scope, depth=depth)
 
     def _column(self, kind: str, node: Node, scope: Scope) -> None:
         fields = node["fields"]
@@ -229,13 +231,13 @@ class Walk(Commands):
         self._children(kind, node, scope)
 
     def _join(self, kind: str, node: Node, scope: Scope) -> None:
-        decides = scope._replace(decides=True)
+        decides = replace(scope, decides=True)
         self._listed(strings(node.get("alias", {}).get("colnames", ())), hides=True)
         names = ["*"] if node.get("isNatural") else strings(node.get("usingClause", ()))
         for name in names:
             self._mentioned(name, decides)
         if not scope.is_bounded and (names or bounds_rows(node.get("quals"))):
-            scope = scope._replace(is_bounded=True)
+            scope = replace(scope, is_bounded=True)
         self._parts(kind, node, scope, ("usingClause",))
 
     def _range_function(self, kind: str, node: Node, scope: Scope) -> None:
@@ -246,7 +248,7 @@ class Walk(Commands):
         self._making_rows(kind, node, scope)
 
     def _making_rows(self, kind: str, node: Node, scope: Scope) -> None:
-        self._children(kind, node, scope._replace(decides=True))
+        self._children(kind, node, replace(scope, decides=True))
 
     def _call(self, kind: str, node: Node, scope: Scope) -> None:
         names = strings(node["funcname"])
@@ -260,7 +262,7 @@ class Walk(Commands):
         if names[-1] == "set_config":
             self._set_config(node.get("args", []))
         if (meaning.makes_rows or meaning.effect is Effect.CONTROL) and not scope.decides:
-            scope = scope._replace(decides=True)
+            scope = replace(scope, decides=True)
         self._parts(kind, node, scope, ("funcname",))
 
     def _call_procedure(self, kind: str, node: Node, scope: Scope) -> None:
