@@ -181,7 +181,7 @@ class Effect(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Use(Struct, frozen=True, kw_only=True):
+class Use(Struct, frozen=True, kw_only=True, gc=False):
     """A verb on an object: ("select", "public.cards", ("pan",)).
 
     Attributes:
@@ -200,14 +200,14 @@ class Use(Struct, frozen=True, kw_only=True):
     via: str = ""
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, gc=False):
     """A base table's column. `relation` is qualified by its schema where the catalogue tells, "" where nothing does."""
 
     relation: str
     column: str
 
 
-class Output(Struct, frozen=True, kw_only=True):
+class Output(Struct, frozen=True, kw_only=True, gc=False):
     """An output column by position.
 
     Attributes:
@@ -220,7 +220,7 @@ class Output(Struct, frozen=True, kw_only=True):
     is_direct: bool = False
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class Facts(Struct, frozen=True, kw_only=True, gc=False):
     """What the text of a statement means, as far as it can be proven without running it.
 
     Attributes:
