@@ -24,8 +24,9 @@ _MASK: Final = re.compile(
 )
 _AMID_DIGITS: Final = "copy_to_digits"
 _COPIES: Final = frozenset(("copy_to", "copy_to_binary", _AMID_DIGITS))
-# What runs or reads a query later, when its text is no longer there to tell what its columns are.
-_DEFERRED: Final = frozenset(("declare", "prepare"))
+# What runs or reads a query later, when its text is no longer there to tell what its columns are; and what runs a
+# program, which may tell values in notices and errors.
+_DEFERRED: Final = frozenset(("declare", "prepare", "do"))
 # What may be any statement.
 _UNREAD: Final = "unknown"
 
@@ -95,7 +96,7 @@ class Mask:
                 reason="The statement filters, joins, sorts or groups by a column whose values this role is not shown.",
                 rule="mask.may_filter",
                 hint="Leave that column out of WHERE, JOIN, ORDER BY, GROUP BY, DISTINCT, CASE and the like, or choose "
-                "rows by another one, such as an id.",
+                "rows by another one, such as an id. Call functions that act on the session apart from it.",
             )
         return None
 

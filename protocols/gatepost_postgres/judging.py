@@ -22,7 +22,7 @@ from gatepost_postgres.names import Unsettled
 from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Portal, Prepared, Run, State
 from gatepost_postgres.settings import Demands
 from gatepost_postgres.understanding import EXECUTE, REVERTING, Understanding
-from gatepost_sql import Context
+from gatepost_sql import Context, fetched
 
 # What most drivers send behind a Bind in one go.
 RUN_UNNAMED: Final = requests.describe_portal(b"") + requests.Execute(b"", bytes(4)).encode() + denial.SYNC
@@ -31,7 +31,8 @@ _DEALLOCATE: Final = re.compile(
     r'\s*deallocate\s+(?:prepare\s+)?(?!all\b|prepare\b)(?:([a-z_]\w*)|"([^"]+)")\s*;?\s*', re.ASCII | re.IGNORECASE
 )
 # Verbs of statements that remove prepared statements, or make, use and close cursors, by name.
-_BY_NAME: Final = frozenset(("deallocate", "discard", "declare", "fetch", "close"))
+_FETCH: Final = "fetch"
+_BY_NAME: Final = frozenset(("deallocate", "discard", "declare", _FETCH, "close"))
 # Effects of statements that change nothing of what later ones mean, and verbs of those that do all the same.
 _PLAIN: Final = frozenset((Effect.READ, Effect.WRITE))
 _NOTED: Final = _BY_NAME | REVERTING | {"prepare", "commit_prepared", asking.COPY_TO_BINARY}
@@ -48,6 +49,14 @@ _REDEFINED: Final = Deny(
     reason="what the statement's names stand for may have changed while it waited",
     rule="gatepost: catalogue",
     hint="send it again",
+)
+
+
+# What is fetched is not what was asked about: its columns, its limit and its place on record are another statement's.
+_BOUND: Final = Deny(
+    reason="rows of what a Bind message has made are not fetched by name in SQL",
+    rule="gatepost: session state",
+    hint="run it by an Execute message, or DECLARE a cursor",
 )
 
 
@@ -114,6 +123,10 @@ class Judging:
         run = Run(statement)
         if not statement.is_preparation:
             if not _NOTED.isdisjoint(known.verbs):
+                if _FETCH in known.verbs:
+                    run.fetches = fetched(statement.text)
+                    if self._ledger.has_bound(run.fetches):
+                        return self._deny(request, self._never(statement, _BOUND))
                 _note_forgetting(run)
                 note_cursors(run, self._ledger)
                 self._understanding.note(run)
@@ -209,10 +222,12 @@ class Judging:
             prepared = ledger.prepared.find(request.statement, ledger.batch)
         except Unsettled:
             return Pause.STALL
-        if request.portal and len(ledger.portals) >= self._limits.prepared:
-            return self._deny(request, _limit("too many portals", "close those that are not needed"))
+        if request.portal:
+            if max(len(ledger.portals), len(ledger.bound)) >= self._limits.prepared:
+                return self._deny(request, _limit("too many portals", "close those that are not needed"))
+            ledger.bound[requests.bounded(request.portal)] = ledger.batch
         if prepared is None:
-            prepared = _unknown("EXECUTE", request.statement)
+            prepared = _unknown("EXECUTE", requests.bounded(request.statement))
         else:
             self._understanding.renew(prepared)
         values: tuple[tuple[Scalar, ...] | None, ...] = ()
@@ -236,6 +251,9 @@ class Judging:
             prepared = _unknown("FETCH ALL FROM", request.portal)
             statement = Statement(number=self._number + 1, text=prepared.text, facts=prepared.facts)
             return self._ask(request, self._allow_execute, statement)
+        if portal.run.fetches and self._ledger.has_bound(portal.run.fetches):
+            portal.run.error, portal.run.message = denial.INSUFFICIENT_PRIVILEGE, _BOUND.reason
+            return self._deny(request, _BOUND)
         if portal.run.is_over:
             return self._ask(request, self._allow_execute, replace(portal.run.statement, number=self._number + 1))
         return self._run_portal(request, portal, None)
@@ -419,5 +437,7 @@ def _note_forgetting(run: Run) -> None:
     verbs = run.statement.facts.verbs
     if "deallocate" in verbs or "discard" in verbs:
         match = _DEALLOCATE.fullmatch(run.statement.text)
-        run.forgets = (match[1].lower() if match[1] else match[2]).encode() if match else b""
+        name = (match[1].lower() if match[1] else match[2]).encode() if match else b""
+        # The server cuts a name that is too long.
+        run.forgets = name if len(name) <= requests.LONGEST_NAME else b""
     run.forgets_portals = "declare" in verbs or "close" in verbs

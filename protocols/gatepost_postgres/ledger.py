@@ -6,6 +6,7 @@ The client's half writes down what it sends, the server's half strikes out what 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from gatepost.adapter import Action, Ended, Redefined
@@ -39,6 +40,8 @@ class Ledger:
         owed: what the server owes, in the order in which it will answer.
         ended: statements that have ended since this was last emptied.
         prepared, portals: what the server knows by name.
+        bound: the named portals that Bind messages have made, and in which batch. They may be there still where
+            `portals` has forgotten them, because a statement has opened or closed cursors.
         mode: what the server does with what comes next.
         skipped_for: code and message of the error that it discards messages for.
         is_draining: COPY data may still come for a COPY that has failed; the server ignores it.
@@ -60,6 +63,7 @@ class Ledger:
         self.ended: list[Action] = []
         self.prepared: Names[Prepared] = Names()
         self.portals: Names[Portal] = Names()
+        self.bound: dict[bytes, int] = {}
         self.mode = Mode.NORMAL
         self.skipped_for = ("", "")
         self.is_draining = False
@@ -146,6 +150,8 @@ class Ledger:
         if status == IDLE:
             if self.portals.settled:
                 self.forget_portals()
+            if self.bound:
+                self.bound = {name: batch for name, batch in self.bound.items() if batch >= self.answered}
             if self._has_defined:
                 self._has_defined = False
                 self.is_redefined = True
@@ -173,6 +179,10 @@ class Ledger:
     def portal_of(self, owed: Owed) -> Portal | None:
         """The portal that an Execute or a Describe means. Known for sure only when it is answered."""
         return owed.portal or self.portals.settled.get(owed.name)
+
+    def has_bound(self, names: Iterable[str]) -> bool:
+        """One of these may be a portal that a Bind message has made."""
+        return any(name.encode() in self.bound for name in names)
 
     def forget_portals(self) -> None:
         """The transaction has ended, or cursors may have been replaced by name."""

@@ -43,6 +43,7 @@ class Run(Struct, gc=False):
         prepares: a statement that it prepares (PREPARE), and by which name; None for none.
         unsettles: what is not certain before it is answered, of `SETTINGS`, `PATH` (where names are looked up) and
             `CATALOGUE`.
+        fetches: the cursors that it fetches from.
         fetched: rows of cursors that were shown before, where it fetches more of them; they count for its limit.
         question: what is asked before it is run, None for nothing.
     """
@@ -60,6 +61,7 @@ class Run(Struct, gc=False):
     forgets_portals: bool = False
     prepares: tuple[bytes, Prepared] | None = None
     unsettles: int = 0
+    fetches: tuple[str, ...] = ()
     fetched: int | None = None
     question: Question | None = None
 

@@ -95,6 +95,8 @@ class Gathering:
         self._statements = statements
         self._root = _shown(statements[0])
         self._set_by_call = False
+        # All that it does is in the tree.
+        self._is_legible = True
         for statement in statements:
             self._statement(statement)
         if not self._bare.isdisjoint(self._ranges):
@@ -109,7 +111,7 @@ class Gathering:
             uses += part.uses
         for known in self._executed:
             uses += known.objects
-        is_resolved = self._names is not None and all(part.is_resolved for part in self._followed)
+        is_resolved = self._is_legible and self._names is not None and all(part.is_resolved for part in self._followed)
         return Facts(
             effect=self._effect,
             statements=len(self._statements),
