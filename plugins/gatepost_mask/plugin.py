@@ -12,7 +12,7 @@ from gatepost import Deny, Effect, Facts, Interest, Notice, Result, RowBatch, Se
 from gatepost_mask.alphabet import suspicious
 from gatepost_mask.detect import mask
 from gatepost_mask.display import MARK, REMOVED, Display
-from gatepost_mask.errors import hide_quoted
+from gatepost_mask.errors import hide_values
 from gatepost_mask.prefilter import maybe_text
 from gatepost_mask.ranges import ranges
 from gatepost_mask.rows import LINES, Plan, mask_rows, plan
@@ -114,7 +114,7 @@ class Mask:
     @gatepost.hookimpl
     def on_notice(self, session: Session, notice: Notice) -> None:
         if self._tags and session.identity is not None:
-            hide_quoted(notice)
+            hide_values(notice)
         display = self._display(session)
         for name, text in notice.fields.items():
             if maybe_text(text):
