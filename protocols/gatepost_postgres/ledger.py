@@ -13,9 +13,11 @@ from gatepost.adapter import Action, Ended, Redefined
 from gatepost.errors import ClientFault
 from gatepost.values import Effect, Limit
 from gatepost_postgres.names import Names
-from gatepost_postgres.owed import CATALOGUE, PATH, SETTINGS, SYNC_OWED, Owed, Portal, Prepared, Run, State
+from gatepost_postgres.owed import CATALOGUE, NAMES, PATH, SETTINGS, SYNC_OWED, Owed, Portal, Prepared, Run, State
 
 IDLE: Final = ord("I")
+# After these, a name may stand for another thing.
+TURNING: Final = PATH | CATALOGUE | NAMES
 
 
 class Mode:
@@ -52,6 +54,7 @@ class Ledger:
         answered: how many batches the server has answered with ReadyForQuery.
         changing, moving, defining: the latest batch that holds a statement which unsettles the settings, the search
             path or the catalogue, -1 for none.
+        turns: how often what a name stands for may have become another thing.
         is_redefined: the catalogue may have changed for all, and nobody was told yet.
         cursors: the limit on what cursors show, None for none; it is that of the strictest DECLARE.
         fetched: how many rows they have shown since that.
@@ -74,6 +77,7 @@ class Ledger:
         self.cursors: Limit | None = None
         self.fetched = 0
         self.changing = self.moving = self.defining = self.acting = -1
+        self.turns = 0
         self.is_redefined = False
         # The open transaction has changed the catalogue, as far as this session sees it.
         self._has_defined = False
@@ -115,6 +119,8 @@ class Ledger:
             self.moving = self.batch
         if run.unsettles & CATALOGUE:
             self.defining = self.batch
+        if run.unsettles & TURNING:
+            self.turns += 1
 
     def end(self, run: Run) -> None:
         """The answer to a statement is complete, or nothing can come of it any more."""

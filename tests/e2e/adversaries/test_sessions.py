@@ -135,3 +135,19 @@ def test_two_names_that_the_server_cuts_to_one_are_no_names(house: House) -> Non
         error = wire.read()
         assert (error.kind, error.fields["S"], error.fields["C"]) == ("E", "FATAL", "0A000")
         assert wire.rest() == b""
+
+
+@pytest.mark.parametrize("between", [b"", SYNC], ids=["one batch", "a block"])
+def test_what_an_execute_runs_is_not_prepared_anew_behind_its_bind(house: House, between: bytes) -> None:
+    with house.unchanged(), house.enter() as wire:
+        wire.query("BEGIN")
+        wire.send(parse("SELECT id, holder FROM cards", "s"), parse("EXECUTE s", "e"), SYNC)
+        wire.read_until("Z")
+        wire.send(bind("p", "e"), describe("P", "p"), message("C", b"Ss\0"), parse(SHOWN, "s"), between)
+        wire.send(execute("p"), SYNC)
+        answers = [answer for _ in range(2 if between else 1) for answer in wire.read_until("Z")]
+        assert kinds(answers[-2:]) == "EZ"
+        assert "D" not in kinds(answers)
+        house.assert_kept(answers)
+        wire.query("ROLLBACK")
+        assert_serving(wire)

@@ -193,6 +193,40 @@ def test_nor_by_a_fetch_that_was_bound_before() -> None:
     assert execute("g") not in player.sent()[1]
 
 
+ELSEWHERE = "SET search_path = elsewhere"
+
+
+@pytest.mark.parametrize("late", ["EXECUTE s", "COPY t TO STDOUT", "EXPLAIN ANALYZE SELECT 1 FROM t", "TRUNCATE t"])
+@pytest.mark.parametrize(
+    "between",
+    [
+        parse(ELSEWHERE) + bind() + execute(),
+        parse("ALTER TABLE t RENAME TO u") + bind() + execute(),
+        message("C", b"Ss\0") + parse("SELECT 2", "s"),
+    ],
+    ids=["another path", "another table", "another statement"],
+)
+def test_names_that_are_looked_up_late_stand_for_what_they_did(late: str, between: bytes) -> None:
+    player = serving()
+    for text, name in (("SELECT 1", "s"), (late, "l")):
+        player.client(parse(text, name) + SYNC).upstream(PARSED + READY)
+    player.sent()
+    player.client(bind("p", "l") + execute("p", 1) + between)
+    sent = player.sent()[1]
+    assert execute("p", 1) in sent
+    player.client(execute("p", 2) + SYNC)
+    assert execute("p", 2) not in player.sent()[1]
+
+
+def test_a_statement_that_moves_names_runs_itself() -> None:
+    player = serving()
+    for text in (ELSEWHERE, "CREATE TABLE t (a int)", "PREPARE q AS SELECT 1", "DEALLOCATE s", "COPY t TO STDOUT"):
+        player.client(parse(text) + bind("p") + execute("p") + SYNC)
+        assert execute("p") in player.sent()[1]
+        player.upstream(PARSED + BOUND + tag("DONE") + READY)
+        player.sent()
+
+
 @pytest.mark.parametrize("end", [message("C", b"Pp\0"), b""], ids=["closed", "at the end of its transaction"])
 def test_behind_its_end_a_cursor_of_its_name_is(end: bytes) -> None:
     player = serving()
