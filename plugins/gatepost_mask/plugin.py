@@ -12,7 +12,7 @@ from gatepost import Deny, Effect, Facts, Interest, Notice, Result, RowBatch, Se
 from gatepost_mask.alphabet import suspicious
 from gatepost_mask.detect import mask
 from gatepost_mask.display import MARK, REMOVED, Display
-from gatepost_mask.errors import hide_quoted
+from gatepost_mask.errors import hide_values
 from gatepost_mask.prefilter import maybe_text
 from gatepost_mask.ranges import ranges
 from gatepost_mask.rows import LINES, Plan, mask_rows, plan
@@ -24,8 +24,9 @@ _MASK: Final = re.compile(
 )
 _AMID_DIGITS: Final = "copy_to_digits"
 _COPIES: Final = frozenset(("copy_to", "copy_to_binary", _AMID_DIGITS))
-# What runs or reads a query later, when its text is no longer there to tell what its columns are.
-_DEFERRED: Final = frozenset(("declare", "prepare"))
+# What runs or reads a query later, when its text is no longer there to tell what its columns are; and what runs a
+# program, which may tell values in notices and errors.
+_DEFERRED: Final = frozenset(("declare", "prepare", "do"))
 # What may be any statement.
 _UNREAD: Final = "unknown"
 
@@ -95,7 +96,7 @@ class Mask:
                 reason="The statement filters, joins, sorts or groups by a column whose values this role is not shown.",
                 rule="mask.may_filter",
                 hint="Leave that column out of WHERE, JOIN, ORDER BY, GROUP BY, DISTINCT, CASE and the like, or choose "
-                "rows by another one, such as an id.",
+                "rows by another one, such as an id. Call functions that act on the session apart from it.",
             )
         return None
 
@@ -113,7 +114,7 @@ class Mask:
     @gatepost.hookimpl
     def on_notice(self, session: Session, notice: Notice) -> None:
         if self._tags and session.identity is not None:
-            hide_quoted(notice)
+            hide_values(notice)
         display = self._display(session)
         for name, text in notice.fields.items():
             if maybe_text(text):

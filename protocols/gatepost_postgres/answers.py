@@ -310,6 +310,8 @@ class Answers:
             portal = self._ledger.portals.settled.pop(head.name, None)
             if portal is not None:
                 self._ledger.end(portal.run)
+            if self._ledger.portals.latest(head.name) is None:
+                self._ledger.bound.pop(head.name, None)
         else:
             self._ledger.prepared.end(head.name, head)
             self._ledger.prepared.settled.pop(head.name, None)

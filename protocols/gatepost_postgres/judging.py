@@ -16,13 +16,13 @@ from gatepost.adapter import Ended, Environment
 from gatepost.errors import ClientFault
 from gatepost.values import Deny, DenyCode, Effect, Facts, Scalar, Statement, Verdict
 from gatepost_postgres import asking, denial, messages, parameters, requests, settings
-from gatepost_postgres.ledger import Ledger, Mode
+from gatepost_postgres.ledger import TURNING, Ledger, Mode
 from gatepost_postgres.limits import limit_fetch, note_cursors
 from gatepost_postgres.names import Unsettled
-from gatepost_postgres.owed import SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Portal, Prepared, Run, State
+from gatepost_postgres.owed import NAMES, SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Portal, Prepared, Run, State
 from gatepost_postgres.settings import Demands
 from gatepost_postgres.understanding import EXECUTE, REVERTING, Understanding
-from gatepost_sql import Context
+from gatepost_sql import Context, fetched
 
 # What most drivers send behind a Bind in one go.
 RUN_UNNAMED: Final = requests.describe_portal(b"") + requests.Execute(b"", bytes(4)).encode() + denial.SYNC
@@ -31,10 +31,19 @@ _DEALLOCATE: Final = re.compile(
     r'\s*deallocate\s+(?:prepare\s+)?(?!all\b|prepare\b)(?:([a-z_]\w*)|"([^"]+)")\s*;?\s*', re.ASCII | re.IGNORECASE
 )
 # Verbs of statements that remove prepared statements, or make, use and close cursors, by name.
-_BY_NAME: Final = frozenset(("deallocate", "discard", "declare", "fetch", "close"))
+_FETCH: Final = "fetch"
+_BY_NAME: Final = frozenset(("deallocate", "discard", "declare", _FETCH, "close"))
 # Effects of statements that change nothing of what later ones mean, and verbs of those that do all the same.
 _PLAIN: Final = frozenset((Effect.READ, Effect.WRITE))
-_NOTED: Final = _BY_NAME | REVERTING | {"prepare", "commit_prepared", asking.COPY_TO_BINARY}
+# Verbs of statements whose names are looked up not when they are bound, but when they are executed: they have no plan.
+_LATE: Final = frozenset(
+    (
+        *("alter", "analyze", "call", "cluster", "comment", "copy_from", "copy_from_binary", "copy_to"),
+        *(asking.COPY_TO_BINARY, "copy_to_digits", "create", "declare", "drop", EXECUTE, "explain", _FETCH, "grant"),
+        *("lock", "prepare", "refresh", "reindex", "revoke", "security_label", "truncate", "vacuum"),
+    )
+)
+_NOTED: Final = _BY_NAME | _LATE | REVERTING | {"commit_prepared"}
 
 
 _UNSETTLED: Final = Deny(
@@ -48,6 +57,14 @@ _REDEFINED: Final = Deny(
     reason="what the statement's names stand for may have changed while it waited",
     rule="gatepost: catalogue",
     hint="send it again",
+)
+
+
+# What is fetched is not what was asked about: its columns, its limit and its place on record are another statement's.
+_BOUND: Final = Deny(
+    reason="rows of what a Bind message has made are not fetched by name in SQL",
+    rule="gatepost: session state",
+    hint="run it by an Execute message, or DECLARE a cursor",
 )
 
 
@@ -114,9 +131,12 @@ class Judging:
         run = Run(statement)
         if not statement.is_preparation:
             if not _NOTED.isdisjoint(known.verbs):
+                if _FETCH in known.verbs and self._ledger.has_bound(fetched(statement.text)):
+                    return self._deny(request, self._never(statement, _BOUND))
                 _note_forgetting(run)
                 note_cursors(run, self._ledger)
                 self._understanding.note(run)
+                _note_names(run, self._ledger)
                 if self._wants_rows:
                     run.question = asking.question(statement)
             elif known.settings or known.effect not in _PLAIN:
@@ -209,10 +229,13 @@ class Judging:
             prepared = ledger.prepared.find(request.statement, ledger.batch)
         except Unsettled:
             return Pause.STALL
-        if request.portal and len(ledger.portals) >= self._limits.prepared:
-            return self._deny(request, _limit("too many portals", "close those that are not needed"))
+        if request.portal:
+            if max(len(ledger.portals), len(ledger.bound)) >= self._limits.prepared:
+                return self._deny(request, _limit("too many portals", "close those that are not needed"))
+            ledger.bound[requests.bounded(request.portal)] = ledger.batch
+            ledger.turns += 1
         if prepared is None:
-            prepared = _unknown("EXECUTE", request.statement)
+            prepared = _unknown("EXECUTE", requests.bounded(request.statement))
         else:
             self._understanding.renew(prepared)
         values: tuple[tuple[Scalar, ...] | None, ...] = ()
@@ -236,6 +259,9 @@ class Judging:
             prepared = _unknown("FETCH ALL FROM", request.portal)
             statement = Statement(number=self._number + 1, text=prepared.text, facts=prepared.facts)
             return self._ask(request, self._allow_execute, statement)
+        if portal.run.turn not in (-1, self._ledger.turns):
+            portal.run.error, portal.run.message = denial.INSUFFICIENT_PRIVILEGE, _REDEFINED.reason
+            return self._deny(request, _REDEFINED)
         if portal.run.is_over:
             return self._ask(request, self._allow_execute, replace(portal.run.statement, number=self._number + 1))
         return self._run_portal(request, portal, None)
@@ -271,6 +297,7 @@ class Judging:
     def _close(self, body: bytes) -> Step:
         is_portal, name = requests.named(body)
         names = self._ledger.portals if is_portal else self._ledger.prepared
+        self._ledger.turns += not is_portal
         owed = Owed(State.CLOSE, name, None, is_portal)
         names.begin(name, owed, None, self._ledger.batch)
         self._ledger.owed.append(owed)
@@ -352,6 +379,8 @@ class Judging:
         owed = Owed(State.PARSE, request.name, run=run, prepared=prepared)
         self._ledger.prepared.begin(request.name, owed, prepared, self._ledger.batch)
         self._ledger.owed.append(owed)
+        if request.name:
+            self._ledger.turns += 1
         return None if statement.original is None else request.encode(statement.text)
 
     def _allow_bind(self, request: requests.Bind, run: Run) -> bytes | None:
@@ -419,5 +448,15 @@ def _note_forgetting(run: Run) -> None:
     verbs = run.statement.facts.verbs
     if "deallocate" in verbs or "discard" in verbs:
         match = _DEALLOCATE.fullmatch(run.statement.text)
-        run.forgets = (match[1].lower() if match[1] else match[2]).encode() if match else b""
+        name = (match[1].lower() if match[1] else match[2]).encode() if match else b""
+        # The server cuts a name that is too long.
+        run.forgets = name if len(name) <= requests.LONGEST_NAME else b""
     run.forgets_portals = "declare" in verbs or "close" in verbs
+
+
+def _note_names(run: Run, ledger: Ledger) -> None:
+    """See whether the statement changes what names stand for, and when its own are looked up."""
+    if run.forgets is not None or run.prepares is not None:
+        run.unsettles |= NAMES
+    if not _LATE.isdisjoint(run.statement.facts.verbs):
+        run.turn = ledger.turns + (1 if run.unsettles & TURNING else 0)

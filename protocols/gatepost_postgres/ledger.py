@@ -6,15 +6,18 @@ The client's half writes down what it sends, the server's half strikes out what 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from gatepost.adapter import Action, Ended, Redefined
 from gatepost.errors import ClientFault
 from gatepost.values import Effect, Limit
 from gatepost_postgres.names import Names
-from gatepost_postgres.owed import CATALOGUE, PATH, SETTINGS, SYNC_OWED, Owed, Portal, Prepared, Run, State
+from gatepost_postgres.owed import CATALOGUE, NAMES, PATH, SETTINGS, SYNC_OWED, Owed, Portal, Prepared, Run, State
 
 IDLE: Final = ord("I")
+# After these, a name may stand for another thing.
+TURNING: Final = PATH | CATALOGUE | NAMES
 
 
 class Mode:
@@ -39,6 +42,8 @@ class Ledger:
         owed: what the server owes, in the order in which it will answer.
         ended: statements that have ended since this was last emptied.
         prepared, portals: what the server knows by name.
+        bound: the named portals that Bind messages have made, and in which batch. They may be there still where
+            `portals` has forgotten them, because a statement has opened or closed cursors.
         mode: what the server does with what comes next.
         skipped_for: code and message of the error that it discards messages for.
         is_draining: COPY data may still come for a COPY that has failed; the server ignores it.
@@ -49,6 +54,7 @@ class Ledger:
         answered: how many batches the server has answered with ReadyForQuery.
         changing, moving, defining: the latest batch that holds a statement which unsettles the settings, the search
             path or the catalogue, -1 for none.
+        turns: how often what a name stands for may have become another thing.
         is_redefined: the catalogue may have changed for all, and nobody was told yet.
         cursors: the limit on what cursors show, None for none; it is that of the strictest DECLARE.
         fetched: how many rows they have shown since that.
@@ -60,6 +66,7 @@ class Ledger:
         self.ended: list[Action] = []
         self.prepared: Names[Prepared] = Names()
         self.portals: Names[Portal] = Names()
+        self.bound: dict[bytes, int] = {}
         self.mode = Mode.NORMAL
         self.skipped_for = ("", "")
         self.is_draining = False
@@ -70,6 +77,7 @@ class Ledger:
         self.cursors: Limit | None = None
         self.fetched = 0
         self.changing = self.moving = self.defining = self.acting = -1
+        self.turns = 0
         self.is_redefined = False
         # The open transaction has changed the catalogue, as far as this session sees it.
         self._has_defined = False
@@ -111,6 +119,8 @@ class Ledger:
             self.moving = self.batch
         if run.unsettles & CATALOGUE:
             self.defining = self.batch
+        if run.unsettles & TURNING:
+            self.turns += 1
 
     def end(self, run: Run) -> None:
         """The answer to a statement is complete, or nothing can come of it any more."""
@@ -146,6 +156,8 @@ class Ledger:
         if status == IDLE:
             if self.portals.settled:
                 self.forget_portals()
+            if self.bound:
+                self.bound = {name: batch for name, batch in self.bound.items() if batch >= self.answered}
             if self._has_defined:
                 self._has_defined = False
                 self.is_redefined = True
@@ -173,6 +185,10 @@ class Ledger:
     def portal_of(self, owed: Owed) -> Portal | None:
         """The portal that an Execute or a Describe means. Known for sure only when it is answered."""
         return owed.portal or self.portals.settled.get(owed.name)
+
+    def has_bound(self, names: Iterable[str]) -> bool:
+        """One of these may be a portal that a Bind message has made."""
+        return any(name.encode() in self.bound for name in names)
 
     def forget_portals(self) -> None:
         """The transaction has ended, or cursors may have been replaced by name."""

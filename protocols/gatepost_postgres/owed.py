@@ -14,6 +14,7 @@ from gatepost_sql import Context
 SETTINGS: Final = 1
 PATH: Final = 2
 CATALOGUE: Final = 4
+NAMES: Final = 8
 
 
 class Question(Struct):
@@ -41,8 +42,9 @@ class Run(Struct, gc=False):
         forgets: prepared statements that it removes (DEALLOCATE, DISCARD): one name, or b"" for all; None for none.
         forgets_portals: it opens or closes cursors by name, so portals may not be what they were.
         prepares: a statement that it prepares (PREPARE), and by which name; None for none.
-        unsettles: what is not certain before it is answered, of `SETTINGS`, `PATH` (where names are looked up) and
-            `CATALOGUE`.
+        unsettles: what is not certain before it is answered, of `SETTINGS`, `PATH` (where names are looked up),
+            `CATALOGUE` and `NAMES` (of prepared statements).
+        turn: of `Ledger.turns` when it was bound, if its names are looked up when it is executed; else -1.
         fetched: rows of cursors that were shown before, where it fetches more of them; they count for its limit.
         question: what is asked before it is run, None for nothing.
     """
@@ -60,6 +62,7 @@ class Run(Struct, gc=False):
     forgets_portals: bool = False
     prepares: tuple[bytes, Prepared] | None = None
     unsettles: int = 0
+    turn: int = -1
     fetched: int | None = None
     question: Question | None = None
 

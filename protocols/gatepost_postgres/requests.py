@@ -11,12 +11,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from gatepost.errors import ClientFault
+from gatepost.errors import ClientFault, FaultCode
 from gatepost_postgres import messages
 
 _count: Final = struct.Struct("!H").unpack_from
 _length: Final = struct.Struct("!i").unpack_from
 _NUL: Final = b"\0"
+
+LONGEST_NAME: Final = 63
+"""Bytes of a name. The server cuts longer ones, so that two of them can be one (NAMEDATALEN in pg_config_manual.h)."""
 _NONE: Final = b"\0\0"
 
 
@@ -90,6 +93,17 @@ def query(body: bytes) -> Query:
     return Query(body[:-1])
 
 
+def bounded(name: bytes) -> bytes:
+    """The name of a prepared statement or portal, if the server takes it as it is."""
+    if len(name) > LONGEST_NAME:
+        raise ClientFault(
+            f"the name of a prepared statement or portal is longer than {LONGEST_NAME} bytes",
+            code=FaultCode.UNSUPPORTED,
+            hint="use shorter names",
+        )
+    return name
+
+
 def parse(body: bytes) -> Parse:
     try:
         name_end = body.index(_NUL)
@@ -99,7 +113,7 @@ def parse(body: bytes) -> Parse:
         raise ClientFault("a Parse message is malformed") from None
     if len(body) != text_end + 3 + 4 * count:
         raise ClientFault("a Parse message is malformed")
-    return Parse(body[:name_end], body[name_end + 1 : text_end], body[text_end + 1 :])
+    return Parse(bounded(body[:name_end]), body[name_end + 1 : text_end], body[text_end + 1 :])
 
 
 def bind(body: bytes) -> Bind:
@@ -141,7 +155,7 @@ def execute(body: bytes) -> Execute:
     end = body.find(_NUL)
     if end < 0 or len(body) != end + 5:
         raise ClientFault("an Execute message is malformed")
-    return Execute(body[:end], body[end + 1 :])
+    return Execute(bounded(body[:end]), body[end + 1 :])
 
 
 @lru_cache(maxsize=1024)
@@ -149,7 +163,7 @@ def named(body: bytes) -> tuple[bool, bytes]:
     """The body of a Describe or Close: whether it means a portal (else a prepared statement), and its name."""
     if body[:1] not in (b"P", b"S") or body.find(_NUL) != len(body) - 1:
         raise ClientFault("a Describe or Close message is malformed")
-    return body[:1] == b"P", body[1:-1]
+    return body[:1] == b"P", bounded(body[1:-1])
 
 
 def _codes(body: bytes, at: int) -> tuple[tuple[int, ...], int]:

@@ -68,7 +68,9 @@ class Texts:
     def _fields_message(self, kind: int, notice_kind: NoticeKind, fields: dict[str, str], body: bytes) -> bytes | None:
         if not self._wants_notices:
             return None
-        notice = Notice(notice_kind, fields, fields.get("code", ""), is_about_text="position" in fields)
+        # With a context, the position may be one in a text that the statement has made of values (`pan::regtype`).
+        is_about_text = "position" in fields and "where" not in fields
+        notice = Notice(notice_kind, fields, fields.get("code", ""), is_about_text=is_about_text)
         self._hooks.notice(notice)
         encoded = b"".join(_CODES.get(name, name).encode() + _cstring(text) for name, text in fields.items()) + _NUL
         return _changed(kind, body, encoded)

@@ -5,5 +5,6 @@ from __future__ import annotations
 from gatepost_sql.cache import base, column, facts, preparation
 from gatepost_sql.context import Context
 from gatepost_sql.copying import Copied, copied
+from gatepost_sql.fetching import fetched
 
-__all__ = ["Context", "Copied", "base", "column", "copied", "facts", "preparation"]
+__all__ = ["Context", "Copied", "base", "column", "copied", "facts", "fetched", "preparation"]

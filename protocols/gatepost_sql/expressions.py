@@ -219,8 +219,11 @@ class Expressions:
         arguments = node.get("args", [])
         deciding = [node[key] for key in ("agg_filter", "over") if key in node] + node.get("agg_order", [])
         meaning = self._names.call(strings(node["funcname"]), len(arguments))
-        # What a function does to the session shows its arguments elsewhere: a lock, a notification, how long it takes.
-        if strings(node["funcname"])[-1] in SET_RETURNING or meaning.effect is Effect.CONTROL:
+        if meaning.effect is Effect.CONTROL:
+            # What a function does to the session is seen elsewhere: a setting, a lock, a notification. That shows its
+            # arguments, and that it was called: `a AND f()` tells of a, and so does a WITH that only some row asks for.
+            self.decided(None)
+        if strings(node["funcname"])[-1] in SET_RETURNING:
             deciding += arguments
         if deciding:
             origins = self.decide(deciding, level)

@@ -98,6 +98,8 @@ class Gathering:
         self._statements = statements
         self._root = _shown(statements[0])
         self._set_by_call = False
+        # All that it does is in the tree.
+        self._is_legible = True
         for statement in statements:
             self._statement(statement)
         if not self._bare.isdisjoint(self._ranges):
@@ -108,7 +110,7 @@ class Gathering:
             Use(verb=verb, name=name, columns=columns, is_bounded=is_bounded)
             for (verb, name, columns), is_bounded in self._objects.items()
         ]
-        is_resolved = self._names is not None
+        is_resolved = self._is_legible and self._names is not None
         for part in self._followed:
             uses += part.uses
             is_resolved = is_resolved and part.is_resolved

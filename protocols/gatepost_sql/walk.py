@@ -261,9 +261,17 @@ class Walk(Commands):
         self._add(meaning.effect, meaning.reason, scope, called)
         if names[-1] == "set_config":
             self._set_config(node.get("args", []))
-        if (meaning.makes_rows or meaning.effect is Effect.CONTROL) and not scope.decides:
+        if meaning.effect is Effect.CONTROL:
+            # As in `Lineage`: any column may decide whether it is called.
+            self._deciding["*"] = None
+        if meaning.makes_rows and not scope.decides:
             scope = replace(scope, decides=True)
         self._parts(kind, node, scope, ("funcname",))
+
+    def _do(self, kind: str, node: Node, scope: Scope) -> None:
+        self._add(Effect.UNKNOWN, "do", scope)
+        self._columns.add("*")
+        self._is_legible = False
 
     def _call_procedure(self, kind: str, node: Node, scope: Scope) -> None:
         call = node["funccall"]
@@ -324,6 +332,7 @@ class Walk(Commands):
         "ReturningOption": _returning_option,
         "CopyStmt": _copy,
         "CallStmt": _call_procedure,
+        "DoStmt": _do,
         "ExplainStmt": _explain,
         "ExecuteStmt": _execute,
         "RangeTableSample": _sample,

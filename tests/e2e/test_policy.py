@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import errors
 from tests.servers import Database, Gate, eventually, gates
+from tests.wire import SYNC, Wire, bind, execute, parse
 
 PLUGINS = """
 [plugins.secrets.targets.shop.inspector]
@@ -38,6 +39,10 @@ allow = [
 [plugins.policy.roles.strict]
 allow = [{{ do = "read", on = ["public.cards(id, brand)", "public.renamed"] }}]
 
+[plugins.policy.roles.wanderer]
+allow = [{{ do = "read", on = "public.*" }}, {{ do = "set", on = "search_path" }}]
+deny = [{{ do = "all", on = "counters.*" }}]
+
 [plugins.policy.roles.teller]
 allow = [{{ do = "insert", on = ["public.receipts(note)", "public.slips"] }}]
 
@@ -59,6 +64,9 @@ def policed(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> Ite
         connection.execute("CREATE SCHEMA counters; CREATE SEQUENCE counters.slips")
         connection.execute("CREATE TABLE filed (id bigint DEFAULT nextval('counters.slips'), note text)")
         connection.execute("CREATE VIEW slips AS SELECT note FROM filed")
+        connection.execute("CREATE TABLE counters.filed AS SELECT 1 AS id, 'kept' AS note")
+        connection.execute(f"GRANT USAGE ON SCHEMA counters TO {postgres.user}")
+        connection.execute(f"GRANT SELECT ON filed, counters.filed TO {postgres.user}")
     with gates(tmp_path_factory.mktemp("policed")) as make:
         gate = make(postgres, plugins=PLUGINS.format(user=postgres.user))
         eventually(lambda: _knows_the_catalogue(gate))
@@ -276,3 +284,16 @@ def test_a_database_role_that_is_granted_to_insert_can(policed: Gate, postgres: 
         'SEQUENCE "public"."receipts_id_seq" TO "teller";',
         'SEQUENCE "counters"."slips" TO "teller";',
     ]
+
+
+def test_a_copy_reads_the_table_that_was_judged_whatever_path_is_set_behind_its_bind(policed: Gate) -> None:
+    with Wire(policed.port).log_in("wanderer", policed.add_agent("wanderer", "wanderer")) as wire:
+        denied = wire.query("COPY counters.filed TO STDOUT")
+        path = parse("SET search_path = counters") + bind() + execute()
+        wire.send(parse("COPY filed TO STDOUT"), bind("p"), path, execute("p"), SYNC)
+        moved = wire.read_until("Z")
+        wire.send(parse("COPY filed TO STDOUT"), bind("p"), execute("p"), SYNC)
+        answers = wire.read_until("Z")
+    assert [message.fields["C"] for message in (*denied, *moved) if message.kind == "E"] == ["42501"] * 2
+    assert "d" not in {message.kind for message in (*denied, *moved)}
+    assert "E" not in {message.kind for message in answers}

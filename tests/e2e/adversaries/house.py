@@ -68,6 +68,7 @@ FUNCTIONS: Final = [
     "chr",
     "count",
     "encode",
+    "get_bit",
     "jsonb_array_elements",
     "left",
     "max",
@@ -82,6 +83,7 @@ FUNCTIONS: Final = [
     "string_agg",
     "substr",
     "to_jsonb",
+    "to_regtype",
     "translate",
 ]
 # What the three may do, as data of the example's Rego policy and in TOML.

@@ -26,6 +26,11 @@ ORACLES = {
     "how many rows": "SELECT id FROM a LIMIT (SELECT left(pan, 1)::int FROM cards LIMIT 1)",
     "how many rows a function makes": "SELECT id, generate_series(1, left(pan, 1)::int) FROM cards",
     "how many rows a function makes, joined": "SELECT id FROM cards, generate_series(1, left(pan, 1)::int)",
+    "a call that is made or not": "SELECT pan > '45' AND set_config('application_name', 'x', false) > '' FROM cards",
+    "a call behind COALESCE": "SELECT coalesce(nullif(pan, ''), set_config('application_name', 'x', false)) FROM cards",
+    "a call behind a row": "SELECT ROW(pan, set_config('application_name', 'x', false)) = ROW('4', 'x') FROM cards",
+    "a WITH that is run or not": "WITH w AS (SELECT set_config('application_name', 'x', false) AS c) "
+    "SELECT pan > '45' AND (SELECT c FROM w) > '' FROM cards",
     "an existence": "SELECT EXISTS (SELECT FROM cards WHERE pan = '4111111111111111')",
     "a set": "SELECT '4111111111111111' IN (SELECT pan FROM cards)",
     "an intersection": "SELECT '4111111111111111' INTERSECT SELECT pan FROM cards",

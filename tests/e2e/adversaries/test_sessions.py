@@ -6,7 +6,7 @@ import struct
 
 import pytest
 from tests.e2e.adversaries.house import House, assert_denied, assert_serving, in_every_way, kinds
-from tests.wire import SSL_REQUEST, Wire, WireError, message, query, startup
+from tests.wire import SSL_REQUEST, SYNC, Wire, WireError, bind, describe, execute, message, parse, query, startup
 
 SET_OTHERWISE = [
     "SET ROLE admin; SET SESSION AUTHORIZATION admin; RESET ROLE",
@@ -87,4 +87,67 @@ def test_32_a_function_call_by_its_own_message_is_refused(house: House) -> None:
         answers = wire.read_until("Z")
         assert kinds(answers) == "EZ"
         assert answers[0].fields["C"] == "0A000"
+        assert_serving(wire)
+
+
+SHOWN = "SELECT id, reverse(pan) FROM cards"
+BY_QUERY = (query("FETCH ALL FROM p"),)
+BY_EXECUTE = (parse("FETCH ALL FROM p", "f"), bind("g", "f"), describe("P", "g"), execute("g"), SYNC)
+
+
+@pytest.mark.parametrize("fetch", [BY_QUERY, BY_EXECUTE], ids=["by Query", "by Execute"])
+@pytest.mark.parametrize("between", ["SELECT 1", "DECLARE c CURSOR FOR SELECT 1", "CLOSE ALL"])
+def test_rows_of_a_portal_are_not_shown_as_those_of_another_statement(
+    house: House, fetch: tuple[bytes, ...], between: str
+) -> None:
+    with house.unchanged(), house.enter() as wire:
+        wire.query("BEGIN")
+        wire.send(parse(SHOWN, "s"), bind("p", "s"), SYNC)
+        wire.read_until("Z")
+        wire.query(between)
+        wire.send(*fetch)
+        answers = wire.read_until("Z")
+        assert "E" in kinds(answers)
+        assert "D" not in kinds(answers)
+        house.assert_kept(answers)
+        wire.query("ROLLBACK")
+        assert_serving(wire)
+
+
+def test_nor_are_those_of_one_that_is_bound_behind_the_fetch(house: House) -> None:
+    with house.unchanged(), house.enter() as wire:
+        wire.send(parse("FETCH ALL FROM p", "f"), bind("g", "f"), parse(SHOWN), bind("p"), execute("g"), SYNC)
+        answers = wire.read_until("Z")
+        assert "D" not in kinds(answers)
+        house.assert_kept(answers)
+        assert_serving(wire)
+
+
+def test_two_names_that_the_server_cuts_to_one_are_no_names(house: House) -> None:
+    """Else what one was judged to be runs as the other."""
+    name = "n" * 63
+    with house.unchanged(), house.enter() as wire:
+        wire.send(parse("SELECT id FROM cards", name), SYNC)
+        assert kinds(wire.read_until("Z")) == "1Z"
+        wire.send(
+            message("C", b"S" + name.encode() + b"x\0"), parse(SHOWN, name + "y"), bind("", name), execute(), SYNC
+        )
+        error = wire.read()
+        assert (error.kind, error.fields["S"], error.fields["C"]) == ("E", "FATAL", "0A000")
+        assert wire.rest() == b""
+
+
+@pytest.mark.parametrize("between", [b"", SYNC], ids=["one batch", "a block"])
+def test_what_an_execute_runs_is_not_prepared_anew_behind_its_bind(house: House, between: bytes) -> None:
+    with house.unchanged(), house.enter() as wire:
+        wire.query("BEGIN")
+        wire.send(parse("SELECT id, holder FROM cards", "s"), parse("EXECUTE s", "e"), SYNC)
+        wire.read_until("Z")
+        wire.send(bind("p", "e"), describe("P", "p"), message("C", b"Ss\0"), parse(SHOWN, "s"), between)
+        wire.send(execute("p"), SYNC)
+        answers = [answer for _ in range(2 if between else 1) for answer in wire.read_until("Z")]
+        assert kinds(answers[-2:]) == "EZ"
+        assert "D" not in kinds(answers)
+        house.assert_kept(answers)
+        wire.query("ROLLBACK")
         assert_serving(wire)

@@ -26,6 +26,31 @@ TAGGING = MaskConfig(columns=(TaggedColumn("cards.cvv", Tag.SAD),))
             {"message": 'value "98765432109" is out of range for type integer'},
             {"message": f'value "{GONE}" is out of range for type integer'},
         ),
+        (
+            "54000",
+            {"message": "requested character too large for encoding: 459785855"},
+            {"message": f"requested character too large for encoding: {GONE}"},
+        ),
+        (
+            "2202E",
+            {"message": "index 3725211558587954 out of valid range, 0..7"},
+            {"message": f"index {GONE} out of valid range, {GONE}"},
+        ),
+        (
+            "42601",
+            {"message": "improper relation name (too many dotted names): seven.x.y.z"},
+            {"message": f"improper relation name (too many dotted names): {GONE}"},
+        ),
+        (
+            "22021",
+            {"message": 'invalid byte sequence for encoding "UTF8": 0xe4 0x61 0x62'},
+            {"message": f'invalid byte sequence for encoding "{GONE}": {GONE}'},
+        ),
+        (
+            "42704",
+            {"message": "seven three is not a valid encoding name"},
+            {"message": f"{GONE} is not a valid encoding name"},
+        ),
         ("22012", {"message": "division by zero"}, {"message": "division by zero"}),
         (
             "23502",
@@ -37,10 +62,18 @@ TAGGING = MaskConfig(columns=(TaggedColumn("cards.cvv", Tag.SAD),))
         ("1105", {"message": "XPATH syntax error: '~1234'"}, {"message": f"XPATH syntax error: '{GONE}'"}),
     ],
 )
-def test_no_quoted_value_is_shown(code: str, fields: dict[str, str], left: dict[str, str]) -> None:
+def test_no_value_is_shown(code: str, fields: dict[str, str], left: dict[str, str]) -> None:
     notice = Notice(NoticeKind.ERROR, dict(fields), code)
     Mask(TAGGING).on_notice(make_session(), notice)
     assert notice.fields == left
+
+
+def test_nor_in_a_warning() -> None:
+    long = 'identifier "1234" will be truncated to "123"'
+    for code, left in (("42622", f'identifier "{GONE}"'), ("00000", long)):
+        notice = Notice(NoticeKind.NOTICE, {"message": long}, code)
+        Mask(TAGGING).on_notice(make_session(), notice)
+        assert notice.fields == {"message": left}
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ CARD = ("7", "Ada", PAN, "123")
 )
 def test_the_first_role_of_the_configuration_decides_what_is_shown(roles, expected):
     assert shown("SELECT 1", ["a"], [PAN], roles=roles) == [(expected,)]
-    notice = Notice(NoticeKind.ERROR, {"detail": f"Key (pan)=({PAN}) already exists."})
+    notice = Notice(NoticeKind.NOTICE, {"detail": f"Key (pan)=({PAN}) already exists."}, "00000")
     plugin().on_notice(session(*roles), notice)
     assert notice.fields == {"detail": f"Key (pan)=({expected}) already exists."}
 

@@ -184,6 +184,8 @@ def test_other_columns_may_choose_rows(text: str) -> None:
         "copy (select num from numbers) to stdout",
         "declare c cursor for select deep from nested",
         "prepare p as select n.num from numbers n",
+        "do $$ begin raise notice '%', (select reverse(pan) from cards); end $$",
+        "do 'begin execute concat(''sel'', ''ect 1''); end'",
     ],
 )
 def test_what_reads_them_out_without_their_columns_is_refused(text: str) -> None:

@@ -170,6 +170,88 @@ def test_an_unknown_statement_or_cursor_is_asked_about_by_its_name() -> None:
     assert player.session.is_idle
 
 
+FETCH = "FETCH ALL FROM p"
+
+
+def test_a_portal_that_was_bound_is_not_fetched_in_sql() -> None:
+    player = serving()
+    bound = parse("SELECT 1") + bind("p") + SYNC
+    player.client(bound).upstream(PARSED + BOUND + READY_IN_BLOCK)
+    player.client(query("CLOSE c")).upstream(tag("CLOSE CURSOR") + READY_IN_BLOCK)
+    player.sent()
+    player.client(query(FETCH) + query("FETCH ALL FROM q"))
+    sent = player.sent()[1]
+    assert FETCH.encode() not in sent
+    assert query("FETCH ALL FROM q") in sent
+    player.upstream(error("42601", "syntax error") + READY_IN_BLOCK)
+    assert [outcome.error for statement, outcome in player.ended if statement.text == FETCH] == ["42501"]
+
+
+def test_nor_by_a_fetch_that_was_bound_before() -> None:
+    player = serving()
+    player.client(parse(FETCH, "f") + bind("g", "f") + parse("SELECT 1") + bind("p") + execute("g") + SYNC)
+    assert execute("g") not in player.sent()[1]
+
+
+ELSEWHERE = "SET search_path = elsewhere"
+
+
+@pytest.mark.parametrize("late", ["EXECUTE s", "COPY t TO STDOUT", "EXPLAIN ANALYZE SELECT 1 FROM t", "TRUNCATE t"])
+@pytest.mark.parametrize(
+    "between",
+    [
+        parse(ELSEWHERE) + bind() + execute(),
+        parse("ALTER TABLE t RENAME TO u") + bind() + execute(),
+        message("C", b"Ss\0") + parse("SELECT 2", "s"),
+    ],
+    ids=["another path", "another table", "another statement"],
+)
+def test_names_that_are_looked_up_late_stand_for_what_they_did(late: str, between: bytes) -> None:
+    player = serving()
+    for text, name in (("SELECT 1", "s"), (late, "l")):
+        player.client(parse(text, name) + SYNC).upstream(PARSED + READY)
+    player.sent()
+    player.client(bind("p", "l") + execute("p", 1) + between)
+    sent = player.sent()[1]
+    assert execute("p", 1) in sent
+    player.client(execute("p", 2) + SYNC)
+    assert execute("p", 2) not in player.sent()[1]
+
+
+def test_a_statement_that_moves_names_runs_itself() -> None:
+    player = serving()
+    for text in (ELSEWHERE, "CREATE TABLE t (a int)", "PREPARE q AS SELECT 1", "DEALLOCATE s", "COPY t TO STDOUT"):
+        player.client(parse(text) + bind("p") + execute("p") + SYNC)
+        assert execute("p") in player.sent()[1]
+        player.upstream(PARSED + BOUND + tag("DONE") + READY)
+        player.sent()
+
+
+@pytest.mark.parametrize("end", [message("C", b"Pp\0"), b""], ids=["closed", "at the end of its transaction"])
+def test_behind_its_end_a_cursor_of_its_name_is(end: bytes) -> None:
+    player = serving()
+    player.client(parse("SELECT 1") + bind("p") + end + SYNC)
+    player.upstream(PARSED + BOUND + (message("3") + READY_IN_BLOCK if end else READY))
+    player.sent()
+    player.client(query(FETCH))
+    assert player.sent()[1] == query(FETCH)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        parse("SELECT 1", "n" * 64),
+        bind("n" * 64),
+        bind("", "n" * 64),
+        describe("S", "n" * 64),
+        execute("n" * 64),
+        message("C", b"P" + b"n" * 64 + b"\0"),
+    ],
+)
+def test_a_name_that_the_server_would_cut_is_refused(sent: bytes) -> None:
+    assert "longer than 63 bytes" in fault_of(serving().client(sent))[1]
+
+
 def test_a_cursor_made_in_sql_is_executed_with_its_columns_known() -> None:
     hooks = watching()
     player = serving(hooks)

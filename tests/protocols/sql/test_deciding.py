@@ -46,6 +46,8 @@ def predicates(text: str) -> set[str] | None:
         ("select e from t, jsonb_array_elements(b) e", "b"),
         ("select 1, unnest(string_to_array(a, '4')) from t", "a"),
         ("select lower(a) from t", ""),
+        ("select a > 1 and set_config('application_name', 'x', false) > '' from t", None),
+        ("with w as (select pg_sleep(1)) select a > 1 and exists (select from w) from t", None),
         ("select 1 from t where t = row(1)", None),
         ("select 1 from t group by t.to_json", None),
         ("select 1 from (select a as x from t) s where x > 1", None),
