@@ -35,6 +35,9 @@ allow = [
   { do = "call", on = "shop.settle" },
 ]
 
+[plugins.policy.roles.teller]
+allow = [{ do = "read", on = ["shop.*", "information_schema.*"] }]
+
 [plugins.policy.roles.maker]
 allow = [{ do = "define", on = "shop.my_*" }]
 
@@ -114,7 +117,7 @@ def knows_the_catalogue(gate: Gate) -> bool:
 
 @pytest.fixture(scope="module")
 def passwords(policed: Gate) -> dict[str, str]:
-    return {role: policed.add_agent(role, role) for role in ("clerk", "limited", "maker", "guest")} | {
+    return {role: policed.add_agent(role, role) for role in ("clerk", "limited", "maker", "guest", "teller")} | {
         "agent": policed.password
     }
 
@@ -398,6 +401,17 @@ def test_warnings_which_can_quote_any_value_need_a_rule(talk: Connect) -> None:
     clerk = talk("clerk")
     run(clerk, "SELECT CAST(expires AS SIGNED) FROM cards LIMIT 1")
     assert "information_schema.warnings" in refused(clerk, "SHOW WARNINGS")
+
+
+@pytest.mark.parametrize("ask", ["SHOW WARNINGS", "SHOW ERRORS"])
+def test_warnings_are_not_shown_where_they_could_quote_a_tagged_column(talk: Connect, ask: str) -> None:
+    teller = talk("teller")
+    run(teller, "SELECT CAST(expires AS SIGNED) FROM cards LIMIT 1")
+    assert "Warnings can quote values of tagged columns" in refused(teller, ask)
+
+
+def test_grants_which_show_the_hash_of_the_gate_s_password_are_read_of_the_users_table(talk: Connect) -> None:
+    assert "You may not select mysql.user" in refused(talk("teller"), "SHOW GRANTS")
 
 
 def test_a_limit_is_not_told_behind_what_was_changed(policed: Gate, talk: Connect) -> None:

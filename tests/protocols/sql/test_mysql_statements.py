@@ -166,7 +166,7 @@ CASES: list[tuple[str, Effect, str, str]] = [
     ("restart", ADMINISTER, "alter_system", ""),
     ("help 'x'", UNKNOWN, "unknown", ""),
     ("show create table s.t", READ, "show", "select information_schema.columns"),
-    ("show grants for x", READ, "show", "select information_schema.user_privileges"),
+    ("show grants for x", READ, "show", "select mysql.user"),
     ("show status", READ, "show", "select performance_schema.session_status"),
     ("show slave status", ADMINISTER, "show", ""),
     ("show processlist", ADMINISTER, "show", ""),
