@@ -75,3 +75,12 @@ def test_names_of_other_sorts_work(house: House, text: str) -> None:
         for results in in_every_way(wire, text):
             assert results[-1].error is None
             assert results[-1].rows
+
+
+def test_a_database_is_not_called_by_more_than_the_server_takes_for_its_name(house: House) -> None:
+    """MySQL changes to the database "house" then, and says that it is another."""
+    with house.unchanged(), house.enter("reader") as wire:
+        wire.send(0x02, b"house\0evil")
+        (result,) = wire.results()
+        assert result.error is not None
+        assert result.error[2] == "the client sent a malformed message"
