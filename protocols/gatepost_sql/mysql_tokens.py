@@ -107,19 +107,16 @@ def scan(text: str) -> list[Token]:
         elif name != "space":
             if match[0].startswith(".") and name == "number" and tokens and tokens[-1].kind in (Kind.WORD, Kind.QUOTED):
                 raise NotUnderstood("a name that begins with a digit needs quotes")
-            tokens.append(_token(Kind(name), _plain(name, match[name]), tokens))
+            written = _plain(name, match[name])
+            if name == "string" and tokens and tokens[-1].word == "as":
+                name = "quoted"
+            if name == "quoted" or (name == "word" and not written.isascii()):
+                _check_name(written)
+            tokens.append(Token(Kind(name), written))
             if len(tokens) > MAX_TOKENS:
                 raise NotUnderstood(f"the text has more than {MAX_TOKENS} words")
     _check_depth(tokens)
     return tokens
-
-
-def _token(kind: Kind, text: str, before: Sequence[Token]) -> Token:
-    if kind is Kind.STRING and before and before[-1].word == "as":
-        kind = Kind.QUOTED
-    if kind is Kind.QUOTED or (kind is Kind.WORD and not text.isascii()):
-        _check_name(text)
-    return Token(kind, text)
 
 
 def _check_name(name: str) -> None:
