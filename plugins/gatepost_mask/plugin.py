@@ -27,6 +27,8 @@ _COPIES: Final = frozenset(("copy_to", "copy_to_binary", _AMID_DIGITS))
 # What runs or reads a query later, when its text is no longer there to tell what its columns are; and what runs a
 # program, which may tell values in notices and errors.
 _DEFERRED: Final = frozenset(("declare", "prepare", "do"))
+# What can quote any value of the statement before.
+_QUOTING: Final = "show_warnings"
 # What may be any statement.
 _UNREAD: Final = "unknown"
 
@@ -86,6 +88,12 @@ class Mask:
                     rule="mask.columns",
                     hint="Check its syntax, or write it in a plainer or shorter way, with columns by name.",
                 )
+            if _QUOTING in facts.verbs:
+                return Deny(
+                    reason="Warnings can quote values of tagged columns.",
+                    rule="mask.columns",
+                    hint="Do without them: an error is told at once, and a result tells how many warnings there are.",
+                )
             return Deny(
                 reason="The statement reads tagged columns in a way that does not tell which values are theirs.",
                 rule="mask.columns",
@@ -138,9 +146,14 @@ class Mask:
         verbs = frozenset(facts.verbs)
         # A setting may be given any value that the statement touches, and be shown later.
         keeps = any(value is None for _, value in facts.settings)
-        if not keeps and verbs.isdisjoint(_COPIES | _DEFERRED) and _UNREAD not in verbs:
+        if _QUOTING in verbs:
+            tags = self._tags.every
+        elif keeps:
+            tags = self._tags.touched(facts)
+        elif verbs.isdisjoint(_COPIES | _DEFERRED) and _UNREAD not in verbs:
             return False
-        tags = self._tags.touched(facts) if keeps else self._tags.read(facts)
+        else:
+            tags = self._tags.read(facts)
         return not tags <= (frozenset() if display is not Display.CLEAR else _SHOWN_IN_CLEAR)
 
     def _is_oracle(self, facts: Facts, session: Session) -> bool:

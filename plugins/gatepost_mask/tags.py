@@ -76,6 +76,10 @@ class Tags:
     def __bool__(self) -> bool:
         return bool(self._columns)
 
+    @property
+    def every(self) -> frozenset[Tag]:
+        return frozenset(tagged.tag for tagged in self._columns)
+
     def treatments(self, result: Result) -> dict[int, Treatment]:
         """What to do with the columns of a result, by position; those that are not here hold nothing tagged."""
         if not self._columns:

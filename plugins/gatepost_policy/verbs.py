@@ -85,7 +85,8 @@ _STATEMENTS: Final[Mapping[str, Verb | None]] = {
     **dict.fromkeys(("prepare", "execute", "declare")),
     # Those concern the session alone.
     **dict.fromkeys(("begin", "commit", "rollback", "savepoint", "release", "rollback_to", "set_constraints")),
-    **dict.fromkeys(("set", "reset", "show", "discard", "fetch", "move", "close", "deallocate", "unlisten")),
+    **dict.fromkeys(("set", "reset", "show", "show_warnings", "discard")),
+    **dict.fromkeys(("fetch", "move", "close", "deallocate", "unlisten")),
     # The agent's own sessions, as far as its effect is known.
     "kill": None,
     **dict.fromkeys(("listen", "notify"), Verb.NOTIFY),

@@ -215,7 +215,11 @@ class Commands:
         return self._answers.guard(run, Guard(start), len(self._message))
 
     def _init_db(self, message: bytes) -> Step:
-        quoted = message[1:].replace(b"`", b"``")
+        reader = Reader(message[1:], ClientFault)
+        name = reader.rest()
+        if b"\0" in name:
+            raise reader.malformed()  # MySQL takes the part before it for the name, and tells all of it
+        quoted = name.replace(b"`", b"``")
         return self._ask(b"USE `" + quoted + b"`", self._allow_init_db)
 
     def _allow_init_db(self, statement: Statement) -> list[Action]:

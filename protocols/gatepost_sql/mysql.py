@@ -165,6 +165,12 @@ def _procedure(tokens: Sequence[Token], names: Names) -> Facts:
     )
 
 
+def _do(tokens: Sequence[Token], names: Names) -> Facts:
+    """DO shows nothing of its expressions, but may keep what they read."""
+    found = of_query("do", [Token(Kind.WORD, "SELECT"), *tokens[1:]], names)
+    return replace(found, effect=Effect.UNKNOWN, outputs=(), reason="do")
+
+
 _QUERIES: Final = frozenset(("select", "insert", "replace", "update", "delete", "with", "table", "values"))
 
 _READERS: Final[Mapping[str, Callable[[Sequence[Token], Names], Facts]]] = {
@@ -178,6 +184,7 @@ _READERS: Final[Mapping[str, Callable[[Sequence[Token], Names], Facts]]] = {
     ),
     **dict.fromkeys(("optimize", "repair", "check", "checksum"), _maintain),
     "call": _procedure,
+    "do": _do,
     "kill": mysql_session.kill,
     "load": load,
     "set": mysql_session.set_,
@@ -186,7 +193,7 @@ _READERS: Final[Mapping[str, Callable[[Sequence[Token], Names], Facts]]] = {
 }
 
 # They look at the queries in them.
-_FOLLOWING: Final = frozenset((query, _explain, _analyze, _procedure, define, load, mysql_session.set_))
+_FOLLOWING: Final = frozenset((query, _explain, _analyze, _procedure, _do, define, load, mysql_session.set_))
 
 # Verbs of administration that are called so; others are all one.
 _ADMINISTERING: Final = frozenset(("grant", "revoke"))
@@ -212,8 +219,6 @@ _BY_FIRST_WORD: Final[Mapping[str, Effect]] = {
         ),
         Effect.ADMINISTER,
     ),
-    # What they run, or read by name, is not in the text.
-    **dict.fromkeys(
-        ("do", "execute", "prepare", "handler", "signal", "resignal", "get", "xa", "clone"), Effect.UNKNOWN
-    ),
+    # What they run is not in the text. HANDLER and GET, which read what nothing here tells, are not understood.
+    **dict.fromkeys(("execute", "prepare", "signal", "resignal", "xa", "clone"), Effect.UNKNOWN),
 }

@@ -108,7 +108,11 @@ class Expressions(ABC):
         return self.named(node.name.lower(), node.table, node.text("db"), level)
 
     def named(self, name: str, qualifier: str, database: str, level: Level) -> Origins:
-        """What a column derives from, wherever its name is known: here, or further out."""
+        """What a column derives from, wherever its name is known: here, or further out.
+
+        An expression that is given no name gets one from the server, which may be any.
+        """
+        nameless: list[Origins] = []
         here: Level | None = level
         while here is not None:
             sources = self.qualified(qualifier, database, here) if qualifier else here.visible
@@ -116,14 +120,19 @@ class Expressions(ABC):
             opened = [source for source in sources if source.rows.is_open]
             self.spend(1 + len(found) + len(opened))
             origins = [column.origins for _, column in found]
-            if not qualifier and isinstance(here, QueryLevel) and (here.shows_outputs or here is not level):
-                origins += here.outputs.get(name, ())
+            shown = here.outputs if isinstance(here, QueryLevel) and (here.shows_outputs or here is not level) else {}
+            if not qualifier:
+                origins += shown.get(name, ())
             for source, column in found:
                 source.touch(column)
             origins += [source.touch_all() for source in opened]
             if origins:
-                return union(origins)
+                return union(origins + nameless)
+            nameless += [source.touch_all() for source in sources if "" in source.columns]
+            nameless += shown.get("", ()) if not qualifier else ()
             here = here.parent
+        if nameless:
+            return union(nameless)
         self.doubt(Effect.UNKNOWN, f"column {name} is not in the catalogue")
         return None
 

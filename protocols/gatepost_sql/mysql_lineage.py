@@ -135,8 +135,7 @@ class Lineage(Items):
             name = target.alias_or_name if isinstance(target, exp.Alias | exp.Column) else ""
             is_direct = isinstance(value, exp.Column) and origins is not None and self.is_direct(value, level)
             columns.append(Column(name.lower(), name, origins, is_direct))
-            if name:
-                level.outputs.setdefault(name.lower(), []).append(origins)
+            level.outputs.setdefault(name.lower(), []).append(origins)
         return Rows(tuple(columns), bool(opened), union(opened))
 
     def _star(self, star: exp.Expr, level: QueryLevel, columns: list[Column], opened: list[Origins]) -> None:

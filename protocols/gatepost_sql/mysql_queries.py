@@ -20,7 +20,7 @@ from gatepost_sql.mysql_bounds import is_bounded, joins
 from gatepost_sql.mysql_lineage import Lineage
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_outputs import outputs, predicates
-from gatepost_sql.mysql_tokens import Kind, Token, plain_text
+from gatepost_sql.mysql_tokens import STRING, Kind, Token, plain_text
 from gatepost_sql.mysql_words import FUNCTIONS, KEYWORDS, LAST_INSERT_ID, NO_CALLS, TYPES
 
 # Nodes besides conditions and queries that mean nothing by themselves.
@@ -195,7 +195,11 @@ class Query:
         with_ = node.args.get("with_")
         if with_ is None:
             return tables
+        later = [part.alias.lower() for part in with_.expressions]
         for part in with_.expressions:
+            later.pop(0)
+            if with_.args.get("recursive") and any(_is_named(table, later) for table in part.this.find_all(exp.Table)):
+                raise NotUnderstood("a query of a WITH RECURSIVE reads a later one")
             inner = tables | {part.alias} if with_.args.get("recursive") else tables
             self._visit(part.this, inner, depth, bounded=True)
             self._listed(part.args["alias"])
@@ -282,6 +286,8 @@ def _parse(tokens: Sequence[Token]) -> exp.Expr:
 def _check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
     """See whether the tree has all that the text has."""
     names = {node.name.lower() for node in tree.find_all(*_NAMED)}
+    if STRING in names:
+        raise NotUnderstood("a name is written as a string; write AS before it")
     for token in tokens:
         if token.kind is Kind.QUOTED:
             is_there = token.text.lower() in names
@@ -292,9 +298,16 @@ def _check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
             continue
         if not is_there:
             raise NotUnderstood("the grammar takes the text for less than it says")
+    queries = [part.alias.lower() for part in tree.find_all(exp.CTE)]
+    if len(queries) > len(set(queries)):
+        raise NotUnderstood("two queries of WITH have the same name, of which servers take different ones")
     selects = sum(token.word == "select" for token in tokens)
     if selects > sum(1 for _ in tree.find_all(exp.Select)):
         raise NotUnderstood("the grammar takes the text for less than it says")
+
+
+def _is_named(table: exp.Table, names: Sequence[str]) -> bool:
+    return not table.db and table.name.lower() in names
 
 
 def _keeps_id(name: Token, opening: Token, argument: Token) -> bool:

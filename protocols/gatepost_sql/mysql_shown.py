@@ -6,11 +6,14 @@ So a role that may read such a table may be shown it too, whichever way it asks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from gatepost.values import Effect, Facts, Use
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_tokens import Token
 from gatepost_sql.mysql_words import SHOWN, SHOWN_BEFORE
+
+_WARNINGS: Final = "information_schema.warnings"
 
 
 def show(tokens: Sequence[Token]) -> Facts:
@@ -24,7 +27,8 @@ def show(tokens: Sequence[Token]) -> Facts:
     table = SHOWN.get(kind, SHOWN.get(kind.partition(" ")[0]))
     if table is None:
         return Facts(effect=Effect.ADMINISTER, verbs=("show",), reason="show")
-    return Facts(effect=Effect.READ, verbs=("show",), objects=_read(table))
+    verb = "show_warnings" if table == _WARNINGS else "show"
+    return Facts(effect=Effect.READ, verbs=(verb,), objects=_read(table))
 
 
 def describe() -> Facts:

@@ -57,13 +57,14 @@ class Token(Struct, frozen=True):
 
 
 _CHARSETS: Final = "utf8mb4|utf8mb3|utf8|latin1|ascii|binary"
+# Behind a fraction or an exponent a word may follow at once, as in `1e5FROM`; behind an integer it is one word.
 _SCAN: Final = re.compile(
     rf"""
     (?P<space>[ \t\r\n\f\v]+)
     |(?P<comment>\#[^\n]*|--(?=[\x00-\x20]|\Z)[^\n]*|/\*(?:.*?\*/|.*\Z))
     |(?:[nN](?=')|_(?i:{_CHARSETS})[ ]*(?=['"]))?(?P<string>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
     |(?P<number>[xX]'[0-9A-Fa-f]*'|[bB]'[01]*'|0x[0-9A-Fa-f]+(?![\w$])|0b[01]+(?![\w$])
-        |(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?![\w$]))
+        |(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|[0-9]+(?![\w$]))
     |(?P<quoted>`(?:[^`]|``)+`)
     |(?P<variable>@@(?:[A-Za-z_]+[.])?[A-Za-z0-9_$]+|@(?:[A-Za-z0-9_$.]+|`[^`]+`|'[^'\\]*'|"[^"\\]*"))
     |(?P<word>[A-Za-z0-9_$\u0080-\uffff]+)
@@ -72,8 +73,15 @@ _SCAN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# Characters that are the same letter here and for every server, in whatever case, as far as they have one.
+_CASED: Final = re.compile(
+    r"[\x00-\x7f\xc0-\xd6\xd8-\xf6\xf8-\u012f\u0132-\u017e\u0386-\u03a1\u03a4-\u03c1\u03c3-\u03ce\u0400-\u0481]"
+)
+_LAST_CHARACTER: Final = "\uffff"
 _ESCAPE: Final = re.compile(r"\\(.)|''|\"\"", re.DOTALL)
 _ESCAPES: Final = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": r"\%", "_": r"\_"}
+# What stands for each string in a plain text.
+STRING: Final = "string_literal"
 _EXECUTABLE: Final = ("/*!", "/*M!", "/*m!")
 _HINT: Final = "/*+"
 _PREFIXES: Final = frozenset(("-", "+", "~", "!"))
@@ -99,11 +107,30 @@ def scan(text: str) -> list[Token]:
         elif name != "space":
             if match[0].startswith(".") and name == "number" and tokens and tokens[-1].kind in (Kind.WORD, Kind.QUOTED):
                 raise NotUnderstood("a name that begins with a digit needs quotes")
-            tokens.append(Token(Kind(name), _plain(name, match[name])))
+            written = _plain(name, match[name])
+            if name == "string" and tokens and tokens[-1].word == "as":
+                name = "quoted"
+            if name == "quoted" or (name == "word" and not written.isascii()):
+                _check_name(written)
+            tokens.append(Token(Kind(name), written))
             if len(tokens) > MAX_TOKENS:
                 raise NotUnderstood(f"the text has more than {MAX_TOKENS} words")
     _check_depth(tokens)
     return tokens
+
+
+def _check_name(name: str) -> None:
+    """A name must be the same as another here and for the server, which leaves out blanks that one begins with."""
+    if not name or name[0] <= " " or name[0] == "\x7f":
+        raise NotUnderstood("a name begins with a blank")
+    if not name.isascii() and not all(map(_is_certain, name)):
+        raise NotUnderstood("a name has letters that servers take for others")
+
+
+def _is_certain(character: str) -> bool:
+    if _CASED.match(character):
+        return True
+    return character <= _LAST_CHARACTER and character == character.lower() == character.upper() == character.casefold()
 
 
 def _check_comment(comment: str) -> None:
@@ -184,7 +211,7 @@ def plain_text(tokens: Sequence[Token]) -> str:
 def _plain_token(token: Token) -> str:
     match token.kind:
         case Kind.STRING:
-            return "'s'"
+            return f"'{STRING}'"
         case Kind.NUMBER:
             return "1"
         case Kind.VARIABLE:

@@ -35,6 +35,12 @@ allow = [
   { do = "call", on = "shop.settle" },
 ]
 
+[plugins.policy.roles.teller]
+allow = [{ do = "read", on = ["shop.*", "information_schema.*"] }]
+
+[plugins.policy.roles.runner]
+allow = [{ do = "all", on = "*" }, { do = "all", on = "*.*" }]
+
 [plugins.policy.roles.maker]
 allow = [{ do = "define", on = "shop.my_*" }]
 
@@ -114,9 +120,9 @@ def knows_the_catalogue(gate: Gate) -> bool:
 
 @pytest.fixture(scope="module")
 def passwords(policed: Gate) -> dict[str, str]:
-    return {role: policed.add_agent(role, role) for role in ("clerk", "limited", "maker", "guest")} | {
-        "agent": policed.password
-    }
+    return {
+        role: policed.add_agent(role, role) for role in ("clerk", "limited", "maker", "guest", "teller", "runner")
+    } | {"agent": policed.password}
 
 
 @pytest.fixture
@@ -398,6 +404,40 @@ def test_warnings_which_can_quote_any_value_need_a_rule(talk: Connect) -> None:
     clerk = talk("clerk")
     run(clerk, "SELECT CAST(expires AS SIGNED) FROM cards LIMIT 1")
     assert "information_schema.warnings" in refused(clerk, "SHOW WARNINGS")
+
+
+@pytest.mark.parametrize("ask", ["SHOW WARNINGS", "SHOW ERRORS"])
+def test_warnings_are_not_shown_where_they_could_quote_a_tagged_column(talk: Connect, ask: str) -> None:
+    teller = talk("teller")
+    run(teller, "SELECT CAST(expires AS SIGNED) FROM cards LIMIT 1")
+    assert "Warnings can quote values of tagged columns" in refused(teller, ask)
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        "DO @kept := (SELECT expires FROM cards LIMIT 1)",
+        "DO (SELECT @kept := expires FROM cards LIMIT 1)",
+        "DO LAST_INSERT_ID((SELECT LEFT(pan, 9) FROM cards LIMIT 1))",
+        "GET DIAGNOSTICS CONDITION 1 @kept = MESSAGE_TEXT",
+        "HANDLER cards OPEN",
+    ],
+)
+def test_who_may_do_everything_keeps_no_tagged_value_either(talk: Connect, keep: str) -> None:
+    runner = talk("runner")
+    run(runner, "SELECT CAST(expires AS SIGNED) FROM cards LIMIT 1")
+    assert "mask." in refused(runner, keep)
+    assert run(runner, "SELECT @kept") == ((None,),)
+
+
+def test_who_may_do_everything_may_do_what_reads_nothing_tagged(talk: Connect) -> None:
+    runner = talk("runner")
+    run(runner, "DO SLEEP(0), @kept := 7")
+    assert run(runner, "SELECT @kept") == ((7,),)
+
+
+def test_grants_which_show_the_hash_of_the_gate_s_password_are_read_of_the_users_table(talk: Connect) -> None:
+    assert "You may not select mysql.user" in refused(talk("teller"), "SHOW GRANTS")
 
 
 def test_a_limit_is_not_told_behind_what_was_changed(policed: Gate, talk: Connect) -> None:

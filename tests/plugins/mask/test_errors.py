@@ -59,6 +59,16 @@ TAGGING = MaskConfig(columns=(TaggedColumn("cards.cvv", Tag.SAD),))
         ),
         ("42P01", {"message": 'relation "1234" does not exist'}, {"message": f'relation "{GONE}" does not exist'}),
         ("1062", {"message": "Duplicate entry '12'34' for key 'k'"}, {"message": f"Duplicate entry '{GONE}'"}),
+        (
+            "3616",
+            {"message": "Longitude 4111111.000000 is out of range in function st_x2. It must be within (-180, 180]."},
+            {"message": f"Longitude {GONE} is out of range in function {GONE} It must be within {GONE} {GONE}"},
+        ),
+        (
+            "22008",
+            {"message": "date field value out of range: 411111-01-01"},
+            {"message": f"date field value out of range: {GONE}"},
+        ),
         ("1105", {"message": "XPATH syntax error: '~1234'"}, {"message": f"XPATH syntax error: '{GONE}'"}),
     ],
 )

@@ -213,6 +213,13 @@ def test_long_data_of_a_denied_execution_goes_nowhere() -> None:
     assert said(client)[0][0] == 0xFF
 
 
+def test_a_database_whose_name_holds_a_zero_ends_the_session() -> None:
+    made = serving().client(wire.command(wire.INIT_DB, b"shop\0vault"))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.CLIENT_FAULT
+    assert not made.asked
+
+
 def test_long_data_is_bounded() -> None:
     made = serving(environment={"limits": Limits(message_bytes=1000)})
     prepare(made, "INSERT INTO t VALUES (?)", columns=[], parameters=1)

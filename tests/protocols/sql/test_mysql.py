@@ -218,6 +218,13 @@ def test_what_cannot_be_proven_is_unknown(text: str) -> None:
         (r"SELECT '\', pan, ' FROM cards", set()),
         ("SELECT '''', pan FROM cards", {"pan"}),
         ("SELECT `pan` FROM cards", {"pan"}),
+        # A number with a fraction or an exponent ends before a letter; an integer does not.
+        ("SELECT pan, 1e5FROM cards", {"pan"}),
+        ("SELECT pan, 1e-5FROM cards", {"pan"}),
+        ("SELECT pan, 1.5FROM cards", {"pan"}),
+        ("SELECT pan, 1.FROM cards", {"pan"}),
+        ("SELECT pan, .5FROM cards", {"pan"}),
+        ("SELECT 1pan, 0x1g, 1e FROM cards", {"1pan", "0x1g", "1e"}),
     ],
 )
 def test_texts_are_taken_apart_as_the_server_does(text: str, columns: set[str]) -> None:
@@ -225,6 +232,29 @@ def test_texts_are_taken_apart_as_the_server_does(text: str, columns: set[str]) 
     assert found.effect is Effect.READ
     assert found.columns == columns
     assert [use.name for use in found.objects] == ["cards"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["größe", "GRÖSSE", "名前", "\u043d\u043e\u043c\u0435\u0440", "\u03b1\u03c1\u03b9\u03b8\u03bc\u03cc", "a b", "1"],
+)
+def test_names_that_are_the_same_everywhere_are_understood(name: str) -> None:
+    for text in (f"SELECT `{name}` FROM cards", f"SELECT 1 AS '{name}' FROM cards"):
+        assert of(text).effect is Effect.READ
+
+
+@pytest.mark.parametrize(
+    "name",
+    [" a", "\ta", "\u0130", "\u0131", "\u212a", "\u017f", "x\u03a3", "x\u03c2", "\u13a0", "\u023a", "\U0001f4b3"],
+)
+def test_names_that_a_server_may_take_for_others_are_not(name: str) -> None:
+    for text in (f"SELECT `{name}` FROM cards", f"SELECT 1 AS '{name}' FROM cards"):
+        assert of(text).effect is Effect.UNKNOWN
+
+
+def test_a_name_in_quotes_needs_an_as() -> None:
+    assert of("SELECT pan AS 'x' FROM cards").effect is Effect.READ
+    assert of("SELECT pan 'x' FROM cards").effect is Effect.UNKNOWN
 
 
 EVERYTHING = (

@@ -63,6 +63,14 @@ def outputs(found: Facts) -> list[str]:
         ("SELECT name FROM customers UNION SELECT pan FROM cards", ["shop.cards.pan shop.customers.name"]),
         ("SELECT (SELECT MAX(pan) FROM cards) FROM orders", ["shop.cards.pan"]),
         ("SELECT pan AS id, (SELECT id) FROM cards", ["shop.cards.pan", "shop.cards.id shop.cards.pan"]),
+        ("SELECT x AS 'id' FROM (SELECT pan AS \"x\" FROM cards) d", ["shop.cards.pan"]),
+        ("SELECT (SELECT b FROM (SELECT pan AS 'b' FROM cards) x) FROM (SELECT 1 AS b) d", ["shop.cards.pan"]),
+        (
+            "SELECT (SELECT `HEX(pan)` FROM (SELECT HEX(pan) FROM cards) x) FROM (SELECT 1 AS `HEX(pan)`) d",
+            ["shop.cards.pan"],
+        ),
+        ("SELECT d.`MAX(pan)` FROM (SELECT MAX(pan) FROM cards) d", ["shop.cards.pan"]),
+        ("SELECT (SELECT id+1e0FROM cards) FROM (SELECT 2 AS id, 3 AS `1e0FROM`) d", ["shop.cards.id"]),
         ("SELECT * FROM cards JOIN orders USING (id)", []),
         (
             "WITH RECURSIVE w(n, s) AS (SELECT 1, pan FROM cards UNION ALL SELECT n + 1, s FROM w) SELECT s FROM w",
@@ -183,6 +191,8 @@ def test_uses(text: str, uses: list[tuple[str, str, str | None, bool, str]]) -> 
         "SELECT f(id) FROM cards",
         "WITH w AS (SELECT id FROM cards) SELECT id FROM W",
         "WITH cards AS (SELECT 1 AS pan) SELECT pan FROM Cards",
+        "WITH w AS (SELECT 1 AS id), v AS (WITH w AS (SELECT id FROM cards) SELECT id FROM w) SELECT id FROM v",
+        "WITH RECURSIVE v AS (SELECT id FROM orders), orders AS (SELECT pan AS id FROM cards) SELECT id FROM v",
         "SELECT `a.b`.id FROM `a.b`",
         "CALL settle(1)",
     ],
