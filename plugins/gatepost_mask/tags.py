@@ -104,6 +104,10 @@ class Tags:
                 found[position] = treatment
         return found
 
+    @property
+    def all(self) -> frozenset[Tag]:
+        return frozenset(tagged.tag for tagged in self._columns)
+
     def read(self, facts: Facts) -> frozenset[Tag]:
         """The tags of the columns that a statement may read out: its outputs', or any that it touches."""
         if facts.outputs and all(output.origins is not None for output in facts.outputs):

@@ -16,9 +16,12 @@ from gatepost.values import Effect, Facts, Statement
 from gatepost_mysql.runs import Prepared
 from gatepost_sql import Context, facts
 from gatepost_sql.catalogue import Catalogue
+from gatepost_sql.hiding import is_silent, may_hide
 from gatepost_sql.mysql_session import DATABASE
 
 _DIALECT: Final = "mysql"
+# Where nobody defines anything.
+_SYSTEM: Final = "information_schema"
 _DEFINING: Final = frozenset((Effect.DEFINE, Effect.ADMINISTER, Effect.UNKNOWN))
 _TEMPORARY: Final = re.compile(r"\btemporary\b", re.IGNORECASE)
 
@@ -32,6 +35,7 @@ class Understanding:
 
     def __init__(self, environment: Environment, database: str) -> None:
         self._catalogue = environment.catalogue
+        self._has_catalogue = environment.has_catalogue
         self._database = database
         self._has_temporary = False
         self._known: Catalogue | None = None
@@ -58,7 +62,7 @@ class Understanding:
 
     def facts(self, text: str) -> Facts:
         """What a text means for the next statement."""
-        return facts(text, _DIALECT, self.context())
+        return self._doubted(facts(text, _DIALECT, self.context()))
 
     def renew(self, prepared: Prepared) -> Facts:
         """The facts of a prepared statement as the catalogue is now; its database is the one at its preparation."""
@@ -67,6 +71,7 @@ class Understanding:
             then = replace(context, search_path=prepared.search_path)
             prepared.facts = facts(prepared.text, _DIALECT, then)
             prepared.context = context
+        prepared.facts = self._doubted(prepared.facts)
         return prepared.facts
 
     def moved(self, known: Facts) -> None:
@@ -100,6 +105,14 @@ class Understanding:
             return False
         self._stale = self._catalogue()
         return True
+
+    def _doubted(self, known: Facts) -> Facts:
+        """Facts, with whether the text may hide something now."""
+        if known.is_resolved:
+            return known
+        hides = self._known is None and self._has_catalogue() and not is_silent(known)
+        hides = hides and may_hide(known, _SYSTEM, has_functions=False)
+        return known if hides == known.may_hide else replace(known, may_hide=hides)
 
     def _renew(self) -> None:
         self._context = Context(
