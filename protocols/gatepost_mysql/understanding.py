@@ -16,7 +16,7 @@ from gatepost.values import Effect, Facts, Statement
 from gatepost_mysql.runs import Prepared
 from gatepost_sql import Context, facts
 from gatepost_sql.catalogue import Catalogue
-from gatepost_sql.hiding import is_silent, may_hide
+from gatepost_sql.hiding import Definitions, defines_amid, is_silent, may_hide
 from gatepost_sql.mysql_session import DATABASE
 
 _DIALECT: Final = "mysql"
@@ -62,7 +62,7 @@ class Understanding:
 
     def facts(self, text: str) -> Facts:
         """What a text means for the next statement."""
-        return self._doubted(facts(text, _DIALECT, self.context()))
+        return self._doubted(facts(text, _DIALECT, self.context()), text)
 
     def renew(self, prepared: Prepared) -> Facts:
         """The facts of a prepared statement as the catalogue is now; its database is the one at its preparation."""
@@ -71,7 +71,7 @@ class Understanding:
             then = replace(context, search_path=prepared.search_path)
             prepared.facts = facts(prepared.text, _DIALECT, then)
             prepared.context = context
-        prepared.facts = self._doubted(prepared.facts)
+        prepared.facts = self._doubted(prepared.facts, prepared.text)
         return prepared.facts
 
     def moved(self, known: Facts) -> None:
@@ -106,13 +106,24 @@ class Understanding:
         self._stale = self._catalogue()
         return True
 
-    def _doubted(self, known: Facts) -> Facts:
+    def _doubted(self, known: Facts, text: str) -> Facts:
         """Facts, with whether the text may hide something now."""
-        if known.is_resolved:
+        if known.is_resolved and known.statements == 1:
             return known
-        hides = self._known is None and self._has_catalogue() and not is_silent(known)
-        hides = hides and may_hide(known, _SYSTEM, has_functions=False)
+        hides = self._has_catalogue() and self._may_hide(known, text)
         return known if hides == known.may_hide else replace(known, may_hide=hides)
+
+    def _may_hide(self, known: Facts, text: str) -> bool:
+        catalogue = self._known
+        if is_silent(known, text):
+            return False
+        if catalogue is None:
+            return may_hide(known, _SYSTEM, has_functions=False)
+        if not defines_amid(known):
+            return False
+        # By the catalogue, what the text makes is unknown.
+        known = facts(text, _DIALECT)
+        return Definitions().within(known, text, catalogue).may_hide(known, catalogue)
 
     def _renew(self) -> None:
         self._context = Context(

@@ -21,7 +21,7 @@ from gatepost_postgres.owed import CATALOGUE, PATH, SETTINGS, Prepared, Run
 from gatepost_postgres.settings import RESETS, may_change
 from gatepost_sql import Context, facts, preparation
 from gatepost_sql.catalogue import Catalogue
-from gatepost_sql.hiding import Definitions, is_silent, may_hide
+from gatepost_sql.hiding import Definitions, defines_amid, is_silent, may_hide
 
 _SEARCH_PATH: Final = "search_path"
 _USER: Final = "$user"
@@ -91,7 +91,7 @@ class Understanding:
         known = facts(text, context=context or self.context())
         if known.effect is Effect.UNKNOWN and EXECUTE in known.verbs:
             known = facts(text, context=self._with_prepared())
-        return known if known.is_resolved else self._doubted(known)
+        return known if known.is_resolved and known.statements == 1 else self._doubted(known, text)
 
     def renew(self, prepared: Prepared) -> Facts:
         """The facts of a prepared statement as its names are now."""
@@ -101,7 +101,7 @@ class Understanding:
             prepared.facts = found[1] if found is not None else self.facts(prepared.text, context)
             prepared.context = self.lasting(prepared.facts, context)
         if not prepared.facts.is_resolved:
-            prepared.facts = self._doubted(prepared.facts)
+            prepared.facts = self._doubted(prepared.facts, prepared.text)
         return prepared.facts
 
     def lasting(self, known: Facts, context: Context | None) -> Context | None:
@@ -111,6 +111,7 @@ class Understanding:
     def redefined(self) -> None:
         """The catalogue that all know is stale, and they are told so now."""
         self._stale = self._catalogue()
+        self._forget_definitions()
 
     def reported(self, name: str, value: str) -> None:
         """The server has told a setting."""
@@ -121,9 +122,7 @@ class Understanding:
     def note(self, run: Run) -> None:
         """See what a statement that is about to run can change."""
         known, text = run.statement.facts, run.statement.text
-        ledger = self._ledger
-        if ledger.is_idle and not (ledger.is_redefining or ledger.portals.settled):
-            self._definitions = Definitions()
+        self._forget_definitions()
         self._definitions.note(known, text)
         if not REVERTING.isdisjoint(known.verbs):
             self._definitions.undone()
@@ -154,18 +153,31 @@ class Understanding:
             prepared = Prepared(f'EXECUTE "{quoted}"', found[1], None, (), self.context(), text)
             run.prepares = (name.encode(), prepared)
 
-    def _doubted(self, known: Facts) -> Facts:
-        """Facts that the text alone tells, with whether it may hide something now."""
-        may_hide = self._has_catalogue() and self._may_hide(known)
+    def _doubted(self, known: Facts, text: str) -> Facts:
+        """Facts, with whether the text may hide something now."""
+        may_hide = self._has_catalogue() and self._may_hide(known, text)
         return known if may_hide == known.may_hide else replace(known, may_hide=may_hide)
 
-    def _may_hide(self, known: Facts) -> bool:
-        if self._known is not None or self._is_elsewhere or is_silent(known):
+    def _may_hide(self, known: Facts, text: str) -> bool:
+        catalogue, definitions = self._known, Definitions()
+        if self._is_elsewhere or is_silent(known, text) or (catalogue is not None and not defines_amid(known)):
             return False
-        catalogue = self._catalogue()
-        if not isinstance(catalogue, Catalogue) or catalogue is self._stale:
-            return may_hide(known, _SYSTEM, has_functions=True)
-        return catalogue.database == self._database and self._definitions.may_hide(known, catalogue)
+        if catalogue is None:
+            found, definitions = self._catalogue(), self._definitions
+            if not isinstance(found, Catalogue) or found is self._stale:
+                return may_hide(known, _SYSTEM, has_functions=True)
+            catalogue = found
+        if defines_amid(known):
+            # By the catalogue, what the text makes is unknown.
+            known = facts(text)
+            definitions = definitions.within(known, text, catalogue)
+        return catalogue.database == self._database and definitions.may_hide(known, catalogue)
+
+    def _forget_definitions(self) -> None:
+        """Let go of what was defined in a transaction that is over."""
+        ledger = self._ledger
+        if ledger.is_idle and not (ledger.is_redefining or ledger.portals.settled):
+            self._definitions = Definitions()
 
     def _forget(self) -> None:
         """Let go of what came from a former catalogue: it is large, and wrong."""

@@ -23,15 +23,26 @@ _DEFINING: Final = frozenset((Effect.DEFINE, Effect.ADMINISTER, Effect.UNKNOWN))
 # How many names a session may have defined before any can be one of them.
 _MOST: Final = 1000
 
-_MAKES_TABLE: Final = re.compile(r"\s*create\s+(?:unlogged\s+)?table\s", re.IGNORECASE)
+_MAKES_TABLE: Final = re.compile(
+    r"\s*create\s+(?:unlogged\s+|(?:(?:global|local)\s+)?temp(?:orary)?\s+)?table\s", re.IGNORECASE
+)
 _MAKES_VIEW: Final = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:materialized\s+)?view\s", re.IGNORECASE)
+_DEFINES_VIEW: Final = re.compile(r"\s*create\s+(?:or\s+replace\s+)?view\s", re.IGNORECASE)
 _MAKES_NO_RELATION: Final = re.compile(
-    r"\s*(?:alter\s+table|create\s+(?:unique\s+)?index|create\s+type|create\s+sequence|comment\s+on)\s", re.IGNORECASE
+    r"\s*(?:alter\s+(?:table|index|sequence|type)|create\s+(?:(?:unique\s+)?index|sequence|type)|drop|comment\s+on)\s",
+    re.IGNORECASE,
 )
 # What can give a table another table's rows, its columns what others hold, or anything another name.
 _MOVES: Final = re.compile(
-    r"\b(?:rename|schema|generated|expression|inherit|inherits|partition|temp|temporary)\b|u&", re.IGNORECASE
+    r"\b(?:rename|schema|generated|expression|inherits?|partition)\b|\bas\s*\(|u&", re.IGNORECASE
 )
+# What makes of a name something else than a table or a built-in function.
+_MAKES_MORE: Final = re.compile(
+    r"\b(?:view|rule|function|procedure|routine|aggregate|operator|cast|domain|trigger|extension|import)\b",
+    re.IGNORECASE,
+)
+_RIGHTS: Final = frozenset(("grant", "revoke"))
+_DEFINES: Final = frozenset(("create", "alter", "do"))
 
 _TABLES: Final = frozenset((RelationKind.TABLE, RelationKind.PARTITIONED))
 
@@ -46,9 +57,9 @@ class Definitions:
 
     def note(self, known: Facts, text: str) -> None:
         """A statement is about to run."""
-        if known.effect not in _DEFINING or self._is_anything:
+        if known.effect not in _DEFINING or self._is_anything or _RIGHTS.issuperset(known.verbs):
             return
-        names = {_last(use.name) for use in known.objects if use.verb == "create"}
+        names = _created(known)
         is_plain = known.effect is Effect.DEFINE and known.statements == 1 and _MOVES.search(text) is None
         if is_plain and _MAKES_TABLE.match(text):
             self._tables |= names
@@ -58,6 +69,16 @@ class Definitions:
             self._is_anything = True
         if len(self._tables) + len(self._others) > _MOST:
             self._is_anything = True
+
+    def within(self, known: Facts, text: str, catalogue: Catalogue) -> Definitions:
+        """The same with what a text of several statements defines, for what the text itself reads."""
+        more = Definitions()
+        replaced = {name for name in _created(known) if catalogue.relations_named(name)}
+        more._tables = self._tables | _created(known)
+        more._others = self._others | replaced
+        makes_more = "do" in known.verbs or bool(_MOVES.search(text) or _MAKES_MORE.search(text))
+        more._is_anything = self._is_anything or makes_more
+        return more
 
     def undone(self) -> None:
         """Some of it may not be there any more."""
@@ -97,14 +118,24 @@ def may_hide(known: Facts, system: str, *, has_functions: bool) -> bool:
     return any(not name.startswith(f"{system}.") for name in (*_read(known), *functions))
 
 
-def is_silent(known: Facts) -> bool:
-    """Whether a statement shows nothing of what it reads: a definition by itself, or a block of code."""
-    is_definition = known.effect is Effect.DEFINE and known.statements == 1 and "explain" not in known.verbs
-    return is_definition or _SILENT.issuperset(known.verbs)
+def defines_amid(known: Facts) -> bool:
+    """Whether a text of several statements defines something, which the others may read."""
+    return known.statements > 1 and not _DEFINES.isdisjoint(known.verbs)
+
+
+def is_silent(known: Facts, text: str) -> bool:
+    """Whether a statement shows nothing of what it reads, not even how many rows: a view's definition, or a block."""
+    if _SILENT.issuperset(known.verbs):
+        return True
+    return known.effect is Effect.DEFINE and known.statements == 1 and _DEFINES_VIEW.match(text) is not None
 
 
 def _read(known: Facts) -> list[str]:
     return [use.name for use in known.objects if use.verb not in _BLIND]
+
+
+def _created(known: Facts) -> set[str]:
+    return {_last(use.name) for use in known.objects if use.verb == "create"}
 
 
 def _is_plain(relation: Relation) -> bool:

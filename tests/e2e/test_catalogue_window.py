@@ -123,6 +123,9 @@ def test_a_migration_goes_on_and_hides_no_tagged_column(
             pass
         assert rows.fetchone() == (3,)
         assert agent.execute("SELECT id FROM of_that").fetchone() == (1,)
+        for text in ("SELECT id, code FROM hidden", "TABLE hidden"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                agent.execute(f"CREATE VIEW w (y, x) AS {text}; SELECT x FROM w; DROP VIEW w")
         for define in ("CREATE VIEW again AS SELECT code AS x FROM hidden", "CREATE TABLE again (x int)"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege), agent.transaction():
                 agent.execute(define)
