@@ -270,6 +270,7 @@ class Environment(Struct, frozen=True, kw_only=True):
         client_tls, upstream_tls: what each side demands.
         upstream_direct_tls: begin TLS towards the database without asking first.
         catalogue: what the database holds; None while that is not known, or stale.
+        has_catalogue: whether there is one to be had, known now or not.
         upstream: what the target's database has said last that it is, as a session of this worker (`Recognised`) or
             `Adapter.recognise` has told; None before. Only its protocol looks inside.
     """
@@ -284,6 +285,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     upstream_tls: TlsPolicy = TlsPolicy.OFF
     upstream_direct_tls: bool = False
     catalogue: Callable[[], Catalogue | None] = lambda: None
+    has_catalogue: Callable[[], bool] = lambda: False
     upstream: object = None
 
     def __repr__(self) -> str:
@@ -332,6 +334,11 @@ class ProtocolSession(Protocol):
 
     def restate(self, statement: Statement, text: str) -> Statement:
         """`statement` with another text, and that text's facts."""
+
+    def renew(self, statement: Statement) -> Statement:
+        """The statement of the open `Ask`, by what the catalogue tells now. A protocol whose facts have no `may_hide`
+        need not have this."""
+        return statement
 
     def fault(self, fault: Fault, code: EndCode) -> list[Action]:
         """Something ends this session: tell the client in the protocol's own form, and `Close`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -13,6 +14,7 @@ from gatepost.errors import Fault, describe
 log = logging.getLogger("gatepost.catalogue")
 
 READ_SECONDS: Final = 60.0
+WAIT_SECONDS: Final = 10.0
 _FIRST_PAUSE: Final = 1.0
 # How often as long as a reading takes it rests after it, so that agents can't keep the database busy with readings.
 _REST: Final = 4
@@ -32,7 +34,10 @@ class Keeper:
         self._read = read
         self._refresh = refresh
         self._catalogue: Catalogue | None = None
+        self._is_kept = True
         self._stale = asyncio.Event()
+        # It is known, or the latest reading has failed.
+        self._settled = asyncio.Event()
 
     def current(self) -> Catalogue | None:
         """The catalogue, or None while it is not known or stale."""
@@ -42,6 +47,23 @@ class Keeper:
         """What the catalogue describes may have changed: it is unknown until it was read from here on."""
         self._catalogue = None
         self._stale.set()
+        self._settled.clear()
+
+    def is_kept(self) -> bool:
+        """Whether it is known, or can become so: False where nobody has credentials."""
+        return self._is_kept
+
+    def reading(self) -> Awaitable[None] | None:
+        """Ends with the reading that is under way or due, or after `WAIT_SECONDS`.
+
+        None where there is nothing to wait for: it is known, nobody reads it, or the latest reading has failed.
+        """
+        return None if self._settled.is_set() else self._wait()
+
+    async def _wait(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._settled.wait()
 
     async def run(self) -> None:
         """Read it again and again. Ends at once if nobody has credentials."""
@@ -56,12 +78,15 @@ class Keeper:
                     catalogue = await self._read()
             except Exception as error:
                 self._catalogue = None
+                self._settled.set()
                 was_read = False
                 pause = min(patience, self._refresh)
                 patience = 2 * pause
                 log.warning("the catalogue of target %s could not be read: %s", self._name, _cause(error))
             else:
                 if catalogue is None:
+                    self._is_kept = False
+                    self._settled.set()
                     return
                 if not was_read:
                     log.info("the catalogue of target %s was read", self._name)
@@ -70,6 +95,7 @@ class Keeper:
                 # What was defined meanwhile may or may not be in it.
                 if not self._stale.is_set():
                     self._catalogue = catalogue
+                    self._settled.set()
                 await asyncio.sleep(_REST * (loop.time() - began))
             try:
                 async with asyncio.timeout(pause):

@@ -179,7 +179,7 @@ def on_statement(session: Session, statement: Statement) -> Judgement | Awaitabl
     None or `ALLOW`: no objection. The first `Deny` ends it. After a `Rewrite` the chain starts again with the new text;
     a plugin that rewrites its own output has failed. `Risk` and `Limit`, or a tuple of them, are no objection: the
     plugins behind, and the record, see them as `statement.risk` and `statement.limit`. Of several limits the strictest
-    holds.
+    holds. A `Deny` of what `may_hide` something waits for the catalogue that is being read, and the chain starts again.
 
     Async allowed: the client waits, and may cancel or leave meanwhile. An exception: Deny.
     """

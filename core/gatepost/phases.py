@@ -43,6 +43,8 @@ class StatementPhase(Protocol):
 
     def restate(self, statement: Statement, text: str) -> Statement: ...
 
+    def renew(self, statement: Statement) -> Statement: ...
+
     def abort(self) -> list[Action]:
         """The session is over: what is under way ends incomplete."""
 
@@ -72,6 +74,10 @@ class PhasedSession(ProtocolSession, Generic[Phase]):
     def restate(self, statement: Statement, text: str) -> Statement:
         assert self._serving is not None
         return self._serving.restate(statement, text)
+
+    def renew(self, statement: Statement) -> Statement:
+        assert self._serving is not None
+        return self._serving.renew(statement)
 
     def eof(self, side: Side) -> list[Action]:
         if side is CLIENT or (self._serving is not None and self._serving.is_over):

@@ -215,9 +215,17 @@ class Plugins:
         return None
 
     def decide(
-        self, session: Session, statement: Statement, restate: Callable[[Statement, str], Statement]
+        self,
+        session: Session,
+        statement: Statement,
+        restate: Callable[[Statement, str], Statement],
+        settle: Callable[[Statement], Steps[Statement]],
     ) -> Steps[Decision] | None:
         """Judge a statement, and put the verdict on record. Never raises: a fault is a denial.
+
+        Args:
+            settle: waits for the catalogue, and tells the statement by it; the very same where there is nothing to
+                wait for.
 
         None: every plugin allows it at once, which is what most statements come to.
         """
@@ -226,7 +234,7 @@ class Plugins:
             for index, call in enumerate(self._statement_calls):
                 answer = call(session, statement)
                 if answer is not None and answer is not ALLOW:
-                    return self._deliberate(session, statement, restate, index, answer)
+                    return self._deliberate(session, statement, restate, settle, index, answer)
             hooks = self._verdict
             for index, call in enumerate(self._verdict_calls):
                 waiting = call(session, statement, ALLOW)
@@ -243,11 +251,24 @@ class Plugins:
         session: Session,
         statement: Statement,
         restate: Callable[[Statement, str], Statement],
+        settle: Callable[[Statement], Steps[Statement]],
         index: int,
         answer: object,
     ) -> Steps[Decision]:
-        """Go on where the plugin at `index` has given an answer that is more than consent."""
+        """Go on where the plugin at `index` has given an answer that is more than consent.
+
+        What is denied while the catalogue is being read is asked about again when it is known.
+        """
         decision = yield from self._judge(session, statement, restate, index, answer)
+        statement, verdict = decision
+        if isinstance(verdict, Deny) and statement.facts.may_hide:
+            try:
+                settled = yield from settle(statement)
+            except (Exception, asyncio.CancelledError) as error:
+                decision = Decision(statement, _denial(verdict.plugin, "on_statement", error))
+            else:
+                if settled is not statement:
+                    decision = yield from self._judge(session, settled, restate, 0, None)
         return (yield from self._record(session, decision))
 
     def _judge(

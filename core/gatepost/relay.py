@@ -21,7 +21,6 @@ from gatepost.adapter import (
     Ask,
     Authenticate,
     Cancel,
-    Catalogue,
     Close,
     Connect,
     Ended,
@@ -37,6 +36,7 @@ from gatepost.adapter import (
 )
 from gatepost.calling import Steps, failure, finish
 from gatepost.canceller import Canceller
+from gatepost.catalogue import Keeper
 from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, UpstreamFault
 from gatepost.link import Link
 from gatepost.listener import Listener, dial
@@ -86,7 +86,7 @@ class Worker(Protocol):
 
     def cancel(self, number: int, secret: bytes, ends_session: bool) -> Steps[bool]: ...
 
-    def catalogue(self, target: Target) -> Callable[[], Catalogue | None]: ...
+    def keeper(self, target: Target) -> Keeper: ...
 
     def redefined(self, target: Target) -> None: ...
 
@@ -108,6 +108,7 @@ class Relay:
         "_held_output",
         "_held_output_bytes",
         "_hooks",
+        "_keeper",
         "_listener",
         "_loop",
         "_output_wait",
@@ -147,6 +148,7 @@ class Relay:
         self._hooks = worker.plugins.for_session(session)
         self._watches_output = worker.plugins.watches_output
         self._watches_ends = worker.plugins.watches_ends
+        self._keeper = worker.keeper(listener.target)
         self._protocol: ProtocolSession = listener.adapter.session(
             Environment(
                 number=session.number,
@@ -158,7 +160,8 @@ class Relay:
                 client_tls=listener.client_tls,
                 upstream_tls=listener.upstream_tls,
                 upstream_direct_tls=listener.upstream_direct_tls,
-                catalogue=worker.catalogue(listener.target),
+                catalogue=self._keeper.current,
+                has_catalogue=self._keeper.is_kept,
                 upstream=worker.upstream(listener.target),
             )
         )
@@ -368,12 +371,20 @@ class Relay:
     # Questions to plugins.
 
     def _ask(self, statement: Statement) -> list[Action] | None:
-        steps = self._decide(self.session, statement, self._protocol.restate)
+        steps = self._decide(self.session, statement, self._protocol.restate, self._settle)
         if steps is not None:
             return self._question(steps, self._decided)
         if self._watches_ends:
             self._started[statement.number] = self._loop.time()
         return self._resolve(statement, ALLOW)
+
+    def _settle(self, statement: Statement) -> Steps[Statement]:
+        """The statement by the catalogue that is being read; the same at once where none is."""
+        reading = self._keeper.reading()
+        if reading is None:
+            return statement
+        yield reading
+        return self._protocol.renew(statement)
 
     def _question(self, steps: Steps[Any], answer: Answer) -> list[Action] | None:
         """Ask the plugins. Returns the actions that follow, or None if the answer is awaited."""

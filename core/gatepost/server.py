@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gatepost import tls
-from gatepost.adapter import Catalogue, Limits, TlsPolicy, TlsTerms
+from gatepost.adapter import Limits, TlsPolicy, TlsTerms
 from gatepost.calling import Steps, finish
 from gatepost.catalogue import Keeper
 from gatepost.config import Config, ListenTls, address
@@ -225,9 +225,9 @@ class Server:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def catalogue(self, target: Target) -> Callable[[], Catalogue | None]:
-        """What tells a target's catalogue."""
-        return self._keepers[target.name].current
+    def keeper(self, target: Target) -> Keeper:
+        """Who keeps a target's catalogue."""
+        return self._keepers[target.name]
 
     def redefined(self, target: Target) -> None:
         """A target's catalogue is stale, here and in all other workers."""

@@ -239,6 +239,8 @@ class Facts(Struct, frozen=True, kw_only=True, gc=False):
             that cannot be proven. By which a view's definition decides, who asks cannot choose.
         is_resolved: names are those of the database's catalogue, views and functions followed; if not, they are those
             of the text.
+        may_hide: what it reads may show columns of other tables under names of its own, and the catalogue that would
+            tell is to be had, but not known now.
         depth: how deeply queries are nested in it, 1 for a plain one.
         settings: session settings that it changes, with the new value or None (RESET, or no constant).
         fingerprint: the same for texts that differ in literals only.
@@ -257,6 +259,7 @@ class Facts(Struct, frozen=True, kw_only=True, gc=False):
     outputs: tuple[Output, ...] = ()
     predicates: tuple[Origin, ...] | None = None
     is_resolved: bool = False
+    may_hide: bool = False
     depth: int = 1
     settings: tuple[tuple[str, str | None], ...] = ()
     fingerprint: str = ""

@@ -1,9 +1,9 @@
 """Errors in which the database tells values: what is left of them where columns are tagged.
 
-`reverse(pan)::date` fails with the reversed number in its message, `chr(left(pan, 9)::int)` with nine digits of it, MySQL
-tells which latitude is out of range, and a violated constraint shows the whole row in its detail. Nothing tells whether
-a tagged column's value is in there, so nothing is shown that may be a value. An error about the statement's own text is
-left as it is.
+`reverse(pan)::date` fails with the reversed number in its message, `chr(left(pan, 9)::int)` with nine digits of it,
+MySQL tells which latitude is out of range, and a violated constraint shows the whole row in its detail. Nothing tells
+whether a tagged column's value is in there, so nothing is shown that may be a value. An error about the statement's own
+text is left as it is.
 """
 
 from __future__ import annotations

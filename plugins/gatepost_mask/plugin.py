@@ -99,6 +99,13 @@ class Mask:
                 rule="mask.columns",
                 hint="Use a SELECT of its own, and name the columns that you need.",
             )
+        if facts.may_hide and not self._tags.every <= _shown(self._display(session)):
+            return Deny(
+                reason="The statement names views, functions or other things that may have come to show tagged columns "
+                "under other names, and gatepost does not know the database's catalogue at present.",
+                rule="mask.catalogue",
+                hint="Try again in a moment; in a transaction that has defined something, commit it first.",
+            )
         if self._tags and self._is_oracle(facts, session):
             return Deny(
                 reason="The statement filters, joins, sorts or groups by a column whose values this role is not shown.",
@@ -154,7 +161,7 @@ class Mask:
             return False
         else:
             tags = self._tags.read(facts)
-        return not tags <= (frozenset() if display is not Display.CLEAR else _SHOWN_IN_CLEAR)
+        return not tags <= _shown(display)
 
     def _is_oracle(self, facts: Facts, session: Session) -> bool:
         """Whether answers would tell hidden values by which rows come, in what order, or in which groups."""
@@ -167,6 +174,11 @@ class Mask:
 # Digits, which answers of yes and no find out one by one.
 _GUESSABLE: Final = frozenset({Tag.PAN, Tag.SAD})
 _SHOWN_IN_CLEAR: Final = frozenset(Tag) - {Tag.SAD}
+
+
+def _shown(display: Display) -> frozenset[Tag]:
+    """The tags of the columns that are shown as they are."""
+    return _SHOWN_IN_CLEAR if display is Display.CLEAR else frozenset()
 
 
 def _writes_mask(statement: Statement) -> bool:

@@ -70,6 +70,8 @@ class Commands:
         self._message = self._packet = b""
         self._text_at = 1
         self._allow: Allow | None = None
+        # What the statement that was returned executes.
+        self._executing: Prepared | None = None
         self._is_seeking = False
         self._killing: Statement | None = None
 
@@ -158,10 +160,17 @@ class Commands:
             return self._refuse(deny)
         return self._question(statement, allow)
 
-    def _question(self, statement: Statement, allow: Allow) -> Statement:
+    def _question(self, statement: Statement, allow: Allow, prepared: Prepared | None = None) -> Statement:
         self._number = statement.number
-        self._allow = allow
+        self._allow, self._executing = allow, prepared
         return statement
+
+    def renew(self, statement: Statement) -> Statement:
+        """The statement that was returned, by what the catalogue tells now."""
+        prepared = self._executing
+        if prepared is not None and prepared.text == statement.text:
+            return replace(statement, facts=self._understanding.renew(prepared))
+        return replace(statement, facts=self._understanding.facts(statement.text))
 
     def _fail(self, statement: Statement, deny: Deny, code: tuple[int, str] | None = None) -> list[Action]:
         """Refuse what plugins have let run."""
@@ -284,6 +293,7 @@ class Commands:
         return self._question(
             self._statement(prepared, values, attributes),
             lambda statement: self._allow_execute(statement, prepared, types, is_named=is_named),
+            prepared,
         )
 
     def _statement(self, prepared: Prepared, values: Parameters, attributes: Attributes) -> Statement:

@@ -144,6 +144,9 @@ class PassingPhase:
     def restate(self, statement: Statement, text: str) -> Statement:
         return self._judging.restate(statement, text)
 
+    def renew(self, statement: Statement) -> Statement:
+        return self._judging.renew(statement)
+
     def abort(self) -> list[Action]:
         return self._judging.abort()
 

@@ -106,6 +106,9 @@ class ServingPhase:
         original = statement.text if statement.original is None else statement.original
         return replace(statement, text=text, facts=self._understanding.facts(text), original=original)
 
+    def renew(self, statement: Statement) -> Statement:
+        return self._commands.renew(statement)
+
     def cancelled(self, found: bool) -> list[Action]:
         return self._behind(self._commands.cancelled(found))
 

@@ -16,9 +16,12 @@ from gatepost.values import Effect, Facts, Statement
 from gatepost_mysql.runs import Prepared
 from gatepost_sql import Context, facts
 from gatepost_sql.catalogue import Catalogue
+from gatepost_sql.hiding import Definitions, defines_amid, is_silent, may_hide
 from gatepost_sql.mysql_session import DATABASE
 
 _DIALECT: Final = "mysql"
+# Where nobody defines anything.
+_SYSTEM: Final = "information_schema"
 _DEFINING: Final = frozenset((Effect.DEFINE, Effect.ADMINISTER, Effect.UNKNOWN))
 _TEMPORARY: Final = re.compile(r"\btemporary\b", re.IGNORECASE)
 
@@ -32,6 +35,7 @@ class Understanding:
 
     def __init__(self, environment: Environment, database: str) -> None:
         self._catalogue = environment.catalogue
+        self._has_catalogue = environment.has_catalogue
         self._database = database
         self._has_temporary = False
         self._known: Catalogue | None = None
@@ -58,7 +62,7 @@ class Understanding:
 
     def facts(self, text: str) -> Facts:
         """What a text means for the next statement."""
-        return facts(text, _DIALECT, self.context())
+        return self._doubted(facts(text, _DIALECT, self.context()), text)
 
     def renew(self, prepared: Prepared) -> Facts:
         """The facts of a prepared statement as the catalogue is now; its database is the one at its preparation."""
@@ -67,6 +71,7 @@ class Understanding:
             then = replace(context, search_path=prepared.search_path)
             prepared.facts = facts(prepared.text, _DIALECT, then)
             prepared.context = context
+        prepared.facts = self._doubted(prepared.facts, prepared.text)
         return prepared.facts
 
     def moved(self, known: Facts) -> None:
@@ -100,6 +105,25 @@ class Understanding:
             return False
         self._stale = self._catalogue()
         return True
+
+    def _doubted(self, known: Facts, text: str) -> Facts:
+        """Facts, with whether the text may hide something now."""
+        if known.is_resolved and known.statements == 1:
+            return known
+        hides = self._has_catalogue() and self._may_hide(known, text)
+        return known if hides == known.may_hide else replace(known, may_hide=hides)
+
+    def _may_hide(self, known: Facts, text: str) -> bool:
+        catalogue = self._known
+        if is_silent(known, text):
+            return False
+        if catalogue is None:
+            return may_hide(known, _SYSTEM, has_functions=False)
+        if not defines_amid(known):
+            return False
+        # By the catalogue, what the text makes is unknown.
+        known = facts(text, _DIALECT)
+        return Definitions().within(known, text, catalogue).may_hide(known, catalogue)
 
     def _renew(self) -> None:
         self._context = Context(

@@ -139,6 +139,9 @@ class PassingPhase:
     def restate(self, statement: Statement, text: str) -> Statement:
         raise AssertionError("nothing is asked here")
 
+    def renew(self, statement: Statement) -> Statement:
+        raise AssertionError("nothing is asked here")
+
     def abort(self) -> list[Action]:
         return []
 

@@ -124,6 +124,9 @@ class ServingPhase:
         original = statement.text if statement.original is None else statement.original
         return replace(statement, text=text, facts=self._understanding.facts(text), original=original)
 
+    def renew(self, statement: Statement) -> Statement:
+        return replace(statement, facts=self._understanding.facts(statement.text))
+
     def abort(self) -> list[Action]:
         return self._ledger.abort()
 

@@ -21,9 +21,12 @@ from gatepost_postgres.owed import CATALOGUE, PATH, SETTINGS, Prepared, Run
 from gatepost_postgres.settings import RESETS, may_change
 from gatepost_sql import Context, facts, preparation
 from gatepost_sql.catalogue import Catalogue
+from gatepost_sql.hiding import Definitions, defines_amid, is_silent, may_hide
 
 _SEARCH_PATH: Final = "search_path"
 _USER: Final = "$user"
+# Where nobody defines anything.
+_SYSTEM: Final = "pg_catalog"
 _WHO: Final = frozenset(("role", "session_authorization"))
 _WHERE: Final = _WHO | {_SEARCH_PATH, "*"}
 _DEFINING: Final = frozenset((Effect.DEFINE, Effect.ADMINISTER, Effect.UNKNOWN))
@@ -48,6 +51,7 @@ class Understanding:
     def __init__(self, environment: Environment, ledger: Ledger, login: LoggedIn) -> None:
         self.forgets: list[Callable[[], None]] = []
         self._catalogue = environment.catalogue
+        self._has_catalogue = environment.has_catalogue
         self._ledger = ledger
         self._most_prepared = environment.limits.prepared
         self._database = login.database
@@ -57,6 +61,8 @@ class Understanding:
         self._prepared = _PreparedFacts(self)
         self._known: Catalogue | None = None
         self._stale: object = None
+        self._definitions = Definitions()
+        self._is_elsewhere = False
         # With the search path, and for where a statement under way may change it.
         self._certain = self._uncertain = Context()
 
@@ -84,8 +90,8 @@ class Understanding:
         """What a text means in a context, by default in that of the next statement."""
         known = facts(text, context=context or self.context())
         if known.effect is Effect.UNKNOWN and EXECUTE in known.verbs:
-            return facts(text, context=self._with_prepared())
-        return known
+            known = facts(text, context=self._with_prepared())
+        return known if known.is_resolved and known.statements == 1 else self._doubted(known, text)
 
     def renew(self, prepared: Prepared) -> Facts:
         """The facts of a prepared statement as its names are now."""
@@ -94,6 +100,8 @@ class Understanding:
             found = preparation(prepared.preparation, context) if prepared.preparation else None
             prepared.facts = found[1] if found is not None else self.facts(prepared.text, context)
             prepared.context = self.lasting(prepared.facts, context)
+        if not prepared.facts.is_resolved:
+            prepared.facts = self._doubted(prepared.facts, prepared.text)
         return prepared.facts
 
     def lasting(self, known: Facts, context: Context | None) -> Context | None:
@@ -103,6 +111,7 @@ class Understanding:
     def redefined(self) -> None:
         """The catalogue that all know is stale, and they are told so now."""
         self._stale = self._catalogue()
+        self._forget_definitions()
 
     def reported(self, name: str, value: str) -> None:
         """The server has told a setting."""
@@ -113,6 +122,10 @@ class Understanding:
     def note(self, run: Run) -> None:
         """See what a statement that is about to run can change."""
         known, text = run.statement.facts, run.statement.text
+        self._forget_definitions()
+        self._definitions.note(known, text)
+        if not REVERTING.isdisjoint(known.verbs):
+            self._definitions.undone()
         effect, verbs, names = known.effect, known.verbs, {name for name, _ in known.settings}
         if may_change(known):
             run.unsettles |= SETTINGS
@@ -139,6 +152,32 @@ class Understanding:
             quoted = name.replace('"', '""')
             prepared = Prepared(f'EXECUTE "{quoted}"', found[1], None, (), self.context(), text)
             run.prepares = (name.encode(), prepared)
+
+    def _doubted(self, known: Facts, text: str) -> Facts:
+        """Facts, with whether the text may hide something now."""
+        may_hide = self._has_catalogue() and self._may_hide(known, text)
+        return known if may_hide == known.may_hide else replace(known, may_hide=may_hide)
+
+    def _may_hide(self, known: Facts, text: str) -> bool:
+        catalogue, definitions = self._known, Definitions()
+        if self._is_elsewhere or is_silent(known, text) or (catalogue is not None and not defines_amid(known)):
+            return False
+        if catalogue is None:
+            found, definitions = self._catalogue(), self._definitions
+            if not isinstance(found, Catalogue) or found is self._stale:
+                return may_hide(known, _SYSTEM, has_functions=True)
+            catalogue = found
+        if defines_amid(known):
+            # By the catalogue, what the text makes is unknown.
+            known = facts(text)
+            definitions = definitions.within(known, text, catalogue)
+        return catalogue.database == self._database and definitions.may_hide(known, catalogue)
+
+    def _forget_definitions(self) -> None:
+        """Let go of what was defined in a transaction that is over."""
+        ledger = self._ledger
+        if ledger.is_idle and not (ledger.is_redefining or ledger.portals.settled):
+            self._definitions = Definitions()
 
     def _forget(self) -> None:
         """Let go of what came from a former catalogue: it is large, and wrong."""
@@ -169,7 +208,9 @@ class Understanding:
 
     def _renew(self) -> None:
         catalogue = self._known
-        if catalogue is None or catalogue.database != self._database:
+        if catalogue is not None:
+            self._is_elsewhere = catalogue.database != self._database
+        if catalogue is None or self._is_elsewhere:
             self._certain = self._uncertain = Context()
             return
         path = self._path()

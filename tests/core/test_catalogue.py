@@ -116,5 +116,50 @@ async def test_without_credentials_it_stays_unknown() -> None:
     database = Database()
     async with keeping(database) as (keeper, task):
         await database.answer(None)
+        assert not keeper.is_kept()
+        assert keeper.reading() is None
         await task
         assert keeper.current() is None
+
+
+async def test_who_waits_for_a_reading_waits_for_its_end() -> None:
+    database, third = Database(), LineCatalogue()
+    async with keeping(database) as (keeper, _):
+        assert keeper.is_kept()
+        waiting = asyncio.ensure_future(reading(keeper))
+        await database.answer(LineCatalogue())
+        await waiting
+        assert keeper.reading() is None
+        keeper.redefined()
+        waiting = asyncio.ensure_future(reading(keeper))
+        await database.asked.wait()
+        keeper.redefined()
+        await database.answer(LineCatalogue())
+        assert not waiting.done(), "that reading does not count"
+        await database.answer(third)
+        await waiting
+        assert keeper.current() is third
+
+
+async def test_nobody_waits_while_it_cannot_be_read() -> None:
+    database = Database()
+    async with keeping(database) as (keeper, _):
+        waiting = asyncio.ensure_future(reading(keeper))
+        await database.answer(UpstreamFault("the database is away"))
+        await waiting
+        assert keeper.is_kept()
+        assert keeper.current() is None
+        assert keeper.reading() is None
+
+
+async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.catalogue.WAIT_SECONDS", 0.0)
+    async with keeping(Database()) as (keeper, _):
+        await reading(keeper)
+        assert keeper.current() is None
+
+
+async def reading(keeper: Keeper) -> None:
+    waiting = keeper.reading()
+    assert waiting is not None
+    await waiting

@@ -38,7 +38,7 @@ from gatepost import (
     UpstreamCredentials,
     hookimpl,
 )
-from gatepost.calling import finish
+from gatepost.calling import Steps, finish
 from gatepost.config import Config, TargetConfig
 from gatepost.loading import load
 from gatepost.plugins import Access, Decision, Plugins
@@ -55,8 +55,14 @@ def never_restated(statement: Statement, text: str) -> Statement:
     raise AssertionError
 
 
+def as_it_is(statement: Statement) -> Steps[Statement]:
+    """The catalogue is known."""
+    yield from ()
+    return statement
+
+
 def decide(plugins: Plugins) -> Decision:
-    steps = plugins.decide(SESSION, STATEMENT, never_restated)
+    steps = plugins.decide(SESSION, STATEMENT, never_restated, as_it_is)
     return Decision(STATEMENT, ALLOW) if steps is None else asyncio.run(finish(steps))
 
 
@@ -104,7 +110,7 @@ def test_plugins_are_called_in_order_with_the_parameters_that_they_name() -> Non
 
 
 def test_a_statement_that_all_allow_needs_no_chain() -> None:
-    assert Plugins([]).decide(SESSION, STATEMENT, never_restated) is None
+    assert Plugins([]).decide(SESSION, STATEMENT, never_restated, as_it_is) is None
 
 
 def test_the_first_denial_ends_the_chain_and_names_its_plugin() -> None:
@@ -121,6 +127,33 @@ def test_the_first_denial_ends_the_chain_and_names_its_plugin() -> None:
     plugins = Plugins([("no", No()), ("never", Never())])
     decision = decide(plugins)
     assert decision.verdict == Deny(reason="no", plugin="no")
+
+
+def settled(*facts: Facts) -> Decision:
+    """What becomes of a statement that may hide something, by what is found of it behind the wait."""
+
+    class Strict:
+        @hookimpl
+        def on_statement(self, statement: Statement) -> Deny | None:
+            return Deny(reason="it may hide something") if statement.facts.may_hide else None
+
+    def settle(statement: Statement) -> Steps[Statement]:
+        yield asyncio.sleep(0)
+        return replace(statement, facts=facts[0]) if facts else statement
+
+    hiding = replace(STATEMENT, facts=replace(STATEMENT.facts, may_hide=True))
+    steps = Plugins([("strict", Strict())]).decide(SESSION, hiding, never_restated, settle)
+    assert steps is not None
+    return asyncio.run(finish(steps))
+
+
+def test_what_is_denied_while_the_catalogue_is_read_is_asked_about_again() -> None:
+    assert settled(STATEMENT.facts) == Decision(STATEMENT, ALLOW)
+
+
+def test_what_may_still_hide_something_stays_denied() -> None:
+    for found in ((), (replace(STATEMENT.facts, may_hide=True),)):
+        assert settled(*found).verdict == Deny(reason="it may hide something", plugin="strict")
 
 
 @pytest.mark.parametrize("answer", [True, "allow", 1, object()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
@@ -27,8 +27,9 @@ from gatepost import (
     Verdict,
     hookimpl,
 )
-from gatepost.adapter import Catalogue, Limits, TlsPolicy
+from gatepost.adapter import Limits, TlsPolicy
 from gatepost.calling import Steps
+from gatepost.catalogue import Keeper
 from gatepost.listener import Listener
 from gatepost.plugins import Plugins
 from gatepost.relay import Relay
@@ -46,6 +47,7 @@ class Gate:
         self.connect_seconds = 5.0
         self.relays: list[Relay] = []
         self.stale: list[str] = []
+        self.kept = Keeper("shop", self._read, 3600.0)
         self.upstreams: dict[str, object] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
         self.cancels: list[tuple[int, bytes, bool]] = []
@@ -63,8 +65,10 @@ class Gate:
         found = yield self.found
         return bool(found)
 
-    def catalogue(self, target: Target) -> Callable[[], Catalogue | None]:
-        return lambda: None
+    async def _read(self) -> None: ...
+
+    def keeper(self, target: Target) -> Keeper:
+        return self.kept
 
     def redefined(self, target: Target) -> None:
         self.stale.append(target.name)

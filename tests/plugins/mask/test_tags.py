@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from tests.protocols.sql.shop import SHOP, of
 
 from gatepost import Column, Deny, Identity, Kind, Origin
@@ -113,6 +114,25 @@ def test_a_table_of_another_schema_is_another_table() -> None:
     assert tags.of([Origin("other.cards", "cvv")], facts) == set()
     assert tags.of([Origin("other.cards", "pan")], facts) == {"pan"}
     assert tags.of([Origin("public.bills", "pan")], facts) == set()
+
+
+@pytest.mark.parametrize("roles", [(), ("matcher",), ("settlement",)])
+def test_what_may_hide_a_tagged_column_is_denied(roles: tuple[str, ...]) -> None:
+    facts = replace(of("select num from numbers", WITHOUT), may_hide=True)
+    session = make_session(identity=Identity(name="agent", roles=roles))
+    found = Mask(config()).on_statement(session, make_statement("select num from numbers", facts=facts))
+    assert isinstance(found, Deny)
+    assert found.rule == "mask.catalogue"
+    assert "Try again" in found.hint
+
+
+def test_what_may_hide_nothing_that_a_role_is_not_shown_is_not_denied() -> None:
+    statement = make_statement("select 1", facts=replace(of("select num from numbers", WITHOUT), may_hide=True))
+    clear = make_session(identity=Identity(name="agent", roles=("settlement",)))
+    shown = MaskConfig(roles=config().roles, columns=tuple(each for each in config().columns if each.tag != "sad"))
+    assert Mask(shown).on_statement(clear, statement) is None
+    assert isinstance(Mask(shown).on_statement(make_session(), statement), Deny)
+    assert Mask(MaskConfig()).on_statement(make_session(), statement) is None
 
 
 ORACLES = [

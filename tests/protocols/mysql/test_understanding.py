@@ -15,6 +15,9 @@ from gatepost_sql.catalogue import Attribute, Catalogue, Relation, RelationKind
 SHOP = [("shop", "cards", "id pan"), ("shop", "orders", "id"), ("vault", "orders", "id secret")]
 
 
+ORDERS = "SELECT id FROM orders"
+
+
 def catalogue(*more: tuple[str, str, str]) -> Catalogue:
     return Catalogue(
         1.0,
@@ -35,10 +38,12 @@ def catalogue(*more: tuple[str, str, str]) -> Catalogue:
 class Scene:
     """A session in the database "shop", and the catalogue that all know."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_catalogue: bool = False) -> None:
         self.catalogue: Catalogue | None = catalogue()
         self.hooks = RecordingHooks(Interest.EVERYTHING, wants_notices=False)
-        self.player = serving(self.hooks, environment={"catalogue": lambda: self.catalogue})
+        self.player = serving(
+            self.hooks, environment={"catalogue": lambda: self.catalogue, "has_catalogue": lambda: has_catalogue}
+        )
 
     def run(self, text: str, answer: bytes = b"") -> Facts:
         """Run a statement; returns what it was judged by."""
@@ -102,6 +107,75 @@ def test_a_prepared_statement_is_judged_by_the_catalogue_as_it_is() -> None:
     assert scene.player.asked[-1].facts.effect is Effect.UNKNOWN
     scene.catalogue = catalogue(("shop", "more", "id"))
     assert scene.after(scene.player.client(execute())).is_resolved
+
+
+@pytest.mark.parametrize(
+    ("text", "may_hide"),
+    [
+        ("SELECT id FROM cards", True),
+        ("SELECT renamed FROM a_view", True),
+        ("INSERT INTO orders SELECT renamed FROM a_view", True),
+        ("UPDATE a_view SET id = 1 WHERE renamed LIKE '4%'", True),
+        ("DELETE FROM a_view WHERE renamed LIKE '4%'", True),
+        ("EXPLAIN SELECT renamed FROM a_view", True),
+        ("CREATE VIEW another AS SELECT renamed FROM a_view", False),
+        ("ALTER TABLE cards ADD x INT", False),
+        ("INSERT INTO orders VALUES (1)", False),
+        ("SELECT VERSION(), DATABASE(), @@version_comment", False),
+        ("SHOW TABLES", False),
+        ("SELECT table_name FROM information_schema.tables", False),
+        ("BEGIN", False),
+    ],
+)
+def test_what_a_text_may_hide_while_the_catalogue_is_to_be_read(text: str, may_hide: bool) -> None:
+    for has_catalogue in (True, False):
+        scene = Scene(has_catalogue=has_catalogue)
+        assert not scene.after(scene.player.client(wire.query(text)), wire.packet(1, wire.err())).may_hide
+        scene = Scene(has_catalogue=has_catalogue)
+        scene.catalogue = None
+        found = scene.after(scene.player.client(wire.query(text)), wire.packet(1, wire.err()))
+        assert found.may_hide == (may_hide and has_catalogue)
+
+
+@pytest.mark.parametrize(
+    ("text", "may_hide"),
+    [
+        ("CREATE TABLE made (id INT); INSERT INTO made VALUES (1); SELECT id FROM made", False),
+        ("CREATE VIEW another AS SELECT renamed FROM a_view; SELECT renamed FROM another", True),
+        ("CREATE OR REPLACE VIEW orders AS SELECT pan AS id FROM cards; SELECT id FROM orders", True),
+        ("RENAME TABLE orders TO others, a_view TO orders; SELECT renamed FROM orders", True),
+        ("ALTER TABLE orders ADD x INT AS (id); SELECT x FROM orders", True),
+        ("SELECT id FROM orders; SELECT id FROM cards", False),
+    ],
+)
+def test_what_a_text_may_hide_that_defines_what_it_reads(text: str, may_hide: bool) -> None:
+    scene = Scene(has_catalogue=True)
+    assert scene.after(scene.player.client(wire.query(text)), wire.packet(1, wire.err())).may_hide == may_hide
+
+
+def test_what_is_executed_may_hide_something_from_a_definition_until_the_catalogue_was_read_again() -> None:
+    scene = Scene(has_catalogue=True)
+    prepare(scene.player, "SELECT id FROM orders", columns=[wire.definition("id")], parameters=0)
+    scene.run("USE vault")
+    assert not scene.after(scene.player.client(execute())).may_hide
+    scene.run("CREATE VIEW v AS SELECT 1")
+    assert scene.after(scene.player.client(execute())).may_hide
+    scene.catalogue = catalogue()
+    assert uses(scene.after(scene.player.client(execute()))) == ["shop.orders"]
+    assert not scene.player.asked[-1].facts.may_hide
+
+
+@pytest.mark.parametrize(("message", "name"), [(execute(), "shop.orders"), (wire.query(ORDERS), "vault.orders")])
+def test_what_is_asked_about_is_found_anew_by_the_catalogue_that_was_read_meanwhile(message: bytes, name: str) -> None:
+    scene = Scene(has_catalogue=True)
+    prepare(scene.player, ORDERS, columns=[wire.definition("id")], parameters=0)
+    scene.run("USE vault")
+    scene.catalogue = None
+    (asked,) = scene.player.client(message).asked[-1:]
+    assert asked.facts.may_hide
+    scene.catalogue = catalogue()
+    renewed = scene.player.session.renew(asked)
+    assert (uses(renewed.facts), renewed.original) == ([name], None)
 
 
 def test_temporary_tables_hide_others_until_the_session_is_reset() -> None:

@@ -391,3 +391,188 @@ def test_a_tables_columns_are_not_known_by_what_they_were_called() -> None:
 
 def field(table: int, attribute: int) -> bytes:
     return table.to_bytes(4) + attribute.to_bytes(2) + (25).to_bytes(4) + b"\xff\xff" + b"\xff" * 4 + b"\0\0"
+
+
+def view(oid: int, name: str, definition: str, *columns: str) -> Relation:
+    attributes = tuple(Attribute(number, each, "pg_catalog.text") for number, each in enumerate(columns, 1))
+    return Relation(
+        oid=oid, schema="public", name=name, kind=RelationKind.VIEW, attributes=attributes, definition=definition
+    )
+
+
+NUMBERS = view(20, "numbers", "SELECT cards.pan AS num FROM public.cards;", "num")
+MADE = Attribute(2, "made", "pg_catalog.text", sources=("pan",))
+
+
+def kept(*more: Relation) -> Scene:
+    """A scene of a target whose catalogue is to be had."""
+    return Scene(known=catalogue("shop", NUMBERS, *more), has_catalogue=lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("text", "may_hide"),
+    [
+        ("SELECT id FROM orders", True),
+        ("SELECT num FROM numbers", True),
+        ("SELECT num_of(1)", True),
+        ("SELECT lower(1)", True),
+        ("UPDATE orders SET id = 1 WHERE id = 2", True),
+        ("INSERT INTO orders SELECT num FROM numbers", True),
+        ("INSERT INTO numbers VALUES (1) RETURNING *", True),
+        ("COPY numbers TO STDOUT", True),
+        ("DECLARE c CURSOR FOR TABLE numbers", True),
+        ("EXPLAIN ANALYZE SELECT num FROM numbers", True),
+        ("CALL place()", True),
+        ("CREATE TABLE made AS SELECT 1 FROM numbers WHERE num LIKE '4%'", True),
+        ("CREATE MATERIALIZED VIEW v AS SELECT 1 FROM numbers WHERE num LIKE '4%'", True),
+        ("CREATE TABLE made (id int REFERENCES orders)", False),
+        ("ALTER TABLE orders ADD COLUMN x int", False),
+        ("CREATE VIEW v AS TABLE numbers", False),
+        ("INSERT INTO orders VALUES (1)", False),
+        ("SELECT 1", False),
+        ("SELECT pg_catalog.version()", False),
+        ("SELECT relname FROM pg_catalog.pg_class", False),
+        ("DO $$ BEGIN END $$", False),
+        ("BEGIN", False),
+        ("SHOW search_path", False),
+    ],
+)
+def test_what_a_text_may_hide_while_the_catalogue_is_to_be_read(text: str, may_hide: bool) -> None:
+    stale, without = kept(), Scene()
+    stale.catalogue = without.catalogue = None
+    assert stale.run(text).may_hide == may_hide
+    assert not without.run(text).may_hide
+    assert not kept().run(text).may_hide
+
+
+DEFINED = "CREATE TABLE made (id int)"
+
+
+@pytest.mark.parametrize(
+    ("definition", "text", "may_hide"),
+    [
+        (DEFINED, "SELECT id FROM made", False),
+        (DEFINED, "SELECT count(*) FROM made JOIN orders USING (id)", False),
+        (DEFINED, "UPDATE orders SET id = 1 WHERE id = 2", False),
+        (DEFINED, "SELECT num FROM numbers", True),
+        (DEFINED, "SELECT num_of(1)", True),
+        (DEFINED, "SELECT made FROM old_cards", True),
+        (DEFINED, "SELECT number FROM cards_of_2024", True),
+        (DEFINED, "SELECT id FROM nobody_knows", True),
+        ("CREATE TABLE IF NOT EXISTS numbers (num text)", "SELECT num FROM numbers", True),
+        ("ALTER TABLE orders ADD COLUMN x int", "UPDATE orders SET x = 1 WHERE id > 5", False),
+        ("CREATE TYPE mood AS ENUM ('a')", "SELECT id FROM orders", False),
+        ("CREATE VIEW v AS SELECT pan AS num FROM cards", "SELECT num FROM v", True),
+        ("CREATE VIEW v AS SELECT pan AS num FROM cards", "UPDATE orders SET id = 1 WHERE id = 2", False),
+        ("CREATE OR REPLACE VIEW orders AS SELECT pan AS id FROM cards", "SELECT id FROM orders", True),
+        ("CREATE RECURSIVE VIEW v (n) AS SELECT pan FROM cards", "SELECT id FROM orders", True),
+        ("ALTER TABLE numbers RENAME TO elsewhere", "SELECT id FROM orders", True),
+        ("ALTER TABLE orders ADD COLUMN x text GENERATED ALWAYS AS (id) STORED", "SELECT x FROM orders", True),
+        ("ALTER TABLE orders INHERIT cards", "SELECT id FROM orders", True),
+        ("CREATE FUNCTION lower(int) RETURNS text LANGUAGE sql AS ''", "SELECT lower(1)", True),
+        ("CREATE FUNCTION lower(int) RETURNS text LANGUAGE sql AS ''", "SELECT id FROM orders", True),
+        ("DO $$ BEGIN END $$", "SELECT id FROM orders", True),
+        ("CREATE TEMPORARY TABLE made (id int)", "SELECT id FROM made JOIN orders USING (id)", False),
+        ("CREATE TEMP VIEW orders AS SELECT pan AS id FROM cards", "SELECT id FROM orders", True),
+        ("DROP TABLE orders", "SELECT id FROM orders", False),
+        ("DROP INDEX i", "UPDATE orders SET id = 1 WHERE id = 2", False),
+        ("GRANT SELECT ON orders TO clerk", "UPDATE orders SET id = 1 WHERE id = 2", False),
+        ("CREATE TABLE made (id int); CREATE VIEW w AS TABLE cards", "SELECT id FROM made", True),
+    ],
+)
+def test_what_a_text_may_hide_within_the_transaction_that_defines(definition: str, text: str, may_hide: bool) -> None:
+    old = Relation(
+        oid=21, schema="public", name="old_cards", kind=RelationKind.TABLE, attributes=(Attribute(1, "pan"), MADE)
+    )
+    part = Relation(
+        oid=22,
+        schema="public",
+        name="cards_of_2024",
+        kind=RelationKind.TABLE,
+        attributes=(Attribute(1, "number"),),
+        parents=(1,),
+    )
+    scene = kept(old, part)
+    scene.run("BEGIN", status=READY_IN_BLOCK)
+    scene.run(definition, status=READY_IN_BLOCK)
+    assert scene.run(text, status=READY_IN_BLOCK).may_hide == may_hide
+    scene.run("COMMIT")
+    assert scene.run("SELECT id FROM orders").may_hide, "until the catalogue was read again"
+    scene.catalogue = catalogue("shop", NUMBERS)
+    assert not scene.run("SELECT id FROM orders").may_hide
+
+
+@pytest.mark.parametrize(
+    ("text", "may_hide"),
+    [
+        ("CREATE TABLE made (id int); INSERT INTO made VALUES (1); SELECT id FROM made", False),
+        ("CREATE TEMP TABLE made AS SELECT id FROM orders; SELECT id FROM made, orders", False),
+        ("CREATE VIEW v (i, num) AS TABLE cards; SELECT num FROM v", True),
+        ("CREATE FUNCTION lower(int) RETURNS text LANGUAGE sql AS ''; SELECT lower(1)", True),
+        ("CREATE VIEW v AS TABLE numbers; TABLE v", True),
+        ("CREATE OR REPLACE VIEW orders AS SELECT pan AS id FROM cards; SELECT id FROM orders", True),
+        ("ALTER VIEW numbers RENAME COLUMN num TO n; SELECT n FROM numbers", True),
+        ("ALTER TABLE numbers RENAME TO orders; SELECT num FROM orders", True),
+        ("DO $$ BEGIN END $$; SELECT id FROM orders", True),
+        ("SELECT num FROM numbers; SELECT place()", False),
+    ],
+)
+def test_what_a_text_may_hide_that_defines_what_it_reads(text: str, may_hide: bool) -> None:
+    assert kept().run(text).may_hide == may_hide
+    scene = kept()
+    scene.run("BEGIN", status=READY_IN_BLOCK)
+    scene.run(DEFINED, status=READY_IN_BLOCK)
+    assert scene.run(text, status=READY_IN_BLOCK).may_hide == (may_hide or "numbers" in text)
+
+
+def test_what_was_defined_is_remembered_until_the_transaction_ends() -> None:
+    scene = kept()
+    for text in ("BEGIN", "CREATE OR REPLACE VIEW orders AS SELECT pan AS id FROM cards", DEFINED):
+        scene.run(text, status=READY_IN_BLOCK)
+    assert scene.run("SELECT id FROM orders", status=READY_IN_BLOCK).may_hide
+    scene.run("ROLLBACK")
+    scene.catalogue = catalogue("shop", NUMBERS)
+    scene.run("BEGIN", status=READY_IN_BLOCK)
+    scene.run(DEFINED, status=READY_IN_BLOCK)
+    assert not scene.run("SELECT id FROM orders", status=READY_IN_BLOCK).may_hide
+    assert not scene.run("SELECT id FROM made", status=READY_IN_BLOCK).may_hide
+    scene.run("ROLLBACK TO s", status=READY_IN_BLOCK)
+    assert scene.run("SELECT id FROM made", status=READY_IN_BLOCK).may_hide
+
+
+def test_a_portal_that_waits_to_define_is_not_forgotten() -> None:
+    scene = kept()
+    replaces = parse("CREATE OR REPLACE VIEW orders AS SELECT pan AS id FROM cards", "v") + bind("v", "v")
+    scene.player.client(replaces + message("H", b"")).upstream(PARSED + BOUND)
+    scene.player.client(parse(DEFINED, "t") + bind("t", "t") + message("H", b"")).upstream(PARSED + BOUND)
+    scene.player.client(execute("v") + execute("t") + parse("SELECT id FROM orders", "s"))
+    assert scene.facts.may_hide
+
+
+def test_a_prepared_statement_may_hide_something_from_a_definition_on() -> None:
+    scene = kept()
+    scene.player.client(parse("SELECT id FROM orders", "s") + SYNC).upstream(PARSED + READY)
+    scene.run("BEGIN", status=READY_IN_BLOCK)
+    scene.run(DEFINED, status=READY_IN_BLOCK)
+    scene.player.client(bind("", "s") + SYNC).upstream(BOUND + READY_IN_BLOCK)
+    assert not scene.facts.may_hide
+    scene.run("COMMIT")
+    scene.player.client(bind("", "s") + SYNC).upstream(BOUND + READY)
+    assert scene.facts.may_hide
+    asked = scene.player.asked[-1]
+    scene.catalogue = catalogue("shop", NUMBERS)
+    assert scene.player.session.renew(asked).facts.is_resolved
+
+
+def test_an_execute_may_hide_what_it_runs() -> None:
+    scene = kept()
+    scene.run("PREPARE p AS SELECT num FROM numbers")
+    scene.catalogue = None
+    assert scene.run("EXECUTE p").may_hide
+
+
+def test_a_session_in_another_database_goes_by_names() -> None:
+    scene = Scene(known=catalogue("elsewhere"), has_catalogue=lambda: True)
+    assert not scene.run("SELECT id FROM cards").may_hide
+    scene.catalogue = None
+    assert not scene.run("SELECT id FROM cards").may_hide
