@@ -73,6 +73,8 @@ _STATEMENTS: Final = (exp.Query, exp.Values, exp.Insert, exp.Update, exp.Delete)
 
 _TABLE_FOLLOWS: Final = frozenset(("into", "insert", "replace", "ignore", "low_priority", "delayed", "high_priority"))
 _NAMED: Final = (exp.Identifier, exp.Var, exp.Anonymous)
+# Effects of functions of which it shows that they were called.
+_ACTING: Final = frozenset((Effect.CONTROL, Effect.ADMINISTER))
 
 
 class Query:
@@ -113,6 +115,9 @@ class Query:
         elif isinstance(tree, exp.Query):
             self.outputs = outputs(tree)
             self.predicates = predicates(tree)
+        if any(FUNCTIONS.get(name) in _ACTING for name in self.calls):
+            # Any column may decide whether it is called, and that shows elsewhere: `a AND GET_LOCK('l', 0)`.
+            self.predicates = None
         if hides:
             self.outputs = ()  # what is kept need not be among them
 

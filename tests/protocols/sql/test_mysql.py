@@ -421,6 +421,8 @@ def test_texts_that_differ_in_literals_alone_have_the_same_facts() -> None:
         ("SELECT a FROM t NATURAL JOIN u", None),
         ("SELECT a FROM t WHERE b IN (SELECT c FROM u)", None),
         ("SELECT x FROM (SELECT pan x FROM cards) d WHERE x", None),
+        ("SELECT pan > 4 AND GET_LOCK('l', 0) FROM cards", None),
+        ("SELECT pan > 4 AND SLEEP(1) FROM cards", None),
     ],
 )
 def test_predicates(text: str, columns: list[str] | None) -> None:

@@ -133,6 +133,10 @@ def test_what_decides(text: str, deciding: set[str]) -> None:
     assert {f"{each.relation}.{each.column}" for each in found.predicates} == {f"shop.{each}" for each in deciding}
 
 
+def test_any_column_may_decide_whether_a_lock_is_asked_for() -> None:
+    assert of("SELECT pan > 4 AND GET_LOCK('l', 0) FROM cards").predicates is None
+
+
 @pytest.mark.parametrize(
     ("text", "uses"),
     [

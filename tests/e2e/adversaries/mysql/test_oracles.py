@@ -42,6 +42,8 @@ ORACLES = [
     "SELECT id FROM cards WHERE pan IN (SELECT '4111111111111111')",
     "SELECT LEFT(pan, 1) AS l FROM cards INTERSECT SELECT '4'",
     "TABLE cards ORDER BY pan LIMIT 1",
+    "SELECT pan > '45' AND GET_LOCK('l', 0) FROM cards",
+    "SELECT COALESCE(NULLIF(LEFT(pan, 1), '4'), GET_LOCK('l', 0)) FROM cards",
 ]
 # What keeps a value for later, when its column is no longer there to tell what it is.
 KEEPS = [
