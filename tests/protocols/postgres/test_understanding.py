@@ -544,8 +544,8 @@ def test_a_portal_that_waits_to_define_is_not_forgotten() -> None:
     scene = kept()
     replaces = parse("CREATE OR REPLACE VIEW orders AS SELECT pan AS id FROM cards", "v") + bind("v", "v")
     scene.player.client(replaces + message("H", b"")).upstream(PARSED + BOUND)
-    scene.player.client(parse(DEFINED, "t") + bind("t", "t") + message("H", b"")).upstream(PARSED + BOUND)
-    scene.player.client(execute("v") + execute("t") + parse("SELECT id FROM orders", "s"))
+    scene.player.client(parse("LISTEN x") + bind() + message("H", b"")).upstream(PARSED + BOUND)
+    scene.player.client(execute("v") + parse("SELECT id FROM orders", "s"))
     assert scene.facts.may_hide
 
 
