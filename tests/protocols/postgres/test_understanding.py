@@ -544,7 +544,8 @@ def test_a_portal_that_waits_to_define_is_not_forgotten() -> None:
     scene = kept()
     replaces = parse("CREATE OR REPLACE VIEW orders AS SELECT pan AS id FROM cards", "v") + bind("v", "v")
     scene.player.client(replaces + message("H", b"")).upstream(PARSED + BOUND)
-    scene.player.client(parse("LISTEN x") + bind() + message("H", b"")).upstream(PARSED + BOUND)
+    scene.player.client(parse("LISTEN x") + message("H", b"")).upstream(PARSED)
+    scene.player.client(bind() + message("H", b"")).upstream(BOUND)
     scene.player.client(execute("v") + parse("SELECT id FROM orders", "s"))
     assert scene.facts.may_hide
 
