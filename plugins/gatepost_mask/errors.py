@@ -29,7 +29,8 @@ _UNQUOTED: Final = re.compile(r"""(?<=: )[^"'].*|\S*[0-9]\S*|\A.*(?= is not a va
 
 def hide_values(notice: Notice) -> None:
     """Take the values out of the texts of an error or a warning."""
-    if notice.is_about_text or notice.kind not in (NoticeKind.ERROR, NoticeKind.NOTICE) or notice.code == _SUCCESS:
+    is_warning = notice.kind is NoticeKind.NOTICE and notice.code != _SUCCESS
+    if notice.is_about_text or not (is_warning or notice.kind is NoticeKind.ERROR):
         return
     fields = notice.fields
     if notice.code.startswith((_DATA, _INTEGRITY)):

@@ -30,8 +30,8 @@ RUN_UNNAMED: Final = requests.describe_portal(b"") + requests.Execute(b"", bytes
 _DEALLOCATE: Final = re.compile(
     r'\s*deallocate\s+(?:prepare\s+)?(?!all\b|prepare\b)(?:([a-z_]\w*)|"([^"]+)")\s*;?\s*', re.ASCII | re.IGNORECASE
 )
-# Verbs of statements that remove prepared statements, or make, use and close cursors, by name.
 _FETCH: Final = "fetch"
+# Verbs of statements that remove prepared statements, or make, use and close cursors, by name.
 _BY_NAME: Final = frozenset(("deallocate", "discard", "declare", _FETCH, "close"))
 # Effects of statements that change nothing of what later ones mean, and verbs of those that do all the same.
 _PLAIN: Final = frozenset((Effect.READ, Effect.WRITE))

@@ -69,6 +69,7 @@ TAGGING = MaskConfig(columns=(TaggedColumn("cards.cvv", Tag.SAD),))
             {"message": "date field value out of range: 411111-01-01"},
             {"message": f"date field value out of range: {GONE}"},
         ),
+        ("00000", {"message": 'value "1234"'}, {"message": f'value "{GONE}"'}),
         ("1105", {"message": "XPATH syntax error: '~1234'"}, {"message": f"XPATH syntax error: '{GONE}'"}),
     ],
 )
