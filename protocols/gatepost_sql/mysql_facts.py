@@ -20,6 +20,16 @@ KEPT: Final = "declare"
 
 def joined(found: Sequence[Facts], fingerprint: str) -> Facts:
     """The facts of a text, from those of its statements."""
+    if len(found) == 1:
+        only = found[0]
+        return replace(
+            only,
+            objects=tuple(dict.fromkeys(only.objects)),
+            functions=tuple(dict.fromkeys(only.functions)),
+            calls=tuple(dict.fromkeys(only.calls)),
+            apart=_apart(found),
+            fingerprint=fingerprint,
+        )
     strongest = max(found, key=lambda facts: STRENGTH[facts.effect])
     return Facts(
         effect=strongest.effect,
@@ -31,8 +41,6 @@ def joined(found: Sequence[Facts], fingerprint: str) -> Facts:
         renamed=frozenset(name for facts in found for name in facts.renamed),
         calls=tuple(dict.fromkeys(name for facts in found for name in facts.calls)),
         apart=_apart(found),
-        outputs=found[0].outputs if len(found) == 1 else (),
-        predicates=found[0].predicates if len(found) == 1 else None,
         is_resolved=all(facts.is_resolved for facts in found),
         depth=max(facts.depth for facts in found),
         settings=tuple(setting for facts in found for setting in facts.settings),

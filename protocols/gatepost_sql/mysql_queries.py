@@ -6,11 +6,10 @@ that is not understood.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
-import sqlglot
-from sqlglot import exp
+from sqlglot import Dialect, exp
 from sqlglot.errors import SqlglotError
 
 from gatepost.values import Effect, Origin, Output, Use
@@ -71,6 +70,12 @@ _PLAIN: Final = (
 _STATEMENTS: Final = (exp.Query, exp.Values, exp.Insert, exp.Update, exp.Delete)
 
 
+_DIALECT: Final = Dialect.get_or_raise("mysql")
+
+_ASSIGNS: Final = Token(Kind.OPERATOR, ":=")
+
+_Read: TypeAlias = Callable[[Any, Any], None]
+
 _TABLE_FOLLOWS: Final = frozenset(("into", "insert", "replace", "ignore", "low_priority", "delayed", "high_priority"))
 _NAMED: Final = (exp.Identifier, exp.Var, exp.Anonymous)
 # Effects of functions of which it shows that they were called.
@@ -85,6 +90,7 @@ class Query:
         reason: which part decided it.
         apart, calls, objects, functions, columns, renamed, outputs, predicates, is_resolved, depth: as in `Facts`.
         keeps: a variable keeps what it reads, for later statements.
+        reads: by kind of node, what notes what it reads, tables apart.
     """
 
     def __init__(self, tokens: Sequence[Token], names: Names) -> None:
@@ -99,7 +105,7 @@ class Query:
         self.outputs: tuple[Output, ...] = ()
         self.predicates: tuple[Origin, ...] | None = None
         self.is_resolved = False
-        self.keeps = any(token.is_operator(":=") for token in tokens)
+        self.keeps = _ASSIGNS in tokens
         self.depth = 1
         self._call(tokens)
         tree = _parse(tokens)
@@ -157,44 +163,52 @@ class Query:
 
     def _visit(self, node: exp.Expr, tables: frozenset[str], depth: int, *, bounded: bool) -> None:
         """Note what a part of the tree reads. `tables` are the names that mean no table of the database there."""
-        if not isinstance(node, _PLAIN):
-            raise NotUnderstood("the statement has a part that is not known")
-        if isinstance(node, exp.Query) and not isinstance(node, exp.Subquery | exp.Table):
+        part = _parts[type(node)]
+        if part.is_level:
             depth += not isinstance(node.parent, exp.SetOperation)
             self.depth = max(self.depth, depth)
-        if isinstance(node, exp.Select | exp.Update | exp.Delete):
+        if part.has_bounds:
             bounded = is_bounded(node)
-        tables = self._with(node, tables, depth)
-        if isinstance(node, exp.Table):
+        if "with_" in node.args:
+            tables = self._with(node, tables, depth)
+        if part.is_table:
             self._table(node, tables, bounded=bounded)
-        elif isinstance(node, exp.Column):
-            self.columns.add("*" if isinstance(node.this, exp.Star) else node.name.lower())
-        elif isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count | exp.Column):
-            self.columns.add("*")
-        elif isinstance(node, exp.Join):
-            self.columns.update(name.name.lower() for name in node.args.get("using") or ())
-            if node.method:
-                self.columns.add("*")  # NATURAL compares all that have the same names
-        elif isinstance(node, exp.Schema):
-            self.columns.update(name.name.lower() for name in node.expressions)
-        elif isinstance(node, exp.Alias):
-            self.renamed.add(node.alias.lower())
-        elif isinstance(node, exp.TableAlias):
-            self._listed(node)
-        elif isinstance(node, exp.Lock):
-            self._writes("select locks rows")
-        elif isinstance(node, exp.Into) and not isinstance(node.this.this, exp.Parameter):
-            raise NotUnderstood("the rows go where it is not known")
-        elif isinstance(node, exp.Into):
-            self.keeps = True
+        elif part.read is not None:
+            part.read(self, node)
         for child in node.iter_expressions():
-            if not isinstance(child, exp.With):
+            if type(child) is not exp.With:
                 self._visit(child, tables, depth, bounded=bounded)
+
+    def _column(self, node: exp.Column) -> None:
+        self.columns.add("*" if isinstance(node.this, exp.Star) else node.name.lower())
+
+    def _star(self, node: exp.Star) -> None:
+        if not isinstance(node.parent, exp.Count | exp.Column):
+            self.columns.add("*")
+
+    def _join(self, node: exp.Join) -> None:
+        self.columns.update(name.name.lower() for name in node.args.get("using") or ())
+        if node.method:
+            self.columns.add("*")  # NATURAL compares all that have the same names
+
+    def _schema(self, node: exp.Schema) -> None:
+        self.columns.update(name.name.lower() for name in node.expressions)
+
+    def _alias(self, node: exp.Alias) -> None:
+        self.renamed.add(node.alias.lower())
 
     def _listed(self, alias: exp.TableAlias) -> None:
         """A list of names for columns."""
         if alias.columns:
             self.renamed.update(("*", *(name.name.lower() for name in alias.columns)))
+
+    def _lock(self, node: exp.Lock) -> None:
+        self._writes("select locks rows")
+
+    def _into(self, node: exp.Into) -> None:
+        if not isinstance(node.this.this, exp.Parameter):
+            raise NotUnderstood("the rows go where it is not known")
+        self.keeps = True
 
     def _with(self, node: exp.Expr, tables: frozenset[str], depth: int) -> frozenset[str]:
         with_ = node.args.get("with_")
@@ -211,7 +225,7 @@ class Query:
             tables |= {part.alias}
         return tables
 
-    def _table(self, node: exp.Table, tables: frozenset[str], *, bounded: bool) -> None:
+    def _table(self, node: Any, tables: frozenset[str], *, bounded: bool) -> None:
         if not isinstance(node.this, exp.Identifier):
             return  # JSON_TABLE, or a variable that INTO names
         if node.args.get("catalog"):
@@ -276,10 +290,54 @@ class Query:
         self._changed.add(id(table))
         self.objects[Use(verb=verb, name=self._name(table), columns=columns, is_bounded=is_bounded)] = None
 
+    reads: ClassVar[Sequence[tuple[type[exp.Expr], _Read]]] = (
+        (exp.Column, _column),
+        (exp.Star, _star),
+        (exp.Join, _join),
+        (exp.Schema, _schema),
+        (exp.Alias, _alias),
+        (exp.TableAlias, _listed),
+        (exp.Lock, _lock),
+        (exp.Into, _into),
+    )
+
+
+class _Part(NamedTuple):
+    """What a kind of node means by itself.
+
+    Attributes:
+        is_level: it is a query, which may be within another.
+        has_bounds: it says itself which rows it touches.
+        read: notes what it reads, where that is not a table.
+    """
+
+    is_level: bool
+    has_bounds: bool
+    is_table: bool
+    read: _Read | None
+
+
+class _Parts(dict[type[exp.Expr], _Part]):
+    """The kinds of nodes that were met. Raises NotUnderstood for one that is not known."""
+
+    def __missing__(self, kind: type[exp.Expr]) -> _Part:
+        if not issubclass(kind, _PLAIN):
+            raise NotUnderstood("the statement has a part that is not known")
+        part = self[kind] = _Part(
+            is_level=issubclass(kind, exp.Query) and not issubclass(kind, (exp.Subquery, exp.Table)),
+            has_bounds=issubclass(kind, (exp.Select, exp.Update, exp.Delete)),
+            is_table=issubclass(kind, exp.Table),
+            read=next((read for known, read in Query.reads if issubclass(kind, known)), None),
+        )
+        return part
+
+
+_parts: Final = _Parts()
+
 
 def _parse(tokens: Sequence[Token]) -> exp.Expr:
     try:
-        trees = sqlglot.parse(plain_text(tokens), dialect="mysql")
+        trees = _DIALECT.parse(plain_text(tokens))
     except SqlglotError:
         raise NotUnderstood("the grammar does not accept the text") from None
     tree = trees[0] if len(trees) == 1 else None
@@ -293,21 +351,23 @@ def _check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
     names = {node.name.lower() for node in tree.find_all(*_NAMED)}
     if STRING in names:
         raise NotUnderstood("a name is written as a string; write AS before it")
+    selects = 0
     for token in tokens:
         if token.kind is Kind.QUOTED:
             is_there = token.text.lower() in names
         elif token.kind is Kind.WORD:
-            word = token.word
+            word = token.text.lower()
+            selects += word == "select"
             is_there = word in names or word in KEYWORDS or word in FUNCTIONS or word in TYPES
         else:
             continue
         if not is_there:
             raise NotUnderstood("the grammar takes the text for less than it says")
-    queries = [part.alias.lower() for part in tree.find_all(exp.CTE)]
+    parts = list(tree.find_all(exp.CTE, exp.Select))
+    queries = [part.alias.lower() for part in parts if isinstance(part, exp.CTE)]
     if len(queries) > len(set(queries)):
         raise NotUnderstood("two queries of WITH have the same name, of which servers take different ones")
-    selects = sum(token.word == "select" for token in tokens)
-    if selects > sum(1 for _ in tree.find_all(exp.Select)):
+    if selects > len(parts) - len(queries):
         raise NotUnderstood("the grammar takes the text for less than it says")
 
 
@@ -317,20 +377,21 @@ def _is_named(table: exp.Table, names: Sequence[str]) -> bool:
 
 def _keeps_id(name: Token, opening: Token, argument: Token) -> bool:
     """Whether a number is given to LAST_INSERT_ID, which tells it again without one."""
-    is_given = opening.is_operator("(") and not argument.is_operator(")")
-    return is_given and name.text.lower() == LAST_INSERT_ID
+    is_called = name.text.lower() == LAST_INSERT_ID and opening.is_operator("(")
+    return is_called and not argument.is_operator(")")
 
 
 def _calls(tokens: Sequence[Token]) -> Iterator[str]:
     """The names of the functions that are called."""
-    for index, token in enumerate(tokens[:-1]):
-        if not tokens[index + 1].is_operator("(") or token.kind not in (Kind.WORD, Kind.QUOTED):
+    for opening, closing in _brackets(tokens):
+        index = start = opening - 1
+        token = tokens[index]
+        if index < 0 or token.kind not in (Kind.WORD, Kind.QUOTED):
             continue
-        start = index
         while start >= 2 and tokens[start - 1].is_operator("."):
             start -= 2
         before = tokens[start - 1].word if start else ""
-        if before in _TABLE_FOLLOWS or before == "as" or _defines(tokens, index + 1):
+        if before in _TABLE_FOLLOWS or before == "as" or _are_columns(tokens, closing):
             continue
         if start < index or token.kind is Kind.QUOTED:
             yield ".".join(part.text for part in tokens[start : index + 1] if not part.is_operator("."))
@@ -338,15 +399,25 @@ def _calls(tokens: Sequence[Token]) -> Iterator[str]:
             yield token.word
 
 
-def _defines(tokens: Sequence[Token], opening: int) -> bool:
-    """The bracket holds the columns of a WITH's query: `name (…) AS (`."""
-    depth = 0
-    for index in range(opening, len(tokens)):
-        depth += tokens[index].is_operator("(") - tokens[index].is_operator(")")
-        if not depth:
-            follows = tokens[index + 1 : index + 3]
-            return len(follows) == 2 and follows[0].word == "as" and follows[1].is_operator("(")
-    return False
+def _brackets(tokens: Sequence[Token]) -> Iterable[tuple[int, int]]:
+    """Where each bracket opens and where it closes (behind the last word if it does not), in order."""
+    found: dict[int, int] = {}
+    opened: list[int] = []
+    for index, token in enumerate(tokens):
+        if token.kind is not Kind.OPERATOR:
+            continue
+        if token.text == "(":
+            opened.append(index)
+            found[index] = len(tokens)
+        elif token.text == ")" and opened:
+            found[opened.pop()] = index
+    return found.items()
+
+
+def _are_columns(tokens: Sequence[Token], closing: int) -> bool:
+    """The bracket that closes there holds the columns of a WITH's query: `name (…) AS (`."""
+    follows = tokens[closing + 1 : closing + 3]
+    return len(follows) == 2 and follows[0].word == "as" and follows[1].is_operator("(")
 
 
 def _joined(source: exp.Expr) -> list[exp.Expr]:

@@ -33,6 +33,9 @@ class Kind(Enum):
     OPERATOR = "operator"
 
 
+_KINDS: Final = {kind.value: kind for kind in Kind}
+
+
 class Token(Struct, frozen=True):
     """A word of a text.
 
@@ -56,11 +59,12 @@ class Token(Struct, frozen=True):
         return f"Token({self.kind.value})"
 
 
+_END: Final = Token(Kind.OPERATOR, ";")
 _CHARSETS: Final = "utf8mb4|utf8mb3|utf8|latin1|ascii|binary"
 # Behind a fraction or an exponent a word may follow at once, as in `1e5FROM`; behind an integer it is one word.
 _SCAN: Final = re.compile(
-    rf"""
-    (?P<space>[ \t\r\n\f\v]+)
+    rf"""[ \t\r\n\f\v]*(?:
+    (?P<end>\Z)
     |(?P<comment>\#[^\n]*|--(?=[\x00-\x20]|\Z)[^\n]*|/\*(?:.*?\*/|.*\Z))
     |(?:[nN](?=')|_(?i:{_CHARSETS})[ ]*(?=['"]))?(?P<string>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*")
     |(?P<number>[xX]'[0-9A-Fa-f]*'|[bB]'[01]*'|0x[0-9A-Fa-f]+(?![\w$])|0b[01]+(?![\w$])
@@ -70,7 +74,7 @@ _SCAN: Final = re.compile(
     |(?P<word>[A-Za-z0-9_$\u0080-\uffff]+)
     |(?P<parameter>\?)
     |(?P<operator>->>|->|<=>|<<|>>|<>|!=|<=|>=|:=|\|\||&&|[-+*/%=<>!~^&|.,;()])
-    """,
+    )""",
     re.VERBOSE | re.DOTALL,
 )
 # Characters that are the same letter here and for every server, in whatever case, as far as they have one.
@@ -102,17 +106,21 @@ def scan(text: str) -> list[Token]:
             raise NotUnderstood("the text holds a character that is not understood there")
         at = match.end()
         name = match.lastgroup or ""
+        written = match[name]
         if name == "comment":
-            _check_comment(match[0])
-        elif name != "space":
-            if match[0].startswith(".") and name == "number" and tokens and tokens[-1].kind in (Kind.WORD, Kind.QUOTED):
+            _check_comment(written)
+        elif name != "end":
+            if name == "number" and written[0] == "." and tokens and tokens[-1].kind in (Kind.WORD, Kind.QUOTED):
                 raise NotUnderstood("a name that begins with a digit needs quotes")
-            written = _plain(name, match[name])
-            if name == "string" and tokens and tokens[-1].word == "as":
-                name = "quoted"
+            if name == "string":
+                written = _ESCAPE.sub(_unescaped, written[1:-1])
+                if tokens and tokens[-1].word == "as":
+                    name = "quoted"
+            elif name == "quoted":
+                written = written[1:-1].replace("``", "`")
             if name == "quoted" or (name == "word" and not written.isascii()):
                 _check_name(written)
-            tokens.append(Token(Kind(name), written))
+            tokens.append(Token(_KINDS[name], written))
             if len(tokens) > MAX_TOKENS:
                 raise NotUnderstood(f"the text has more than {MAX_TOKENS} words")
     _check_depth(tokens)
@@ -145,36 +153,31 @@ def _check_comment(comment: str) -> None:
 def _check_depth(tokens: Sequence[Token]) -> None:
     depth = run = 0
     for token in tokens:
-        if token.kind is Kind.OPERATOR and token.text == "(":
-            depth += 1
-        elif token.kind is Kind.OPERATOR and token.text == ")":
-            depth -= 1
-        is_prefix = (token.kind is Kind.OPERATOR and token.text in _PREFIXES) or token.word in _PREFIX_WORDS
+        text = token.text
+        if token.kind is Kind.OPERATOR:
+            depth += (text == "(") - (text == ")")
+            is_prefix = text in _PREFIXES
+        else:
+            is_prefix = token.kind is Kind.WORD and text.lower() in _PREFIX_WORDS
         run = run + 1 if is_prefix else 0
         if depth + run > MAX_DEPTH:
             raise NotUnderstood("the statement is nested too deeply")
 
 
-def _plain(name: str, text: str) -> str:
-    if name == "string":
-        return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]) if match[1] else match[0][0], text[1:-1])
-    if name == "quoted":
-        return text[1:-1].replace("``", "`")
-    return text
+def _unescaped(match: re.Match[str]) -> str:
+    return _ESCAPES.get(match[1], match[1]) if match[1] else match[0][0]
 
 
-def statements(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+def statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
     """The words of each statement, without what is between them."""
-    found: list[Token] = []
-    for token in tokens:
-        if token.is_operator(";"):
-            if found:
-                yield found
-            found = []
-        else:
-            found.append(token)
-    if found:
-        yield found
+    start = 0
+    for _ in range(tokens.count(_END)):
+        end = tokens.index(_END, start)
+        if end > start:
+            yield tokens[start:end]
+        start = end + 1
+    if start < len(tokens):
+        yield tokens[start:]
 
 
 def form(tokens: Sequence[Token]) -> str:
@@ -196,11 +199,14 @@ def at_a_glance(text: str) -> str:
 
 
 def _form(token: Token) -> str:
-    if token.kind is Kind.STRING or token.kind is Kind.NUMBER or token.kind is Kind.PARAMETER:
-        return "?"
-    if token.kind is Kind.QUOTED:
-        return "`" + token.text.replace("`", "``") + "`"
-    return token.text
+    kind, text = token.kind, token.text
+    if kind is Kind.WORD or kind is Kind.OPERATOR or kind is Kind.VARIABLE:
+        return text
+    return _quoted(text) if kind is Kind.QUOTED else "?"
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
 
 
 def plain_text(tokens: Sequence[Token]) -> str:
@@ -209,15 +215,13 @@ def plain_text(tokens: Sequence[Token]) -> str:
 
 
 def _plain_token(token: Token) -> str:
-    match token.kind:
-        case Kind.STRING:
-            return f"'{STRING}'"
-        case Kind.NUMBER:
-            return "1"
-        case Kind.VARIABLE:
-            return "@@v" if token.text.startswith("@@") else "@v"
-        case Kind.QUOTED:
-            return "`" + token.text.replace("`", "``") + "`"
-        case Kind.WORD if not token.text.isascii() or token.text[0].isdigit():
-            return f"`{token.text}`"
-    return token.text
+    kind, text = token.kind, token.text
+    if kind is Kind.WORD:
+        return text if text.isascii() and not text[0].isdigit() else _quoted(text)
+    if kind is Kind.OPERATOR or kind is Kind.PARAMETER:
+        return text
+    if kind is Kind.QUOTED:
+        return _quoted(text)
+    if kind is Kind.VARIABLE:
+        return "@@v" if text.startswith("@@") else "@v"
+    return "1" if kind is Kind.NUMBER else f"'{STRING}'"
