@@ -19,12 +19,13 @@ from gatepost.values import Effect, Facts, Use
 from gatepost_sql import mysql_session
 from gatepost_sql.catalogue import Catalogue
 from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.glance import at_a_glance
 from gatepost_sql.mysql_define import define
 from gatepost_sql.mysql_facts import joined, of_query, one, query, table_name, table_names
 from gatepost_sql.mysql_load import load
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_shown import describe, show
-from gatepost_sql.mysql_tokens import Kind, Token, at_a_glance, form, scan, statements
+from gatepost_sql.mysql_tokens import Kind, Token, form, scan, statements
 
 _FORMS: Final = 4096
 _FORM_CHARACTERS: Final = 4096

@@ -185,19 +185,6 @@ def form(tokens: Sequence[Token]) -> str:
     return " ".join(map(_form, tokens))
 
 
-# Of these, words, numbers and operators are made; no comments, nothing in quotes, and no exponent with a sign.
-_UNQUOTED: Final = re.compile(r"[A-Za-z0-9_$ \t\r\n.,;()=<>!*%]*")
-_INTEGER: Final = re.compile(r"(?<![\w$.])[0-9]+(?![\w$.])")
-
-
-def at_a_glance(text: str) -> str:
-    """What no two texts of different forms have in common, found without a scan; "" where that takes one.
-
-    It is another text of the same form, which differs from the first in integers alone.
-    """
-    return _INTEGER.sub("?", text) if _UNQUOTED.fullmatch(text) else ""
-
-
 def _form(token: Token) -> str:
     kind, text = token.kind, token.text
     if kind is Kind.WORD or kind is Kind.OPERATOR or kind is Kind.VARIABLE:

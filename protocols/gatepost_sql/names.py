@@ -72,7 +72,7 @@ class Names(Words):
         self._calls: dict[tuple[tuple[str, ...], int], Meaning] = {}
         self._columns: dict[int, dict[str, Column]] = {}
         self._following: set[int] = set()
-        self.forms: OrderedDict[bytes, Facts] = OrderedDict()
+        self.forms: OrderedDict[str | bytes, Facts] = OrderedDict()
 
     def relation(self, node: Node) -> Relation:
         """The table that a RangeVar means. Raises NotUnderstood where that is not certain."""

@@ -19,6 +19,7 @@ from gatepost.values import Effect, Facts
 from gatepost_sql import bounds, readings, tree
 from gatepost_sql.catalogue import Catalogue
 from gatepost_sql.errors import NotAccepted, NotUnderstood
+from gatepost_sql.glance import at_a_glance, has_integers
 from gatepost_sql.names import Names
 from gatepost_sql.tree import Node
 from gatepost_sql.walk import Walk
@@ -35,8 +36,9 @@ _NOTHING: Final[Mapping[str, Facts]] = {}
 
 _may_not_limit = re.compile(rb"null|all|\$").search
 
-# Facts by the text with its constants replaced by parameters, for statements whose constants do not matter.
-_forms: OrderedDict[bytes, Facts] = OrderedDict()
+# Facts by the text with its constants replaced by parameters, for statements whose constants do not matter; and by what
+# such a text is at a glance, if all of its integers are constants.
+_forms: OrderedDict[str | bytes, Facts] = OrderedDict()
 
 
 def judge(text: str, names: Names | None = None, prepared: Mapping[str, Facts] = _NOTHING) -> Facts:
@@ -73,12 +75,18 @@ def _found(statements: list[Node], names: Names | None, fingerprint: str) -> Fac
 
 def _judge(text: str, names: Names | None, prepared: Mapping[str, Facts]) -> Facts:
     forms = _forms if names is None else names.forms
+    glance = at_a_glance(text)
+    known = forms.get(glance)
+    if known is not None:
+        forms.move_to_end(glance)
+        return known
     try:
         data = bounds.encode(text)
         form = _normal_form(data)
         known = forms.get(form)
         if known is not None:
             forms.move_to_end(form)
+            _remember(forms, glance, form, known)
             return known
         statements = tree.parse(data)
         if not statements:
@@ -97,10 +105,17 @@ def _judge(text: str, names: Names | None, prepared: Mapping[str, Facts]) -> Fac
     except (AttributeError, LookupError, TypeError, ValueError):
         return _unknown("its parse tree has a shape that is not known")
     if form and not walk.literals_matter:
-        forms[form] = facts
-        if len(forms) > _FORMS:
-            forms.popitem(last=False)
+        _remember(forms, glance, form, facts)
     return facts
+
+
+def _remember(forms: OrderedDict[str | bytes, Facts], glance: str, form: bytes, facts: Facts) -> None:
+    """Keep the facts by a text's normal form; by what it is at a glance where others like it have the same form."""
+    forms[form] = facts
+    if glance and not has_integers(form.decode()):
+        forms[glance] = facts
+    while len(forms) > _FORMS:
+        forms.popitem(last=False)
 
 
 def _normal_form(data: bytes) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost_sql import facts, postgres
+from gatepost_sql import facts, postgres, tree
 from gatepost_sql.bounds import encode
 from gatepost_sql.tree import parse
 from gatepost_sql.walk import Walk
@@ -41,6 +41,13 @@ queries = st.sampled_from(
 )
 
 
+_WORDS = [
+    *("where a =", "order by", "group by", "limit", "offset", "fetch first", "rows only", "union all select", "from u"),
+    *("#", "#", "#", ",", "::int", "::varchar(#)", "cast(a as float(#))", "[#]", "f(#)", "in (#, #)", "having", "#.5"),
+    *("between # and", "is null", "for update", ";", "set_config(a, b, false)", "tablesample system (#)"),
+]
+
+
 @given(queries, st.lists(st.tuples(literals, literals), min_size=2, max_size=4))
 def test_facts_from_a_normal_form_are_those_of_the_text(query: str, pairs: list[tuple[str, str]]) -> None:
     for pair in pairs:
@@ -54,6 +61,22 @@ def test_a_form_is_remembered_across_literals() -> None:
     assert facts("select once from t where a = 1") is facts("select once from t where a = 'x'")
 
 
+def test_texts_that_differ_in_integers_alone_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = facts("select glanced from t where a = 1 limit 10")
+    monkeypatch.delattr(tree, "normalize")
+    assert facts("select glanced from t where a = 20 limit 5") is once
+
+
+@given(st.lists(st.sampled_from(_WORDS), min_size=1, max_size=8), st.integers(0, 10**12), st.integers(0, 10**12))
+def test_what_is_the_same_at_a_glance_is_the_same(words: list[str], one: int, other: int) -> None:
+    begin = "select a, b from t "
+    facts(begin + " ".join(words).replace("#", str(one)))
+    text = begin + " ".join(words).replace("#", str(other))
+    remembered = facts(text)
+    if remembered.fingerprint:
+        assert remembered == Walk(parse(encode(text))).facts(remembered.fingerprint)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -62,6 +85,7 @@ def test_a_form_is_remembered_across_literals() -> None:
         ("copy t to 'a'", "copy t to stdout"),
         ("explain (analyze 0) delete from t", "explain (analyze 1) delete from t"),
         ("select 'a' from t", "select a from t"),
+        ("select a, b from t order by 1", "select a, b from t order by 2"),
     ],
 )
 def test_where_a_literal_matters_it_is_looked_at(one: str, other: str) -> None:

@@ -10,8 +10,9 @@ from gatepost.values import Effect, Facts
 from gatepost_sql import Context, facts
 from gatepost_sql.catalogue import Catalogue, Relation, RelationKind
 from gatepost_sql.errors import NotUnderstood
+from gatepost_sql.glance import at_a_glance
 from gatepost_sql.mysql_load import local_file
-from gatepost_sql.mysql_tokens import at_a_glance, form, scan
+from gatepost_sql.mysql_tokens import form, scan
 
 
 def of(text: str) -> Facts:
