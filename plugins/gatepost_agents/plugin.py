@@ -45,11 +45,6 @@ REVOKED = ClientFault(
     code=FaultCode.AUTHENTICATION,
     hint="Stop, and ask the gateway's operator for new credentials.",
 )
-VOID = ClientFault(
-    "the credentials of this connection became void while it logged in",
-    code=FaultCode.AUTHENTICATION,
-    hint="They were revoked or replaced, or have expired: ask the gateway's operator for new ones.",
-)
 UNREADABLE = PluginFault("the gateway cannot tell whether the credentials of this connection are still valid")
 UNAVAILABLE = "the gateway cannot judge credentials at present"
 UNAVAILABLE_HINT = (
@@ -157,7 +152,11 @@ class Agents:
         is_valid = attempt is None or await self._succeeded(session.identity, attempt)
         self._under_way.pop(session.id, None)
         if not is_valid:
-            raise VOID
+            raise ClientFault(
+                "the credentials of this connection became void while it logged in",
+                code=FaultCode.AUTHENTICATION,
+                hint="They were revoked or replaced, or have expired: ask the gateway's operator for new ones.",
+            )
 
     @hookimpl
     async def on_session_end(self, session: Session) -> None:
