@@ -20,7 +20,7 @@ from gatepost_sql.mysql_bounds import is_bounded, joins
 from gatepost_sql.mysql_lineage import Lineage
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_outputs import outputs, predicates
-from gatepost_sql.mysql_tokens import STRING, Kind, Token, plain_text
+from gatepost_sql.mysql_tokens import STRING, Kind, Token, check_routine, plain_text
 from gatepost_sql.mysql_words import FUNCTIONS, KEYWORDS, LAST_INSERT_ID, NO_CALLS, TYPES
 
 # Nodes besides conditions and queries that mean nothing by themselves.
@@ -142,6 +142,7 @@ class Query:
 
     def _call(self, tokens: Sequence[Token]) -> None:
         for name in _calls(tokens):
+            check_routine(name)
             effect = FUNCTIONS.get(name)
             if effect is None and "." not in name:
                 name = self._names.qualified("", name)

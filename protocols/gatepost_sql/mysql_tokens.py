@@ -119,6 +119,15 @@ def scan(text: str) -> list[Token]:
     return tokens
 
 
+def check_routine(name: str) -> None:
+    """Raises NotUnderstood where servers may take a routine's name, with or without its database's, for another.
+
+    MariaDB, and MySQL's data dictionary, look them up by a collation that takes letters for those without an accent.
+    """
+    if not name.rpartition(".")[2].isascii():
+        raise NotUnderstood("a routine's name has letters that servers take for others")
+
+
 def _check_name(name: str) -> None:
     """A name must be the same as another here and for the server, which leaves out blanks that one begins with."""
     if not name or name[0] <= " " or name[0] == "\x7f":
