@@ -20,7 +20,7 @@ from gatepost_sql.mysql_bounds import is_bounded, joins
 from gatepost_sql.mysql_lineage import Lineage
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_outputs import outputs, predicates
-from gatepost_sql.mysql_tokens import STRING, Kind, Token, check_routine, plain_text
+from gatepost_sql.mysql_tokens import STRING, Kind, Token, plain_text, routine
 from gatepost_sql.mysql_words import FUNCTIONS, KEYWORDS, LAST_INSERT_ID, NO_CALLS, TYPES
 
 # Nodes besides conditions and queries that mean nothing by themselves.
@@ -141,9 +141,12 @@ class Query:
     # Calls.
 
     def _call(self, tokens: Sequence[Token]) -> None:
-        for name in _calls(tokens):
-            check_routine(name)
+        for called, is_quoted in _calls(tokens):
+            name = routine(called)
             effect = FUNCTIONS.get(name)
+            # Of the built-in functions, some are found by a quoted name; of the others, a stored function may be meant.
+            if is_quoted and effect is Effect.READ:
+                effect = None
             if effect is None and "." not in name:
                 name = self._names.qualified("", name)
             self.functions[name] = None
@@ -322,8 +325,8 @@ def _keeps_id(name: Token, opening: Token, argument: Token) -> bool:
     return is_given and name.text.lower() == LAST_INSERT_ID
 
 
-def _calls(tokens: Sequence[Token]) -> Iterator[str]:
-    """The names of the functions that are called."""
+def _calls(tokens: Sequence[Token]) -> Iterator[tuple[str, bool]]:
+    """The names of the functions that are called, and whether they are written in quotes."""
     for index, token in enumerate(tokens[:-1]):
         if not tokens[index + 1].is_operator("(") or token.kind not in (Kind.WORD, Kind.QUOTED):
             continue
@@ -334,9 +337,10 @@ def _calls(tokens: Sequence[Token]) -> Iterator[str]:
         if before in _TABLE_FOLLOWS or before == "as" or _defines(tokens, index + 1):
             continue
         if start < index or token.kind is Kind.QUOTED:
-            yield ".".join(part.text for part in tokens[start : index + 1] if not part.is_operator("."))
+            name = ".".join(part.text for part in tokens[start : index + 1] if not part.is_operator("."))
+            yield name, token.kind is Kind.QUOTED
         elif token.word not in NO_CALLS and token.word not in TYPES:
-            yield token.word
+            yield token.word, False
 
 
 def _defines(tokens: Sequence[Token], opening: int) -> bool:
