@@ -6,7 +6,7 @@ import pytest
 from tests.plugins.policy.deciding import NOON, Decider
 
 from gatepost import Effect, Facts, Use
-from gatepost_sql import facts
+from gatepost_sql import Context, facts
 
 READER = """
 [roles.r]
@@ -247,6 +247,14 @@ def test_another_case_of_letters_gets_around_no_deny_rule(do: str, on: str, fact
 def test_what_is_guarded_is_so_in_any_case_of_letters(fact: Facts) -> None:
     decider = Decider('[roles.r]\nrequire_catalogue = false\nallow = [{ do = "all", on = "*" }]')
     assert decider.rule(fact) == NO_RULE
+
+
+@pytest.mark.parametrize("call", ["`LOAD_FILE`('/etc/hostname')", "`SLEEP`(9)"])
+def test_a_function_of_the_server_in_quotes_is_none_of_the_current_database(call: str) -> None:
+    decider = Decider('[roles.r]\nrequire_catalogue = false\nallow = [{ do = ["read", "call"], on = "shop.*" }]')
+    shop = Context(search_path=("shop",))
+    assert decider.rule(facts("SELECT `mine`()", "mysql", shop)) == ALLOWED
+    assert decider.rule(facts(f"SELECT {call}", "mysql", shop)) == NO_RULE
 
 
 def test_an_allow_rule_allows_names_as_they_are_written() -> None:
