@@ -108,7 +108,10 @@ class Gateway(Protocol):
         """Whether what the session is shown may be written down as it was shown: no plugin's `may_rest` objects."""
 
     def end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
-        """End this worker's sessions of such identities; their clients are told `fault`. Does nothing elsewhere."""
+        """End this worker's sessions of such identities, and what they run in their databases.
+
+        Their clients are told `fault`. Does nothing elsewhere.
+        """
 
     def adapter(self, protocol: str) -> Adapter:
         """The adapter of this name. Raises ConfigFault if none is installed."""

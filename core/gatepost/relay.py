@@ -275,12 +275,11 @@ class Relay:
         elif (request := self._protocol.cancel_upstream()) is not None:
             self._worker.background(Canceller(request, self._listener, self._worker.connect_seconds).run())
 
-    def kill(self) -> None:
-        """End the session, and what it runs in its database."""
+    def kill(self, fault: Fault, code: EndCode) -> None:
+        """End the session as `fail` does, and what it runs in its database."""
         if not self._protocol.is_idle:
             self.cancel()
-        fault = ClientFault("the session was ended by another one of the same agent", code=FaultCode.KILLED)
-        self.fail(fault, EndCode.KILLED)
+        self.fail(fault, code)
 
     # Actions.
 

@@ -51,6 +51,13 @@ _POST_AGAIN_SECONDS: Final = 0.02
 # How long a worker's first client may wait for what the database says that it is.
 _RECOGNISE_SECONDS: Final = 2.0
 
+KILLED: Final = ClientFault("the session was ended by another one of the same agent", code=FaultCode.KILLED)
+EXPIRED: Final = ClientFault(
+    "the session's credentials have expired",
+    code=FaultCode.AUTHENTICATION,
+    hint="Stop, and ask the gateway's operator for new credentials.",
+)
+
 _LISTEN_POLICY: Final = {"off": TlsPolicy.OFF, "optional": TlsPolicy.OPTIONAL, "required": TlsPolicy.REQUIRED}
 
 
@@ -206,7 +213,7 @@ class Server:
     def _end_sessions(self, whose: Callable[[Identity], bool], fault: Fault) -> None:
         for relay in tuple(self._sessions.values()):
             if relay.session.identity is not None and whose(relay.session.identity):
-                relay.fail(fault, EndCode.REFUSED)
+                relay.kill(fault, EndCode.REFUSED)
 
     # What relays call.
 
@@ -269,7 +276,10 @@ class Server:
         relay = self._sessions.get(number)
         if relay is None or not relay.owns(secret):
             return False
-        relay.kill() if ends_session else relay.cancel()
+        if ends_session:
+            relay.kill(KILLED, EndCode.KILLED)
+        else:
+            relay.cancel()
         return True
 
     # What workers tell each other: datagrams on Unix sockets in the state folder.
@@ -347,10 +357,7 @@ class Server:
                         ClientFault("the session was idle too long", code=FaultCode.IDLE, hint=hint), EndCode.TIMEOUT
                     )
                 elif identity is not None and identity.expires_at is not None and wall >= identity.expires_at:
-                    relay.fail(
-                        ClientFault("the session's credentials have expired", code=FaultCode.AUTHENTICATION),
-                        EndCode.TIMEOUT,
-                    )
+                    relay.kill(EXPIRED, EndCode.TIMEOUT)
 
     async def _drain(self) -> None:
         if self._sessions:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gatepost import Change, Gateway, Seconds, Secret
 from gatepost.config import address, load
@@ -22,6 +23,7 @@ from gatepost_agents import scram
 from gatepost_agents.store import FILE, Agent, Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
+_LONGEST = 100 * 365 * 86400
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -56,15 +58,19 @@ def group(gateway: Gateway) -> click.Group:
             raise click.ClickException(f"There is no agent {name!r}; `gatepost agents list` shows all.")
         return agent
 
+    told = _Told(gateway)
+
     @click.group()
     def agents() -> None:
         """Credentials that gatepost issues to agents."""
 
     @agents.command()
     @click.argument("name", type=_NewName(gateway))
-    @click.option("--role", "roles", multiple=True, required=True, help="May be repeated; the first counts most.")
+    @click.option(
+        "--role", "roles", type=told, multiple=True, required=True, help="May be repeated; the first counts most."
+    )
     @click.option("--expires", type=_Duration(), help='After which it is void, such as "90d".')
-    @click.option("--acting-for", default="", help="The person on whose behalf the agent works.")
+    @click.option("--acting-for", type=told, default="", help="The person on whose behalf the agent works.")
     @_as_json
     def add(name: str, roles: Sequence[str], expires: float | None, acting_for: str, as_json: bool) -> None:
         """Issue credentials to a new agent. Its password is shown once."""
@@ -130,7 +136,9 @@ def group(gateway: Gateway) -> click.Group:
         for title in ("name", "roles", "acting for", "created", "expires", "state"):
             table.add_column(title, overflow="fold")
         for row in rows:
-            table.add_row(*(", ".join(cell) if isinstance(cell, list) else cell or "" for cell in row.values()))
+            # As texts, for rich takes what is in square brackets for a style.
+            cells = (", ".join(cell) if isinstance(cell, list) else cell or "" for cell in row.values())
+            table.add_row(*map(Text, cells))
         Console().print(table)
 
     return agents
@@ -141,23 +149,37 @@ class _Duration(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return Seconds.parse(value)
+            lifetime = Seconds.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if lifetime > _LONGEST:
+            self.fail("expected at most 100 years; without it, the credentials do not expire", param, ctx)
+        return lifetime
 
 
-class _NewName(click.ParamType[str]):
-    name = "name"
+class _Told(click.ParamType[str]):
+    """What is shown, recorded and told to plugins."""
+
+    name = "text"
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not _NAME.fullmatch(value):
-            self.fail("expected letters, digits and . _ @ -, at most 63, with a letter or digit first", param, ctx)
+        if not value.isprintable():
+            self.fail("expected one line, without control and invisible characters", param, ctx)
         if self._gateway.redact(value) != value:
             self.fail("this looks like what may not be on record, such as a card number", param, ctx)
         return str(value)
+
+
+class _NewName(_Told):
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not _NAME.fullmatch(value):
+            self.fail("expected letters, digits and . _ @ -, at most 63, with a letter or digit first", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _shown(agent: Agent, now: float) -> dict[str, Any]:

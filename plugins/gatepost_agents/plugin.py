@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -26,7 +26,8 @@ from gatepost import (
     hookimpl,
 )
 from gatepost_agents import scram
-from gatepost_agents.store import FILE, Agent, Store
+from gatepost_agents.scram import Keys
+from gatepost_agents.store import FILE, Agent, State, Store
 from gatepost_agents.turnstile import Turnstile
 
 if TYPE_CHECKING:
@@ -71,6 +72,13 @@ class AgentsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("expected `lockout` to be at least 30 minutes (PCI DSS 8.3.4)")
 
 
+class _Attempt(NamedTuple):
+    """A login under way: what is to be proven, None if the name is unknown, and why it has failed if it ends so."""
+
+    keys: Keys | None
+    cause: str
+
+
 class Agents:
     """Judges the credentials that `gatepost agents` has issued."""
 
@@ -79,8 +87,8 @@ class Agents:
 
     def __init__(self, config: AgentsConfig) -> None:
         self._config = config
-        self._turnstile = Turnstile(ATTEMPTS_AT_ONCE)
-        self._causes: dict[str, str] = {}
+        self._turnstile = Turnstile(min(ATTEMPTS_AT_ONCE, config.failures))
+        self._under_way: dict[str, _Attempt] = {}
 
     @hookimpl
     def add_commands(self, cli: click.Group, gateway: Gateway) -> None:
@@ -125,31 +133,50 @@ class Agents:
                 credentials.user, time.time(), self._config.failures, self._config.lockout
             )
         )
-        self._causes[session.id] = "not proven" if agent else state.value if state else "unknown"
+        cause = "not proven" if state is State.ACTIVE else state.value if state else "unknown"
+        self._under_way[session.id] = _Attempt(agent.keys if agent else None, cause)
         if credentials.kind in _EXCHANGES:
-            return None if agent is None else _verifier(agent, credentials.kind.value)
+            return _verifier(agent, credentials.kind.value) if agent else None
         password = credentials.secret
         if password is None:
             return None
-        keys = self._decoy if agent is None else agent.keys
+        keys = agent.keys if agent else self._decoy
         proven = await self._in_thread(lambda: scram.proves(password, keys))
-        return _identity(agent, "password") if agent is not None and proven else None
+        return _identity(agent, "password") if agent and proven else None
 
     @hookimpl
     async def on_connect(self, session: Session) -> None:
-        """The attempt has succeeded: earlier ones are forgiven."""
+        """The attempt has succeeded: earlier ones are forgiven, unless what it has proven is void by now."""
         self._turnstile.leave(session.id)
-        self._causes.pop(session.id, None)
-        identity = session.identity
-        if identity is not None and identity.issuer == ISSUER:
-            await self._attempt(lambda: self._attempts.end_attempts(identity.name))
+        attempt = self._under_way.get(session.id)
+        is_valid = attempt is None or await self._succeeded(session.identity, attempt)
+        self._under_way.pop(session.id, None)
+        if not is_valid:
+            raise ClientFault(
+                "the credentials of this connection became void while it logged in",
+                code=FaultCode.AUTHENTICATION,
+                hint="They were revoked or replaced, or have expired: ask the gateway's operator for new ones.",
+            )
 
     @hookimpl
-    def on_session_end(self, session: Session) -> None:
+    async def on_session_end(self, session: Session) -> None:
         self._turnstile.leave(session.id)
-        cause = self._causes.pop(session.id, None)
-        if cause is not None:
-            logger.warning("login of %r from %s failed: %s", self._redact(session.user), session.client, cause)
+        attempt = self._under_way.pop(session.id, None)
+        if attempt is None:
+            return
+        if session.identity is not None:
+            # It was proven, and then another plugin failed, or the client left: no wrong attempt.
+            await self._succeeded(session.identity, attempt)
+        else:
+            user = self._redact(session.user)
+            logger.warning("login of %r from %s failed: %s", user, session.client, attempt.cause)
+
+    async def _succeeded(self, identity: Identity | None, attempt: _Attempt) -> bool:
+        """Forgive earlier attempts; False if what was proven is void by now."""
+        keys = attempt.keys
+        if identity is None or not _is_agent(identity) or keys is None:
+            return True
+        return await self._attempt(lambda: self._attempts.succeed(identity.name, keys, time.time()))
 
     async def _watch(self, gateway: Gateway) -> None:
         """End the sessions of agents that are revoked meanwhile; of all agents, where that cannot be known."""

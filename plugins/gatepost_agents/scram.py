@@ -37,6 +37,10 @@ class Keys(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return "Keys(…)"
 
+    def in_vain(self) -> Keys:
+        """Keys that look the same to a client, and that no password proves."""
+        return Keys(salt=self.salt, iterations=self.iterations, stored_key=b"", server_key=b"")
+
 
 def generate() -> Secret:
     """A new password: 256 random bits in characters that a URL can hold."""

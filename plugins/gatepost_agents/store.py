@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gatepost_agents.scram import Keys
 
@@ -166,7 +167,8 @@ class Store:
             lockout: for as many seconds.
 
         Returns:
-            The agent if the attempt may go on, else None; and the state that the name was in, None if unknown.
+            The agent, None if the name is unknown, with keys that nothing proves unless it is active; and its state.
+            Its salt is the same in every state: another one would tell that the name is somebody's.
         """
         with self.transaction():
             agent = self._find(name)
@@ -174,13 +176,22 @@ class Store:
                 return None, None
             state = agent.state(now)
             if state is not State.ACTIVE:
-                return None, state
+                return replace(agent, keys=agent.keys.in_vain()), state
             failures = 1 if agent.locked_until is not None else agent.failures + 1
             locked_until = now + lockout if failures >= limit else None
             self._db.execute(
                 "UPDATE agents SET failures = ?, locked_until = ? WHERE name = ?", (failures, locked_until, name)
             )
             return agent, state
+
+    def succeed(self, name: str, keys: Keys, now: float) -> bool:
+        """End the attempts on a name whose keys were proven; False if they are void by now."""
+        with self.transaction():
+            agent = self._find(name)
+            if agent is None or agent.keys != keys or agent.state(now) in (State.REVOKED, State.EXPIRED):
+                return False
+            self.end_attempts(name)
+            return True
 
     def end_attempts(self, name: str) -> None:
         """The name was proven, or unlocked: what was counted against it is void."""

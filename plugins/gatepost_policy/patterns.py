@@ -31,6 +31,10 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return ".".join(filter(None, self))
 
+    def folded(self) -> Place:
+        """The same in one case of letters."""
+        return Place(self.schema.casefold(), self.name.casefold())
+
 
 def places(name: str, search_path: Iterable[str]) -> tuple[Place, ...]:
     """What a table's name may mean: itself, or without a schema that name in each schema of the search path.
@@ -62,6 +66,10 @@ class Glob(NamedTuple):
     @property
     def specificity(self) -> tuple[bool, int]:
         return self.is_literal, len(self.text.replace("*", ""))
+
+    def folded(self) -> Glob:
+        """The same in one case of letters."""
+        return Glob(self.text.casefold())
 
     def matches(self, name: str) -> bool:
         return self.text == name if self.is_literal else _compiled(self.text).fullmatch(name) is not None
@@ -95,6 +103,11 @@ class Pattern(NamedTuple):
         schema = "" if self.schema.text == "*" else f"{self.schema.text}."
         columns = "" if self.columns is None else f"({', '.join(column.text for column in self.columns)})"
         return f"{schema}{self.name.text}{columns}"
+
+    def folded(self) -> Pattern:
+        """The same in one case of letters."""
+        columns = None if self.columns is None else tuple(glob.folded() for glob in self.columns)
+        return Pattern(self.schema.folded(), self.name.folded(), columns)
 
     def matches(self, place: Place) -> bool:
         return self.name.matches(place.name) and self.schema.matches(place.schema)

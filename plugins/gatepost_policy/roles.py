@@ -9,6 +9,9 @@ How specific a rule is, is compared in this order:
 4. the verb: named before in a group ("read", "write", "all");
 5. the target: named without * before others.
 
+A deny rule matches names in any case of letters: where a database takes them for the same, another case gets around no
+rule. An allow rule matches them as facts have them.
+
 What no rule decides is allowed if drivers do it by themselves (`builtin.toml`), else denied. A role's rules say nothing
 of another role's: an identity with several roles may do a thing if one of them allows it.
 """
@@ -88,13 +91,13 @@ class Conditions:
 
 
 class Rule:
-    """One rule of a role, by the name that denials and explanations give it."""
+    """One rule of a role, by the name that denials and explanations give it. A deny rule's patterns are folded."""
 
     def __init__(self, name: str, config: RuleConfig) -> None:
         self.name = name
         self.is_allow = isinstance(config, AllowConfig)
         self.verbs = config.do.all
-        self.patterns = tuple(config.on)
+        self.patterns = tuple(each if self.is_allow else each.folded() for each in config.on)
         self.conditions = Conditions(config.hours, config.networks)
         self._named = config.do.named
         self._targets = config.targets
@@ -113,11 +116,12 @@ class Rule:
     def matching(self, verb: str, place: Place) -> Iterator[Pattern]:
         """The patterns that match, whatever the column."""
         if verb in self.verbs:
+            folded = place.folded()
             for pattern in self.patterns:
                 if self.is_allow:
-                    concerns = pattern.matches(place) and not _is_guarded(verb, place, pattern)
+                    concerns = pattern.matches(place) and not _is_guarded(verb, folded, pattern)
                 else:
-                    concerns = pattern.touches(place)
+                    concerns = pattern.touches(folded)
                 if concerns:
                     yield pattern
 
@@ -125,6 +129,7 @@ class Rule:
         """How much weight the rule has for a deed; None: it says nothing of it."""
         # Of columns that are not known, one may be denied; where none is touched, none is.
         otherwise = (column is None) is not self.is_allow
+        column = column.casefold() if column and not self.is_allow else column
         found = [pattern.specificity(column, otherwise) for pattern in self.matching(verb, place)]
         best = max((each for each in found if each is not None), default=None)
         if best is None:
@@ -139,7 +144,7 @@ class Rule:
 
 
 def _is_guarded(verb: str, place: Place, pattern: Pattern) -> bool:
-    """Whether a pattern matches what only a rule that names it allows."""
+    """Whether a pattern matches what only a rule that names it allows; `place` is folded."""
     if verb == Verb.SET:
         return pattern.name.is_open and is_guarded_setting(place.name)
     if verb == Verb.CALL:

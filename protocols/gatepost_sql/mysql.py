@@ -25,7 +25,7 @@ from gatepost_sql.mysql_facts import joined, of_query, one, query, table_name, t
 from gatepost_sql.mysql_load import load
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_shown import describe, show
-from gatepost_sql.mysql_tokens import Kind, Token, form, scan, statements
+from gatepost_sql.mysql_tokens import Kind, Token, form, routine, scan, statements
 
 _FORMS: Final = 4096
 _FORM_CHARACTERS: Final = 4096
@@ -150,6 +150,7 @@ def _maintain(tokens: Sequence[Token], names: Names) -> Facts:
 def _procedure(tokens: Sequence[Token], names: Names) -> Facts:
     """What a procedure does is not in the text; what its arguments read is."""
     name, rest = table_name(tokens[1:], names)
+    name = routine(name)
     called = Facts(
         effect=Effect.UNKNOWN,
         verbs=("call",),

@@ -13,7 +13,7 @@ from gatepost.values import Effect, Facts, Use
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_facts import one, query, table_name, table_names
 from gatepost_sql.mysql_names import Names
-from gatepost_sql.mysql_tokens import Kind, Token
+from gatepost_sql.mysql_tokens import Kind, Token, routine
 from gatepost_sql.mysql_words import ADMINISTERED, BEFORE_KIND, LOCAL_ENGINES
 
 _DEFINED: Final = frozenset(("table", "view", "index", "sequence", "procedure", "function", "trigger"))
@@ -118,7 +118,7 @@ def _uses(verb: str, kind: str, tokens: Sequence[Token], rest: Sequence[Token], 
         raise NotUnderstood("a function without its database's name may be a loadable one")
     defined = _defined(tokens, rest, names)
     for name in defined:
-        yield Use(verb=verb, name=name)
+        yield Use(verb=verb, name=routine(name) if kind in _PROGRAMS else name)
     if kind == "table" and verb in ("create", "alter"):
         others = [*_foreign(tokens, defined, names), *(_model(rest, names) if verb == "create" else ())]
         for name in dict.fromkeys(others):

@@ -19,7 +19,7 @@ from gatepost_sql.mysql_bounds import is_bounded, joins
 from gatepost_sql.mysql_lineage import Lineage
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_outputs import outputs, predicates
-from gatepost_sql.mysql_tokens import STRING, Kind, Token, plain_text
+from gatepost_sql.mysql_tokens import STRING, Kind, Token, plain_text, routine
 from gatepost_sql.mysql_words import FUNCTIONS, KEYWORDS, LAST_INSERT_ID, NO_CALLS, TYPES
 
 # Nodes besides conditions and queries that mean nothing by themselves.
@@ -147,8 +147,12 @@ class Query:
     # Calls.
 
     def _call(self, tokens: Sequence[Token]) -> None:
-        for name in _calls(tokens):
+        for called, is_quoted in _calls(tokens):
+            name = routine(called)
             effect = FUNCTIONS.get(name)
+            # Of the built-in functions, some are found by a quoted name; of the others, a stored function may be meant.
+            if is_quoted and effect is Effect.READ:
+                effect = None
             if effect is None and "." not in name:
                 name = self._names.qualified("", name)
             self.functions[name] = None
@@ -381,8 +385,8 @@ def _keeps_id(name: Token, opening: Token, argument: Token) -> bool:
     return is_called and not argument.is_operator(")")
 
 
-def _calls(tokens: Sequence[Token]) -> Iterator[str]:
-    """The names of the functions that are called."""
+def _calls(tokens: Sequence[Token]) -> Iterator[tuple[str, bool]]:
+    """The names of the functions that are called, and whether they are written in quotes."""
     for opening, closing in _brackets(tokens):
         index = start = opening - 1
         token = tokens[index]
@@ -394,9 +398,10 @@ def _calls(tokens: Sequence[Token]) -> Iterator[str]:
         if before in _TABLE_FOLLOWS or before == "as" or _are_columns(tokens, closing):
             continue
         if start < index or token.kind is Kind.QUOTED:
-            yield ".".join(part.text for part in tokens[start : index + 1] if not part.is_operator("."))
+            name = ".".join(part.text for part in tokens[start : index + 1] if not part.is_operator("."))
+            yield name, token.kind is Kind.QUOTED
         elif token.word not in NO_CALLS and token.word not in TYPES:
-            yield token.word
+            yield token.word, False
 
 
 def _brackets(tokens: Sequence[Token]) -> Iterable[tuple[int, int]]:

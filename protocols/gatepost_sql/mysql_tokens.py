@@ -127,6 +127,17 @@ def scan(text: str) -> list[Token]:
     return tokens
 
 
+def routine(name: str) -> str:
+    """A routine's name, with or without its database's, in small letters: servers look routines up in any case.
+
+    Raises NotUnderstood where they may take it for another: by a collation that looks at no accents.
+    """
+    database, dot, own = name.rpartition(".")
+    if not own.isascii():
+        raise NotUnderstood("a routine's name has letters that servers take for others")
+    return database + dot + own.lower()
+
+
 def _check_name(name: str) -> None:
     """A name must be the same as another here and for the server, which leaves out blanks that one begins with."""
     if not name or name[0] <= " " or name[0] == "\x7f":

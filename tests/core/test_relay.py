@@ -33,6 +33,7 @@ from gatepost.catalogue import Keeper
 from gatepost.listener import Listener
 from gatepost.plugins import Plugins
 from gatepost.relay import Relay
+from gatepost.server import KILLED
 
 SECRET = b"s" * 32
 
@@ -285,7 +286,7 @@ async def test_a_session_that_is_ended_is_told_so_and_what_it_holds_does_not_run
     async with scene(held) as at:
         at.client.say("hold 1")
         await held.asked.wait()
-        at.gate.relays[0].kill()
+        at.gate.relays[0].kill(KILLED, EndCode.KILLED)
         assert (await at.client.hear()).startswith("FAULT the session was ended")
         assert await at.client.hear() == ""
         await at.door.ended.wait()
@@ -444,7 +445,7 @@ async def test_a_session_that_ends_while_its_database_does_not_answer_is_over(ho
             if how == "leaves":
                 at.client.writer.close()
             elif how == "is ended":
-                at.gate.relays[0].kill()
+                at.gate.relays[0].kill(KILLED, EndCode.KILLED)
             else:
                 at.gate.relays[0].cancel()
                 waiting.close()

@@ -44,6 +44,11 @@ allow = [{ do = "all", on = "*" }, { do = "all", on = "*.*" }]
 [plugins.policy.roles.maker]
 allow = [{ do = "define", on = "shop.my_*" }]
 
+[plugins.policy.roles.caller]
+require_catalogue = false
+allow = [{ do = ["read", "call", "define"], on = "shop.*" }]
+deny = [{ do = ["call", "define"], on = "shop.settle" }]
+
 [plugins.policy.roles.limited]
 rows = 5
 allow = [{ do = ["read", "delete"], on = "shop.orders" }]
@@ -121,7 +126,8 @@ def knows_the_catalogue(gate: Gate) -> bool:
 @pytest.fixture(scope="module")
 def passwords(policed: Gate) -> dict[str, str]:
     return {
-        role: policed.add_agent(role, role) for role in ("clerk", "limited", "maker", "guest", "teller", "runner")
+        role: policed.add_agent(role, role)
+        for role in ("caller", "clerk", "limited", "maker", "guest", "teller", "runner")
     } | {"agent": policed.password}
 
 
@@ -302,6 +308,13 @@ def test_writes_are_bounded(talk: Connect) -> None:
         assert "WHERE" in refused(clerk, unbounded)
     run(clerk, "DELETE FROM orders WHERE total = 6")
     run(clerk, "CALL settle(0)")
+
+
+@pytest.mark.parametrize("name", ["settle", "SETTLE", "shop.Settle", "séttle", "shop.`sèttle`", "`SÉTTLE`"])
+@pytest.mark.parametrize("statement", ["CALL {}(0)", "DROP PROCEDURE {}"])
+def test_no_other_writing_of_a_routines_name_gets_around_a_deny_rule(talk: Connect, statement: str, name: str) -> None:
+    """The servers look routines up without case, and without accents."""
+    assert "policy" in refused(talk("caller"), statement.format(name))
 
 
 def test_a_read_only_role_has_a_read_only_session(talk: Connect) -> None:

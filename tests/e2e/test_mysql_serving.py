@@ -263,6 +263,16 @@ def test_a_session_that_runs_is_ended_by_another_one(gate: Gate, mysql_server: M
     eventually(lambda: [each for each in gate.audit("sessions") if each["ending"] == "killed"])
 
 
+def test_what_a_revoked_agent_runs_is_ended(gate: Gate, mysql_server: MySqlDatabase) -> None:
+    password = gate.add_agent("leaver", "reader")
+    with connect(gate, user="leaver", password=password) as one, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(_failed, one, "SELECT SLEEP(60) FROM customers")
+        eventually(lambda: _is_sleeping(mysql_server))
+        gate.command("agents", "revoke", "leaver")
+        assert running.result(PATIENCE) == 1045
+        eventually(lambda: not _is_sleeping(mysql_server))
+
+
 def test_a_session_ends_itself(gate: Gate) -> None:
     connection = connect(gate)
     assert _failed(connection, f"KILL QUERY {connection.thread_id()}") == 1317

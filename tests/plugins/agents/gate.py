@@ -103,26 +103,34 @@ class Client:
 
     async def prove(self, answer: Identity | Verifier) -> Session:
         """The exchange has succeeded."""
-        identity = answer.identity if isinstance(answer, Verifier) else answer
-        self.session = structs.replace(self.session, identity=identity)
+        self.be(answer)
         await finish(self._plugins.connect(self.session, TARGET))
         return self.session
+
+    def be(self, answer: Identity | Verifier) -> None:
+        """The exchange has succeeded, and no plugin knows yet."""
+        identity = answer.identity if isinstance(answer, Verifier) else answer
+        self.session = structs.replace(self.session, identity=identity)
 
     async def leave(self, code: EndCode = EndCode.REFUSED) -> None:
         assert await finish(self._plugins.session_end(self.session, Reason(code=code))) == []
 
     async def fail(self) -> bool:
-        """Try a wrong password. False if not even the exchange was begun."""
+        """Try a wrong password. False if the right one would have failed too."""
         answer = await self.ask()
         await self.leave()
-        return answer is not None
+        return _may_succeed(answer)
 
     async def succeed(self) -> bool:
         answer = await self.ask()
-        if answer is not None:
+        if answer is not None and _may_succeed(answer):
             await self.prove(answer)
-        await self.leave(EndCode.CLIENT_LEFT if answer else EndCode.REFUSED)
-        return answer is not None
+        await self.leave(EndCode.CLIENT_LEFT if self.session.identity else EndCode.REFUSED)
+        return self.session.identity is not None
+
+
+def _may_succeed(answer: Identity | Verifier | None) -> bool:
+    return isinstance(answer, Verifier) and bool(answer.stored_key)
 
 
 @asynccontextmanager

@@ -102,6 +102,35 @@ def test_the_list_tells_each_agents_state(file: Path) -> None:
     assert {each["state"] for each in json.loads(agents(file, "list", "--json").stdout)} >= {"active", "revoked"}
 
 
+def test_the_list_shows_texts_as_they_are(file: Path) -> None:
+    add(file, "bot", "--role", "[bold]", "--acting-for", "kim [/ops]")
+
+    shown = agents(file, "list")
+
+    assert shown.exit_code == 0, shown.exception
+    assert "[bold]" in shown.output
+    assert "kim [/ops]" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--role", "reader\x1b[2J"),
+        ("--role", "reader\n"),
+        ("--acting-for", "kim\u202emoc"),
+        ("--acting-for", "kim\u200b"),
+        ("--expires", "999999999d"),
+        ("--expires", "101000d"),
+    ],
+)
+def test_what_cannot_be_shown_is_not_kept(file: Path, option: str, value: str) -> None:
+    result = agents(file, "add", "bot", "--role", "reader", option, value)
+
+    assert result.exit_code == 2, result.exception
+    assert "\x1b" not in result.output
+    assert json.loads(agents(file, "list", "--json").stdout) == []
+
+
 def test_rotation_voids_the_old_password_at_once(file: Path) -> None:
     old = add(file, "bot", "--role", "reader")
     new = Secret(json.loads(agents(file, "rotate", "bot", "--json").stdout)["password"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -55,6 +56,32 @@ def test_rotation_and_revocation_reach_the_running_gate(postgres: Database, gate
             return None
 
         assert "revoked" in str(eventually(refused))
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_what_an_agent_runs_ends_with_its_credentials(postgres: Database, gate: MakeGate, end: str) -> None:
+    running = gate(postgres, plugins="")
+    lifetime = ["--expires", "10s"] if end == "expired" else []
+    issued = running.command("agents", "add", "worker", "--role", "reader", *lifetime, "--json")
+    write = f"INSERT INTO {end} SELECT 1 FROM pg_sleep(600)"
+
+    def run() -> str:
+        with pytest.raises(psycopg.OperationalError) as caught:
+            psycopg.connect(json.loads(issued)["urls"]["shop"], port=running.port, dbname="shop").execute(write)
+        return str(caught.value)
+
+    with postgres.connect() as direct, ThreadPoolExecutor(1) as threads:
+        direct.execute(f"CREATE TABLE {end} (x int)")
+        direct.execute(f"GRANT ALL ON {end} TO clerk")
+        backend = "SELECT pid FROM pg_stat_activity WHERE query = %s AND state = 'active'"
+        error = threads.submit(run)
+        eventually(lambda: direct.execute(backend, [write]).fetchone())
+        if end == "revoked":
+            running.command("agents", "revoke", "worker")
+
+        assert end in error.result()
+        eventually(lambda: not direct.execute(backend, [write]).fetchone())
+        direct.execute(f"DROP TABLE {end}")
 
 
 def test_many_connections_at_once_are_no_attack(postgres: Database, gate: MakeGate) -> None:

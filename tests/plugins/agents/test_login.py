@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.plugins.agents.gate import issue, worker
 
-from gatepost import ConfigFault, CredentialKind, EndCode, Identity, Secret, Verifier
+from gatepost import ClientFault, ConfigFault, CredentialKind, EndCode, Identity, Secret, Verifier
 from gatepost.config import Config, section
 from gatepost_agents import AgentsConfig, scram
 from gatepost_agents.store import FILE, Store
@@ -203,6 +203,99 @@ def test_a_store_that_cannot_be_written_refuses_in_words_until_it_can(
             other.execute("ROLLBACK")
             assert await gate.client("bot").succeed()
         other.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("state", ["locked", "expired", "revoked"])
+def test_a_salt_does_not_tell_that_a_name_is_somebodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Nobody's is the same each time. One that changes when the name is locked is that of an agent."""
+    now = time.time()
+    monkeypatch.setattr("gatepost_agents.plugin.time.time", lambda: now)
+
+    async def scenario() -> None:
+        nonlocal now
+        issue(tmp_path, expires=now + 60)
+        async with worker(tmp_path, failures=1) as gate:
+            client = gate.client("bot")
+            before = await client.ask()
+            await client.leave()
+            if state == "expired":
+                now += 3600
+            elif state == "revoked":
+                Store(tmp_path / FILE, durable=False).revoke("bot", now)
+            after = await gate.client("bot").ask()
+
+        assert isinstance(before, Verifier)
+        assert isinstance(after, Verifier)
+        assert (after.salt, after.iterations) == (before.salt, before.iterations)
+        assert after.stored_key == after.server_key == after.mysql_native == after.caching_sha2 == b""
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("change", ["revoke", "rotate", "expire"])
+def test_what_is_proven_after_it_became_void_opens_no_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """A login may be kept half open until the agent is revoked. Another one has made the count forget it meanwhile, so
+    that proving it changes nothing in the file that who ends sessions would notice."""
+    now = time.time()
+    monkeypatch.setattr("gatepost_agents.plugin.time.time", lambda: now)
+
+    async def scenario() -> None:
+        nonlocal now
+        issue(tmp_path, expires=now + 60)
+        async with worker(tmp_path) as gate:
+            late = gate.client("bot")
+            answer = await late.ask()
+            assert answer is not None
+            assert await gate.client("bot").succeed()
+            store = Store(tmp_path / FILE, durable=False)
+            if change == "revoke":
+                store.revoke("bot", now)
+            elif change == "rotate":
+                store.rotate("bot", scram.derive(scram.generate()))
+            else:
+                now += 60
+
+            with pytest.raises(ClientFault, match="became void"):
+                await late.prove(answer)
+            await late.leave()
+
+    asyncio.run(scenario())
+
+
+def test_a_right_password_is_no_failure_where_another_plugin_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The gate cannot read its own password for the database, say: that locks no agent out."""
+
+    async def scenario() -> None:
+        issue(tmp_path)
+        async with worker(tmp_path) as gate:
+            for _ in range(20):
+                client = gate.client("bot")
+                answer = await client.ask()
+                assert answer is not None
+                client.be(answer)
+                await client.leave()
+            assert await gate.client("bot").succeed()
+
+    with caplog.at_level(logging.WARNING, "gatepost.agents"):
+        asyncio.run(scenario())
+
+    assert not caplog.records
+
+
+def test_an_agent_may_connect_twice_at_once_where_one_failure_locks_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        issue(tmp_path)
+        async with worker(tmp_path, failures=1) as gate:
+            clients = [gate.client("bot") for _ in range(5)]
+            assert all(await asyncio.gather(*(client.succeed() for client in clients)))
 
     asyncio.run(scenario())
 

@@ -6,7 +6,7 @@ import pytest
 from tests.plugins.policy.deciding import NOON, Decider
 
 from gatepost import Effect, Facts, Use
-from gatepost_sql import facts
+from gatepost_sql import Context, facts
 
 READER = """
 [roles.r]
@@ -207,6 +207,61 @@ def test_the_most_specific_rule_decides_and_deny_over_allow(allow: str, deny: st
         f"[roles.r]\nallow = [{{ do = 'select', on = {allow} }}]\ndeny = [{{ do = 'select', on = {deny} }}]"
     )
     assert decider.rule(facts) == rule
+
+
+@pytest.mark.parametrize(
+    ("do", "on", "fact"),
+    [
+        ("select", "shop.payroll", resolved("select", "shop.Payroll", "id")),
+        ("select", "shop.payroll", resolved("select", "SHOP.PAYROLL", "id")),
+        ("select", "Shop.Pay*", resolved("select", "shop.payroll", "id")),
+        ("select", "shop.cards(PAN)", resolved("select", "shop.cards", "pan")),
+        ("select", "shop.cards(pan)", resolved("select", "shop.cards", "PAN")),
+        ("select", "shop.cards(P*)", Facts(effect=Effect.READ, objects=(Use(verb="select", name="shop.cards"),))),
+        ("call", "app.refund", facts("CALL app.REFUND()", dialect="mysql")),
+        ("call", "app.refund", facts("CALL App.Refund()", dialect="mysql")),
+        ("call", "app.Refund", facts("SELECT app.refund()", dialect="mysql")),
+        ("define", "app.refund", facts("DROP PROCEDURE app.REFUND", dialect="mysql")),
+    ],
+)
+def test_another_case_of_letters_gets_around_no_deny_rule(do: str, on: str, fact: Facts) -> None:
+    """MySQL takes names of columns and routines for the same in any case; those of tables, where it is told to."""
+    decider = Decider(
+        f'''[roles.r]
+        require_catalogue = false
+        allow = [{{ do = "all", on = ["*", "*.*"] }}]
+        deny = [{{ do = "{do}", on = "{on}" }}]'''
+    )
+    assert decider.rule(fact) == "policy.r.deny[0]"
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        resolved("select", "MySQL.user", "authentication_string"),
+        resolved("select", "PG_TOAST.pg_toast_1", "chunk_data"),
+        facts("SELECT SYS_EXEC('id')", dialect="mysql"),
+        facts("SELECT `Sys_Exec`('id')", dialect="mysql"),
+    ],
+)
+def test_what_is_guarded_is_so_in_any_case_of_letters(fact: Facts) -> None:
+    decider = Decider('[roles.r]\nrequire_catalogue = false\nallow = [{ do = "all", on = "*" }]')
+    assert decider.rule(fact) == NO_RULE
+
+
+@pytest.mark.parametrize("call", ["`LOAD_FILE`('/etc/hostname')", "`SLEEP`(9)"])
+def test_a_function_of_the_server_in_quotes_is_none_of_the_current_database(call: str) -> None:
+    decider = Decider('[roles.r]\nrequire_catalogue = false\nallow = [{ do = ["read", "call"], on = "shop.*" }]')
+    shop = Context(search_path=("shop",))
+    assert decider.rule(facts("SELECT `mine`()", "mysql", shop)) == ALLOWED
+    assert decider.rule(facts(f"SELECT {call}", "mysql", shop)) == NO_RULE
+
+
+def test_an_allow_rule_allows_names_as_they_are_written() -> None:
+    decider = Decider('[roles.r]\nrequire_catalogue = false\nallow = [{ do = "select", on = "public.cards(id)" }]')
+    assert decider.rule(resolved("select", "public.cards", "id")) == ALLOWED
+    assert decider.rule(resolved("select", "public.Cards", "id")) == NO_RULE
+    assert decider.rule(resolved("select", "public.cards", "ID")) == NO_RULE
 
 
 def test_a_verb_that_is_named_is_more_specific_than_its_group_and_a_target_than_any() -> None:

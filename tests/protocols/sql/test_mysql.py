@@ -431,6 +431,36 @@ def test_predicates(text: str, columns: list[str] | None) -> None:
     assert (None if found is None else [origin.column for origin in found]) == columns
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "effect"),
+    [
+        ("CALL app.Refund()", "app.refund", Effect.UNKNOWN),
+        ("SELECT App.REFUND(1)", "App.refund", Effect.UNKNOWN),
+        ("SELECT `Refund`(1)", "refund", Effect.UNKNOWN),
+        ("SELECT `LOAD_FILE`('x')", "load_file", Effect.ADMINISTER),
+        ("SELECT `Sleep`(5)", "sleep", Effect.ADMINISTER),
+        # A stored function: as a built-in one it would have no quotes.
+        ("SELECT `now`()", "now", Effect.UNKNOWN),
+    ],
+)
+def test_routines_are_the_same_in_any_case_and_in_quotes(text: str, name: str, effect: Effect) -> None:
+    found = of(text)
+    assert (found.calls, found.effect) == ((name,), effect)
+
+
+@pytest.mark.parametrize(
+    "text", ["CALL app.réfund()", "SELECT app.refünd(1)", "SELECT `réfund`(1)", "DROP PROCEDURE app.réfund"]
+)
+def test_a_routine_that_may_be_another_one_is_not_understood(text: str) -> None:
+    assert of(text).effect is Effect.UNKNOWN
+    assert "letters" in of(text).reason
+
+
+def test_a_dropped_routine_is_the_same_in_any_case() -> None:
+    assert [use.name for use in of("DROP PROCEDURE app.Refund").objects] == ["app.refund"]
+    assert [use.name for use in of("DROP TABLE app.Refund").objects] == ["app.Refund"]
+
+
 def test_calls_and_what_a_statement_does_apart_from_them() -> None:
     found = of("INSERT INTO t SELECT f(a), upper(b) FROM u")
     assert (found.effect, found.calls, found.apart) == (Effect.UNKNOWN, ("f",), Effect.WRITE)
