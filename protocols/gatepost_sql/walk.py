@@ -21,6 +21,7 @@ from gatepost_sql.functions import BUILT_IN, ROW_FUNCTIONS
 from gatepost_sql.gathering import Scope, Visits
 from gatepost_sql.lineage import Lineage
 from gatepost_sql.names import Names
+from gatepost_sql.ranges import NOTHING, Origins
 from gatepost_sql.tree import Node, constant, is_cte, range_name, relation_name, strings, target_names
 
 # An UPDATE of this view sets what it shows.
@@ -119,7 +120,7 @@ class Walk(Commands):
         if name in _SETTINGS_VIEWS:
             self._settings.append(("*", None))
         scope = self._with(node, replace(scope, verb="select", is_bounded=bounded))
-        self._parts(kind, node, scope, ("withClause", "relation", "cols"))
+        self._parts(kind, node, scope, ("withClause", "relation"))
 
     def _merge_when(self, kind: str, node: Node, scope: Scope) -> None:
         self._columns.update(target_names(node.get("targetList", ())))
@@ -147,6 +148,12 @@ class Walk(Commands):
 
     def _execute(self, kind: str, node: Node, scope: Scope) -> None:
         known = self._prepared.get(node["name"])
+        given: Origins = NOTHING
+        if self._names is not None and "params" in node:
+            lineage = self._lineage(self._names, scope)
+            given = lineage.arguments(node["params"])
+            lineage.decided(given)
+            scope = replace(scope, is_followed=True)
         if known is None:
             self._add(Effect.UNKNOWN, "execute runs a statement that is not known", scope)
         else:
@@ -157,7 +164,7 @@ class Walk(Commands):
             self._functions.update(dict.fromkeys(known.functions))
             self._columns.update(known.columns)
             self._settings += known.settings
-            if node is self._root:
+            if node is self._root and given == NOTHING:
                 self._outputs = known.outputs
         self._children(kind, node, scope)
 
@@ -253,6 +260,9 @@ class Walk(Commands):
     def _call(self, kind: str, node: Node, scope: Scope) -> None:
         names = strings(node["funcname"])
         meaning = self._words.call(names, len(node.get("args", ())))
+        if self._names is not None and not scope.is_followed:
+            self._lineage(self._names, scope).arguments([{kind: node}])
+            scope = replace(scope, is_followed=True)
         called = meaning.functions
         if not meaning.functions or (names[-1] in BUILT_IN and len(names) == 1):
             is_syntax = node.get("funcformat") == "COERCE_SQL_SYNTAX"
@@ -315,7 +325,7 @@ class Walk(Commands):
     def _sample(self, kind: str, node: Node, scope: Scope) -> None:
         if strings(node["method"])[-1] not in _SAMPLING:
             self._add(Effect.UNKNOWN, "a sampling method is not built in", scope)
-        self._children(kind, node, scope, ("method",))
+        self._children(kind, node, replace(scope, decides=True), ("method",))
 
     visits: ClassVar[Visits] = {
         **Commands.visits,

@@ -257,6 +257,28 @@ def test_execute_does_what_was_prepared(context: Context) -> None:
     assert facts("EXECUTE p(paid(1))", context=replace(context, prepared={name: prepared})).effect is UNKNOWN
 
 
+def test_what_is_handed_to_execute_is_read() -> None:
+    found = preparation("PREPARE p AS SELECT $1", SHOP)
+    assert found is not None
+    context = replace(SHOP, prepared=dict([found]))
+    executed = facts("EXECUTE p(pan_of(1))", context=context)
+    assert executed.objects == facts("SELECT pan_of(1)", context=SHOP).objects != ()
+    assert (executed.outputs, executed.predicates) == ((), None)
+    assert facts("EXECUTE p(now())", context=context).outputs == found[1].outputs
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "copy cards from stdin where pan_of(1) = holder",
+        "alter table a add column y text default pan_of(1)",
+    ],
+)
+def test_what_a_function_reads_outside_of_a_query_is_read(text: str) -> None:
+    (expected,) = facts("SELECT pan_of(1)", context=SHOP).objects
+    assert expected in facts(text, context=SHOP).objects
+
+
 @pytest.mark.parametrize("text", ["select 1", "prepare p as select 1; select 1", "prepare p as", "\0"])
 def test_what_prepares_nothing_has_no_preparation(text: str) -> None:
     assert preparation(text, SHOP) is None
