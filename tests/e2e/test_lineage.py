@@ -102,7 +102,9 @@ def matcher(gate: Gate) -> Iterator[psycopg.Connection]:
     ],
 )
 @pytest.mark.parametrize("binary", [False, True], ids=["in text", "in binary"])
-def test_another_name_does_not_show_more(reader: psycopg.Connection, text: str, shown: str | None, binary: bool) -> None:
+def test_another_name_does_not_show_more(
+    reader: psycopg.Connection, text: str, shown: str | None, binary: bool
+) -> None:
     with reader.transaction(force_rollback=True):
         assert reader.execute(text, binary=binary).fetchone() == (shown,)
 
@@ -132,3 +134,15 @@ def test_hidden_values_choose_no_rows(
         assert matcher.execute(text).statusmessage
     with postgres.connect() as direct:
         assert direct.execute("SELECT pan FROM lineage.wallet").fetchall() == [(PAN,)]
+
+
+def test_no_function_reads_them_as_a_text_tells_it_to(reader: psycopg.Connection) -> None:
+    for text in (
+        "SELECT ts_rewrite('a', 'SELECT ''a''::tsquery, cvv::tsquery FROM lineage.wallet')",
+        "SELECT word FROM ts_stat('SELECT to_tsvector(cvv) FROM lineage.wallet')",
+        "SELECT query_to_xml('SELECT cvv FROM lineage.wallet', true, true, '')",
+        "EXPLAIN ANALYZE SELECT ts_rewrite('a', 'SELECT ''a''::tsquery, cvv::tsquery FROM lineage.wallet')",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as denied:
+            reader.execute(text)
+        assert denied.value.diag.message_detail == "rule mask: mask.columns"
