@@ -83,6 +83,7 @@ class Gathering:
         self._reason = ""
         self._verbs: list[str] = []
         self._objects: dict[tuple[str, str, tuple[str, ...] | None], bool] = {}
+        self._reads: dict[Use, None] = {}
         self._functions: dict[str, None] = {}
         self._calls: dict[str, None] = {}
         self._columns: set[str] = set()
@@ -110,6 +111,7 @@ class Gathering:
             Use(verb=verb, name=name, columns=columns, is_bounded=is_bounded)
             for (verb, name, columns), is_bounded in self._objects.items()
         ]
+        uses += self._reads
         is_resolved = self._is_legible and self._names is not None
         for part in self._followed:
             uses += part.uses

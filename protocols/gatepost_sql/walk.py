@@ -260,13 +260,9 @@ class Walk(Commands):
     def _call(self, kind: str, node: Node, scope: Scope) -> None:
         names = strings(node["funcname"])
         meaning = self._words.call(names, len(node.get("args", ())))
-        if self._names is not None and not scope.is_followed:
-            self._lineage(self._names, scope).arguments([{kind: node}])
-            scope = replace(scope, is_followed=True)
-        if self._names is None:
-            for use in meaning.reads:
-                self._used(use.verb, use.name, is_bounded=use.is_bounded)
-                self._columns.add("*")
+        if meaning.reads and not scope.is_followed:
+            self._reads.update(dict.fromkeys(meaning.reads))
+            self._columns.add("*")
         called = meaning.functions
         if not meaning.functions or (names[-1] in BUILT_IN and len(names) == 1):
             is_syntax = node.get("funcformat") == "COERCE_SQL_SYNTAX"
