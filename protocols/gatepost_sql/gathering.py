@@ -98,7 +98,7 @@ class Gathering:
         self._stack: list[tuple[str, Node, Scope]] = []
         self._statements = statements
         self._root = _shown(statements[0])
-        self._set_by_call = False
+        self._set_by_call = self._is_numbered = False
         # All that it does is in the tree.
         self._is_legible = True
         for statement in statements:
@@ -164,7 +164,7 @@ class Gathering:
     @property
     def literals_matter(self) -> bool:
         """Texts that differ in literals only may have other facts."""
-        return self._set_by_call or len(self._statements) != 1 or self._verbs[0] not in _PLAIN
+        return self._set_by_call or self._is_numbered or len(self._statements) != 1 or self._verbs[0] not in _PLAIN
 
     def _statement(self, statement: Node) -> None:
         for kind, node in statement.items():

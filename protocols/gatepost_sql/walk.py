@@ -31,6 +31,9 @@ _SAMPLING: Final = frozenset({"system", "bernoulli"})
 
 _NO_TYPE: Final = ("",)
 
+# DISTINCT ON takes an output by its number. What stands in the place of literals in a text without them looks the same.
+_NUMBERS: Final = ({"A_Const"}, {"ParamRef"})
+
 # What else is done with the rows of a table, so that it must be known.
 _TOUCHING: Final = frozenset({"truncate", "lock", "vacuum", "analyze", "cluster", "refresh"})
 
@@ -86,6 +89,8 @@ class Walk(Commands):
             self._use("create", relation_name(into["rel"]))
         if "lockingClause" in node:
             self._add(Effect.WRITE, "select locks rows", scope)
+        if any(item.keys() in _NUMBERS for item in node.get("distinctClause", ())):
+            self._is_numbered = True
         aliases = self._aliases if scope.depth == 1 else self._renamed
         aliases.update(target_names(node.get("targetList", ())))
         if every_output_decides(node):

@@ -146,3 +146,10 @@ def test_no_function_reads_them_as_a_text_tells_it_to(reader: psycopg.Connection
         with pytest.raises(psycopg.errors.InsufficientPrivilege) as denied:
             reader.execute(text)
         assert denied.value.diag.message_detail == "rule mask: mask.columns"
+
+
+def test_an_output_s_number_is_looked_at_each_time(reader: psycopg.Connection) -> None:
+    reader.execute("SELECT DISTINCT ON (1) id, cvv FROM lineage.wallet")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as denied:
+        reader.execute("SELECT DISTINCT ON (2) id, cvv FROM lineage.wallet")
+    assert denied.value.diag.message_detail == "rule mask: mask.may_filter"
