@@ -16,7 +16,7 @@ from gatepost_mask.errors import hide_values
 from gatepost_mask.prefilter import maybe_text
 from gatepost_mask.ranges import ranges
 from gatepost_mask.rows import LINES, Plan, mask_rows, plan
-from gatepost_mask.tags import Tag, TaggedColumn, Tags
+from gatepost_mask.tags import Tag, TaggedColumn, Tags, reads_anything
 
 # What this plugin shows of a card number, in one piece or in groups, and of what it removes.
 _MASK: Final = re.compile(
@@ -157,7 +157,7 @@ class Mask:
             tags = self._tags.every
         elif keeps:
             tags = self._tags.touched(facts)
-        elif verbs.isdisjoint(_COPIES | _DEFERRED) and _UNREAD not in verbs:
+        elif verbs.isdisjoint(_COPIES | _DEFERRED) and _UNREAD not in verbs and not reads_anything(facts):
             return False
         else:
             tags = self._tags.read(facts)

@@ -20,6 +20,8 @@ from gatepost_mask.cells import hide_digits
 from gatepost_mask.display import REMOVED, Display
 
 STAR: Final = "*"
+# The name of what is used where that may be anything.
+_ANYTHING: Final = "*.*"
 
 
 class Tag(StrEnum):
@@ -110,7 +112,7 @@ class Tags:
 
     def read(self, facts: Facts) -> frozenset[Tag]:
         """The tags of the columns that a statement may read out: its outputs', or any that it touches."""
-        if facts.outputs and all(output.origins is not None for output in facts.outputs):
+        if facts.outputs and all(output.origins is not None for output in facts.outputs) and not reads_anything(facts):
             return self.of((origin for output in facts.outputs for origin in output.origins or ()), facts)
         return self.touched(facts)
 
@@ -129,6 +131,8 @@ class Tags:
 
     def touched(self, facts: Facts) -> frozenset[Tag]:
         """The tags of all columns that a statement names, or means by a star."""
+        if reads_anything(facts):
+            return self.every
         if not facts.is_resolved:
             return frozenset(self._mentioned(facts).values())
         return frozenset(
@@ -149,6 +153,11 @@ class Tags:
                 yield tagged.column, tagged.tag
 
 
+def reads_anything(facts: Facts) -> bool:
+    """Whether a function of the statement reads what its arguments tell it to, whatever that is."""
+    return bool(facts.calls) and any(use.name == _ANYTHING and use.verb == "select" for use in facts.objects)
+
+
 def _fits(tagged: TaggedColumn, relation: str, facts: Facts) -> bool:
     """Whether a tagged column can be one of this table, or of any of the statement's where that is not known."""
     table = tagged.table
@@ -157,7 +166,7 @@ def _fits(tagged: TaggedColumn, relation: str, facts: Facts) -> bool:
     if relation:
         return relation == table or relation.endswith("." + table) or table.endswith("." + relation)
     tables = _tables(facts)
-    return not tables or not tables.isdisjoint((table, table.rpartition(".")[2]))
+    return not tables or not tables.isdisjoint((table, table.rpartition(".")[2], _ANYTHING))
 
 
 class _Doubt:

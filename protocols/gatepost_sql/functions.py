@@ -29,6 +29,9 @@ BUILT_IN: Final[frozenset[str]] = frozenset(FUNCTIONS) | frozenset(_data["others
 # Those that return sets of rows.
 SETS: Final[frozenset[str]] = frozenset(_data["sets"])
 
+# Those that read whatever a text tells them to.
+READERS: Final[frozenset[str]] = frozenset(_data["readers"])
+
 OPERATORS: Final[frozenset[str]] = frozenset(_data["operators"]["names"])
 
 # Functions of one argument of any type. `t.f` calls f(t) with the whole row where t has no column f.

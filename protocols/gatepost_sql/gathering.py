@@ -83,6 +83,7 @@ class Gathering:
         self._reason = ""
         self._verbs: list[str] = []
         self._objects: dict[tuple[str, str, tuple[str, ...] | None], bool] = {}
+        self._reads: dict[Use, None] = {}
         self._functions: dict[str, None] = {}
         self._calls: dict[str, None] = {}
         self._columns: set[str] = set()
@@ -97,7 +98,7 @@ class Gathering:
         self._stack: list[tuple[str, Node, Scope]] = []
         self._statements = statements
         self._root = _shown(statements[0])
-        self._set_by_call = False
+        self._set_by_call = self._is_numbered = False
         # All that it does is in the tree.
         self._is_legible = True
         for statement in statements:
@@ -110,6 +111,7 @@ class Gathering:
             Use(verb=verb, name=name, columns=columns, is_bounded=is_bounded)
             for (verb, name, columns), is_bounded in self._objects.items()
         ]
+        uses += self._reads
         is_resolved = self._is_legible and self._names is not None
         for part in self._followed:
             uses += part.uses
@@ -162,7 +164,7 @@ class Gathering:
     @property
     def literals_matter(self) -> bool:
         """Texts that differ in literals only may have other facts."""
-        return self._set_by_call or len(self._statements) != 1 or self._verbs[0] not in _PLAIN
+        return self._set_by_call or self._is_numbered or len(self._statements) != 1 or self._verbs[0] not in _PLAIN
 
     def _statement(self, statement: Node) -> None:
         for kind, node in statement.items():

@@ -19,6 +19,14 @@ _BLIND: Final = frozenset(
 )
 # Verbs of statements that show no rows, whatever they run.
 _SILENT: Final = frozenset(("do",))
+# Verbs of statements that run no query. Whoever may read nothing any more has to end the transaction by them.
+_WITHOUT_QUERY: Final = frozenset(
+    (
+        *("begin", "commit", "rollback", "savepoint", "release", "rollback_to", "set", "reset", "set_constraints"),
+        *("prepare_transaction", "commit_prepared", "rollback_prepared", "close", "deallocate", "discard"),
+        *("listen", "unlisten", "notify"),
+    )
+)
 _DEFINING: Final = frozenset((Effect.DEFINE, Effect.ADMINISTER, Effect.UNKNOWN))
 # How many names a session may have defined before any can be one of them.
 _MOST: Final = 1000
@@ -126,6 +134,8 @@ def defines_amid(known: Facts) -> bool:
 def is_silent(known: Facts, text: str) -> bool:
     """Whether a statement shows nothing of what it reads, not even how many rows: a view's definition, or a block."""
     if _SILENT.issuperset(known.verbs):
+        return True
+    if _WITHOUT_QUERY.issuperset(known.verbs) and not (known.objects or known.functions):
         return True
     return known.effect is Effect.DEFINE and known.statements == 1 and _DEFINES_VIEW.match(text) is not None
 

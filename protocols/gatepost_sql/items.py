@@ -67,7 +67,7 @@ class Items(Expressions):
 
     def _sample(self, node: Node, level: Level, bounded: bool) -> Item:
         source = self._from(node["relation"], level, bounded)
-        self.decide(node.get("args", ()), level)
+        self.decide([{key: node[key] for key in ("args", "repeatable") if key in node}], level)
         return source
 
     def _join(self, node: Node, level: Level, bounded: bool) -> Item:

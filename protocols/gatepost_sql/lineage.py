@@ -66,6 +66,10 @@ class Lineage(Items):
         chosen = [source.columns[name] for name in columns if name in source.columns] or source.rows.columns
         return () if source.rows.is_open else tuple(map(_output, chosen))
 
+    def arguments(self, expressions: list[Node]) -> Origins:
+        """Expressions that are in no query, as those that EXECUTE hands over; returns what they derive from."""
+        return union([self.value(expression, Level(None, {})) for expression in expressions])
+
     def rows(self, kind: str, query: Node, parent: Level | None, ctes: Mapping[str, Rows]) -> Rows:
         self.spend(_QUERY)
         ctes = self._with(query, parent, ctes)
@@ -235,20 +239,21 @@ class Lineage(Items):
         return changed, self._table(node, "select", is_bounded=bounded, is_needed=False)
 
     def _assign(self, target: Source, targets: Iterable[Node], level: Level) -> dict[str, Origins]:
-        """What columns are given, by name."""
+        """What columns are given, by name: values, and subscripts, which may be keys of what is shown then."""
         given: dict[str, Origins] = {}
         for item in targets:
             assigned = item["ResTarget"]
             name = assigned.get("name", "")
             if name:
                 self._of_source(name, target)
-            if "val" in assigned:
-                given[name] = union((given.get(name, NOTHING), self.value(assigned["val"], level)))
+            parts = {key: assigned[key] for key in ("val", "indirection") if key in assigned}
+            given[name] = union((given.get(name, NOTHING), self.value(parts, level)))
         return given
 
     def _insert(self, query: Node, level: Level) -> Rows:
         changed, read = self._target(query, "InsertStmt", "insert", level)
-        names = target_names(query.get("cols", ())) or list(changed.columns)
+        subscripts = self._assign(changed, query.get("cols", ()), level)
+        names = subscripts or list(changed.columns)
         for name in names:
             self._of_source(name, changed)
         origins: Origins = NOTHING
@@ -256,7 +261,7 @@ class Lineage(Items):
             ((kind, select),) = query["selectStmt"].items()
             origins = self.rows(kind, select, level.parent, level.ctes).origins
         level.show(read)
-        given: dict[str, Origins] = dict.fromkeys(names, origins)
+        given: dict[str, Origins] = {name: union((origins, subscripts.get(name, NOTHING))) for name in names}
         conflict = query.get("onConflictClause")
         if conflict is not None:
             proposed = Rows(tuple(replace(column, origins=origins, is_direct=False) for column in read.rows.columns))

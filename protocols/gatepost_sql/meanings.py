@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from gatepost.values import Effect, Use
-from gatepost_sql.functions import FUNCTIONS, OPERATORS, SETS
+from gatepost_sql.functions import FUNCTIONS, OPERATORS, READERS, SETS
 
 
 class Meaning(Struct, frozen=True, gc=False):
@@ -30,6 +30,11 @@ class Meaning(Struct, frozen=True, gc=False):
 HARMLESS: Final = Meaning()
 
 
+def readings(name: str) -> tuple[Use, ...]:
+    """What a function that is not written in SQL, and has this name in whatever schema, may read as a text tells it."""
+    return (Use(verb="select", name="*.*", is_bounded=False),) if name in READERS else ()
+
+
 class Words:
     """Takes names as they are written: what may be built in is, the rest is unknown."""
 
@@ -38,8 +43,8 @@ class Words:
         effect = FUNCTIONS.get(names[-1], Effect.UNKNOWN) if is_built_in else Effect.UNKNOWN
         reason = f"function {'.'.join(names)}"
         if effect is Effect.UNKNOWN:
-            return Meaning(effect, f"{reason} is volatile or not known", makes_rows=True)
-        return Meaning(effect, reason, makes_rows=names[-1] in SETS)
+            return Meaning(effect, f"{reason} is volatile or not known", reads=readings(names[-1]), makes_rows=True)
+        return Meaning(effect, reason, reads=readings(names[-1]), makes_rows=names[-1] in SETS)
 
     def operator(self, names: Sequence[str]) -> Meaning:
         if names[-1] not in OPERATORS or (len(names) > 1 and names[0] != "pg_catalog"):

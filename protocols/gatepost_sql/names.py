@@ -14,7 +14,7 @@ from gatepost_sql.catalogue import SYSTEM_SCHEMAS, Catalogue, Function, Relation
 from gatepost_sql.effects import STRENGTH
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.functions import BUILT_IN, FUNCTIONS, OPERATORS, SETS
-from gatepost_sql.meanings import HARMLESS, Meaning, Words
+from gatepost_sql.meanings import HARMLESS, Meaning, Words, readings
 from gatepost_sql.tree import Node
 
 _T = TypeVar("_T")
@@ -23,6 +23,7 @@ _VIEWS: Final = frozenset({RelationKind.VIEW, RelationKind.MATERIALIZED})
 
 # Languages whose functions do not say what they read, but can't read tables if they are immutable.
 _COMPILED: Final = frozenset({"c", "internal"})
+_TOLD: Final = "may read what its text does not tell"
 
 _SEARCH_PATH: Final = "search_path="
 
@@ -253,7 +254,7 @@ class Names(Words):
             effect = FUNCTIONS.get(name, Effect.UNKNOWN)
             is_unknown = effect is Effect.UNKNOWN
             reason = f"function {name}{' is volatile or not known' if is_unknown else ''}"
-            meanings.append(Meaning(effect, reason, makes_rows=is_unknown or name in SETS))
+            meanings.append(Meaning(effect, reason, (), readings(name), is_unknown or name in SETS))
         if not meanings:
             return Meaning(Effect.UNKNOWN, f"function {'.'.join(names)} is not in the catalogue")
         return _worst(meanings)
@@ -278,6 +279,8 @@ class Names(Words):
 
     def _judged(self, function: Function) -> tuple[str, tuple[Use, ...]]:
         """What speaks against a function's being harmless, or "", and what it reads."""
+        if function.language in _COMPILED and (reads := readings(function.name)):
+            return _TOLD, reads
         if function.is_definer:
             return "runs with its owner's rights", ()
         if function.volatility is Volatility.VOLATILE:
@@ -286,7 +289,7 @@ class Names(Words):
             return "is no plain function", ()
         if function.language in _COMPILED:
             # Among the stable ones are some that run a query which they are given as text.
-            return ("" if function.volatility is Volatility.IMMUTABLE else "may read what its text does not tell"), ()
+            return ("" if function.volatility is Volatility.IMMUTABLE else _TOLD), ()
         if function.language != "sql":
             return f"is written in {function.language}, which is not followed", ()
         names = self._within(function.settings)

@@ -21,6 +21,7 @@ from gatepost_sql.functions import BUILT_IN, ROW_FUNCTIONS
 from gatepost_sql.gathering import Scope, Visits
 from gatepost_sql.lineage import Lineage
 from gatepost_sql.names import Names
+from gatepost_sql.ranges import NOTHING, Origins
 from gatepost_sql.tree import Node, constant, is_cte, range_name, relation_name, strings, target_names
 
 # An UPDATE of this view sets what it shows.
@@ -29,6 +30,9 @@ _SETTINGS_VIEWS: Final = frozenset({"pg_settings", "pg_catalog.pg_settings"})
 _SAMPLING: Final = frozenset({"system", "bernoulli"})
 
 _NO_TYPE: Final = ("",)
+
+# DISTINCT ON takes an output by its number. What stands in the place of literals in a text without them looks the same.
+_NUMBERS: Final = ({"A_Const"}, {"ParamRef"})
 
 # What else is done with the rows of a table, so that it must be known.
 _TOUCHING: Final = frozenset({"truncate", "lock", "vacuum", "analyze", "cluster", "refresh"})
@@ -85,6 +89,8 @@ class Walk(Commands):
             self._use("create", relation_name(into["rel"]))
         if "lockingClause" in node:
             self._add(Effect.WRITE, "select locks rows", scope)
+        if any(item.keys() in _NUMBERS for item in node.get("distinctClause", ())):
+            self._is_numbered = True
         aliases = self._aliases if scope.depth == 1 else self._renamed
         aliases.update(target_names(node.get("targetList", ())))
         if every_output_decides(node):
@@ -119,7 +125,7 @@ class Walk(Commands):
         if name in _SETTINGS_VIEWS:
             self._settings.append(("*", None))
         scope = self._with(node, replace(scope, verb="select", is_bounded=bounded))
-        self._parts(kind, node, scope, ("withClause", "relation", "cols"))
+        self._parts(kind, node, scope, ("withClause", "relation"))
 
     def _merge_when(self, kind: str, node: Node, scope: Scope) -> None:
         self._columns.update(target_names(node.get("targetList", ())))
@@ -147,6 +153,12 @@ class Walk(Commands):
 
     def _execute(self, kind: str, node: Node, scope: Scope) -> None:
         known = self._prepared.get(node["name"])
+        given: Origins = NOTHING
+        if self._names is not None and "params" in node:
+            lineage = self._lineage(self._names, scope)
+            given = lineage.arguments(node["params"])
+            lineage.decided(given)
+            scope = replace(scope, is_followed=True)
         if known is None:
             self._add(Effect.UNKNOWN, "execute runs a statement that is not known", scope)
         else:
@@ -157,7 +169,7 @@ class Walk(Commands):
             self._functions.update(dict.fromkeys(known.functions))
             self._columns.update(known.columns)
             self._settings += known.settings
-            if node is self._root:
+            if node is self._root and given == NOTHING:
                 self._outputs = known.outputs
         self._children(kind, node, scope)
 
@@ -253,6 +265,9 @@ class Walk(Commands):
     def _call(self, kind: str, node: Node, scope: Scope) -> None:
         names = strings(node["funcname"])
         meaning = self._words.call(names, len(node.get("args", ())))
+        if meaning.reads and not scope.is_followed:
+            self._reads.update(dict.fromkeys(meaning.reads))
+            self._columns.add("*")
         called = meaning.functions
         if not meaning.functions or (names[-1] in BUILT_IN and len(names) == 1):
             is_syntax = node.get("funcformat") == "COERCE_SQL_SYNTAX"
@@ -315,7 +330,7 @@ class Walk(Commands):
     def _sample(self, kind: str, node: Node, scope: Scope) -> None:
         if strings(node["method"])[-1] not in _SAMPLING:
             self._add(Effect.UNKNOWN, "a sampling method is not built in", scope)
-        self._children(kind, node, scope, ("method",))
+        self._children(kind, node, replace(scope, decides=True), ("method",))
 
     visits: ClassVar[Visits] = {
         **Commands.visits,

@@ -131,6 +131,13 @@ def test_a_migration_goes_on_and_hides_no_tagged_column(
                 agent.execute(define)
                 agent.execute("SELECT x FROM again, renamed")
         agent.execute("DROP TABLE made CASCADE; DROP TABLE once")
+        agent.execute("CREATE TABLE early (x int)")
+        with agent.transaction():
+            agent.execute("ALTER TABLE early RENAME TO late")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), agent.transaction():
+                agent.execute("SELECT x FROM late")
+        assert agent.execute("SELECT x FROM late").fetchone() is None
+        agent.execute("DROP TABLE late")
 
 
 def test_a_statement_waits_for_the_reading_that_is_under_way(

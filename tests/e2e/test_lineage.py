@@ -95,12 +95,16 @@ def matcher(gate: Gate) -> Iterator[psycopg.Connection]:
         ("UPDATE lineage.notes SET note = w.pan FROM lineage.wallet w RETURNING note", GONE),
         ("INSERT INTO lineage.notes SELECT 9, pan FROM lineage.wallet RETURNING note", GONE),
         ("SELECT cvv AS holder FROM lineage.wallet", GONE),
+        ("UPDATE lineage.wallet SET meta[cvv] = '1' RETURNING meta", None),
+        ("INSERT INTO lineage.wallet (meta[(SELECT cvv FROM lineage.wallet)]) VALUES ('1') RETURNING meta", None),
         ("SELECT meta ->> 'a' AS pan FROM lineage.wallet", "b"),
         ("SELECT holder AS pan FROM lineage.wallet", "Ada"),
     ],
 )
 @pytest.mark.parametrize("binary", [False, True], ids=["in text", "in binary"])
-def test_another_name_does_not_show_more(reader: psycopg.Connection, text: str, shown: str, binary: bool) -> None:
+def test_another_name_does_not_show_more(
+    reader: psycopg.Connection, text: str, shown: str | None, binary: bool
+) -> None:
     with reader.transaction(force_rollback=True):
         assert reader.execute(text, binary=binary).fetchone() == (shown,)
 
@@ -115,6 +119,7 @@ def test_another_name_does_not_show_more(reader: psycopg.Connection, text: str, 
         "SELECT 1 FROM lineage.notes WHERE lineage.number_of(id) > 'A'",
         "SELECT CASE WHEN number > 'A' THEN 1 END FROM lineage.numbers",
         "EXPLAIN SELECT 1 FROM lineage.wallet WHERE cvv < '5'",
+        "SELECT id FROM lineage.notes TABLESAMPLE BERNOULLI (50) REPEATABLE ((SELECT cvv::int FROM lineage.wallet))",
         "DELETE FROM lineage.numbers WHERE number = 'XY-9021077414112345'",
     ],
 )
@@ -129,3 +134,22 @@ def test_hidden_values_choose_no_rows(
         assert matcher.execute(text).statusmessage
     with postgres.connect() as direct:
         assert direct.execute("SELECT pan FROM lineage.wallet").fetchall() == [(PAN,)]
+
+
+def test_no_function_reads_them_as_a_text_tells_it_to(reader: psycopg.Connection) -> None:
+    for text in (
+        "SELECT ts_rewrite('a', 'SELECT ''a''::tsquery, cvv::tsquery FROM lineage.wallet')",
+        "SELECT word FROM ts_stat('SELECT to_tsvector(cvv) FROM lineage.wallet')",
+        "SELECT query_to_xml('SELECT cvv FROM lineage.wallet', true, true, '')",
+        "EXPLAIN ANALYZE SELECT ts_rewrite('a', 'SELECT ''a''::tsquery, cvv::tsquery FROM lineage.wallet')",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as denied:
+            reader.execute(text)
+        assert denied.value.diag.message_detail == "rule mask: mask.columns"
+
+
+def test_an_output_s_number_is_looked_at_each_time(reader: psycopg.Connection) -> None:
+    reader.execute("SELECT DISTINCT ON (1) id, cvv FROM lineage.wallet")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as denied:
+        reader.execute("SELECT DISTINCT ON (2) id, cvv FROM lineage.wallet")
+    assert denied.value.diag.message_detail == "rule mask: mask.may_filter"

@@ -50,6 +50,14 @@ CASES = [
     Case(0, "GRANT ALL ON cards TO PUBLIC"),
     Case(0, "DECLARE c CURSOR FOR SELECT * FROM cards; FETCH ALL c; DELETE FROM cards"),
 ]
+# What the writer may not read, where a value is put. The database would object to subscripts of these columns only when
+# it knows their types.
+SUBSCRIPTS = [
+    "INSERT INTO notes (note[length(pg_read_file('PG_VERSION'))]) VALUES ('x')",
+    "INSERT INTO notes (note[(SELECT count(*) FROM evil.cards)]) VALUES ('x')",
+    "UPDATE cards SET holder[(SELECT count(*) FROM evil.cards)] = 'x' WHERE id = 1",
+    "UPDATE cards SET holder[length(pg_read_file('PG_VERSION'))] = 'x' WHERE id = 1",
+]
 
 
 @pytest.mark.parametrize("role", ["reader", "analyst"])
@@ -57,6 +65,14 @@ CASES = [
 def test_it_is_denied_and_changes_nothing(house: House, role: str, case: Case) -> None:
     with house.unchanged(), house.enter(role) as wire:
         for answers in in_every_way(wire, case.text):
+            assert_denied(answers)
+        assert_serving(wire)
+
+
+@pytest.mark.parametrize("text", SUBSCRIPTS)
+def test_what_says_where_a_value_is_put_is_judged(house: House, text: str) -> None:
+    with house.unchanged(), house.enter("writer") as wire:
+        for answers in in_every_way(wire, text):
             assert_denied(answers)
         assert_serving(wire)
 

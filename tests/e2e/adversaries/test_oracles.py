@@ -26,6 +26,7 @@ ORACLES = {
     "how many rows": "SELECT id FROM a LIMIT (SELECT left(pan, 1)::int FROM cards LIMIT 1)",
     "how many rows a function makes": "SELECT id, generate_series(1, left(pan, 1)::int) FROM cards",
     "how many rows a function makes, joined": "SELECT id FROM cards, generate_series(1, left(pan, 1)::int)",
+    "a sample": "SELECT id FROM a TABLESAMPLE SYSTEM (50) REPEATABLE ((SELECT left(pan, 2)::int FROM cards LIMIT 1))",
     "a call that is made or not": "SELECT pan > '45' AND set_config('application_name', 'x', false) > '' FROM cards",
     "a call behind COALESCE": "SELECT coalesce(nullif(pan, ''), set_config('application_name', 'x', false)) FROM cards",
     "a call behind a row": "SELECT ROW(pan, set_config('application_name', 'x', false)) = ROW('4', 'x') FROM cards",

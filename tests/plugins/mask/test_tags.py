@@ -214,6 +214,21 @@ def test_what_reads_them_out_without_their_columns_is_refused(text: str) -> None
     assert found.rule == "mask.columns"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select query_to_xml('select pan from cards', true, true, '')",
+        "select id from a where ts_rewrite('a'::tsquery, 'select 1') is null",
+        "copy (select 1, table_to_xml('cards', true, true, '')) to stdout",
+    ],
+)
+@pytest.mark.parametrize("context", [SHOP, WITHOUT], ids=["with a catalogue", "without"])
+def test_what_reads_as_a_text_tells_it_to_is_refused(text: str, context: Context) -> None:
+    found = verdict(text, context)
+    assert isinstance(found, Deny)
+    assert found.rule == "mask.columns"
+
+
 def test_what_reads_other_columns_of_the_table_is_not() -> None:
     assert verdict("copy (select id, meta from cards) to stdout", SHOP) is None
     assert verdict("declare c cursor for select id from cards", SHOP) is None

@@ -478,6 +478,14 @@ DEFINED = "CREATE TABLE made (id int)"
         ("DROP INDEX i", "UPDATE orders SET id = 1 WHERE id = 2", False),
         ("GRANT SELECT ON orders TO clerk", "UPDATE orders SET id = 1 WHERE id = 2", False),
         ("CREATE TABLE made (id int); CREATE VIEW w AS TABLE cards", "SELECT id FROM made", True),
+        ("SELECT place()", "SELECT id FROM orders", True),
+        ("SELECT place()", "FETCH c", True),
+        ("SELECT place()", "SHOW search_path", True),
+        ("SELECT place()", "COMMIT; SELECT id FROM orders", True),
+        ("SELECT place()", "SET LOCAL statement_timeout = 1", False),
+        ("SELECT place()", "ROLLBACK TO s", False),
+        ("ALTER TABLE numbers RENAME TO elsewhere", "COMMIT", False),
+        ("ALTER TABLE numbers RENAME TO elsewhere", "ROLLBACK", False),
     ],
 )
 def test_what_a_text_may_hide_within_the_transaction_that_defines(definition: str, text: str, may_hide: bool) -> None:

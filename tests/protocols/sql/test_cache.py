@@ -7,7 +7,9 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.protocols.sql.shop import of
 
+from gatepost.values import Origin
 from gatepost_sql import facts, postgres, tree
 from gatepost_sql.bounds import encode
 from gatepost_sql.tree import parse
@@ -37,6 +39,8 @@ queries = st.sampled_from(
         "select {0}; select {1}",
         "set a.b to {0}",
         "select {0} as x union select c from t order by {1}",
+        "select distinct on ({0}) a, b from t",
+        "select a from (select distinct on (c, {0}) a, b from t where a = {1}) s",
     ]
 )
 
@@ -90,6 +94,12 @@ def test_what_is_the_same_at_a_glance_is_the_same(words: list[str], one: int, ot
 )
 def test_where_a_literal_matters_it_is_looked_at(one: str, other: str) -> None:
     assert facts(one) != facts(other)
+
+
+@pytest.mark.parametrize("first", ["1", "$1"])
+def test_an_output_s_number_is_no_literal(first: str) -> None:
+    of(f"select distinct on ({first}) id, cvv from cards")
+    assert of("select distinct on (2) id, cvv from cards").predicates == (Origin("public.cards", "cvv"),)
 
 
 def test_the_memory_for_forms_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

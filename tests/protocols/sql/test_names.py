@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from tests.protocols.sql.shop import SHOP, of
+from tests.protocols.sql.shop import SHOP, function, of
 
-from gatepost import Effect, Origin
+from gatepost import Effect, Origin, Use
 from gatepost_sql import Context, facts, preparation
+from gatepost_sql.catalogue import Catalogue
 
 READ, WRITE, DEFINE = Effect.READ, Effect.WRITE, Effect.DEFINE
 CONTROL, UNKNOWN = Effect.CONTROL, Effect.UNKNOWN
@@ -255,6 +256,53 @@ def test_execute_does_what_was_prepared(context: Context) -> None:
     assert facts("EXECUTE q", context=replace(context, prepared={name: prepared})).effect is UNKNOWN
     assert facts("EXECUTE p(1)", context=context).effect is UNKNOWN
     assert facts("EXECUTE p(paid(1))", context=replace(context, prepared={name: prepared})).effect is UNKNOWN
+
+
+def test_what_is_handed_to_execute_is_read() -> None:
+    found = preparation("PREPARE p AS SELECT $1", SHOP)
+    assert found is not None
+    context = replace(SHOP, prepared=dict([found]))
+    executed = facts("EXECUTE p(pan_of(1))", context=context)
+    assert executed.objects == facts("SELECT pan_of(1)", context=SHOP).objects != ()
+    assert (executed.outputs, executed.predicates) == ((), None)
+    assert facts("EXECUTE p(now())", context=context).outputs == found[1].outputs
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "copy cards from stdin where pan_of(1) = holder",
+        "alter table a add column y text default lower(pan_of(1))",
+    ],
+)
+def test_what_a_function_reads_outside_of_a_query_is_read(text: str) -> None:
+    (expected,) = facts("SELECT pan_of(1)", context=SHOP).objects
+    known = facts(text, context=SHOP)
+    assert expected in known.objects
+    assert known.predicates == ()
+
+
+@pytest.mark.parametrize("context", [SHOP, Context()], ids=["with a catalogue", "without"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select query_to_xml('select pan from cards', true, true, '')",
+        "select * from pg_catalog.ts_stat('select 1')",
+        "select 1 from a where ts_rewrite('a'::tsquery, 'select 1') is null",
+    ],
+)
+def test_what_reads_as_a_text_tells_it_to_reads_anything(text: str, context: Context) -> None:
+    known = facts(text, context=context)
+    assert Use(verb="select", name="*.*", is_bounded=False) in known.objects
+    assert known.effect is UNKNOWN
+
+
+@pytest.mark.parametrize(("language", "reads"), [("c", True), ("internal", True), ("sql", False), ("plpgsql", False)])
+def test_an_extension_s_function_reads_as_a_text_tells_it_to(language: str, reads: bool) -> None:
+    dblink = function(30_000, "public.dblink", 1, "v", language, "select 1")
+    context = Context(catalogue=Catalogue(1.0, (), [dblink], database="shop"), search_path=("public",))
+    known = facts("select dblink('select 1')", context=context)
+    assert bool(known.objects) == reads
 
 
 @pytest.mark.parametrize("text", ["select 1", "prepare p as select 1; select 1", "prepare p as", "\0"])
