@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from gatepost_audit import keys, search
 from gatepost_audit.noting import record_access
 from gatepost_audit.paths import make_folder
 from gatepost_audit.replay import answer, replay
-from gatepost_audit.segment import Damage
+from gatepost_audit.segment import Damage, find_end, segments
 from gatepost_audit.store import FILE, Store
 from gatepost_audit.verify import Report, compare, verify
 from gatepost_audit.views import (
+    head,
     put_changes,
     put_found,
     put_replay,
@@ -47,6 +48,19 @@ class Moment(click.ParamType[int]):
             return int(moment(value, time.time()) * 1e9)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Head(click.ParamType[tuple[int, bytes]]):
+    """The head of the chain at an entry, as `head` prints it."""
+
+    name = "head"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, bytes]:
+        sequence, _, digest = str(value).strip().partition(":")
+        try:
+            return int(sequence), bytes.fromhex(digest)
+        except ValueError:
+            self.fail("expected what `gatepost audit head` prints", param, ctx)
 
 
 _since = click.option("--since", type=Moment(), help='From then on: "7d" ago, or an ISO date or time (UTC).')
@@ -172,31 +186,56 @@ def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
                 click.echo(chunk, nl=False)
 
     @audit.command("verify")
+    @click.argument("copy", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
     @click.option(
         "--public-key",
+        "public_keys",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="The key that must have signed the checkpoints, in hexadecimal; by default the one in the state folder.",
+        multiple=True,
+        help="A key that may have signed the checkpoints, in hexadecimal; by default the one beside the journal.",
+    )
+    @click.option(
+        "--head", "heads", type=Head(), multiple=True, help="What `head` once printed; the record must go on from it."
     )
     @_as_json
-    def verify_(public_key: Path | None, as_json: bool) -> None:
-        """Verify the journal, and that the store agrees with it. Exit status 1 if anything was changed."""
-        path = public_key or folder() / keys.PUBLIC
+    def verify_(
+        copy: Path | None, public_keys: tuple[Path, ...], heads: tuple[tuple[int, bytes], ...], as_json: bool
+    ) -> None:
+        """Verify the journal, and that the store agrees with it. Exit status 1 if anything was changed.
+
+        Or the journal in COPY, a copy of the folder, where nothing is written.
+        """
+        where = copy or folder()
         try:
-            found = examine(folder(), keys.load_public(path))
+            known = [keys.load_public(path) for path in public_keys or [where / keys.PUBLIC]]
+            found = examine(where, known, dict(heads), is_copy=copy is not None)
         except (OSError, ValueError) as error:
             raise click.ClickException(f"The record cannot be verified: {error}.") from error
-        note(command_line())
+        if copy is None:
+            note(command_line())
         if isinstance(found, str):
             raise click.ClickException(found)
         put_report(found, as_json)
 
+    @audit.command("head")
+    def head_() -> None:
+        """Print the head of the chain, to be kept on another machine: `verify --head` looks for it."""
+        numbers = segments(folder())
+        if not numbers:
+            raise click.ClickException("Nothing is on record yet.")
+        try:
+            end, _ = find_end(folder(), numbers[-1])
+        except Damage as damage:
+            raise click.ClickException(f"The journal is not what was written: {damage}.") from damage
+        click.echo(head(end))
+
     @audit.command()
     def rebuild() -> None:
         """Make the store anew from the journal."""
-        note(command_line())
         file = folder() / FILE
         try:
             with Store(folder()) as store:
+                note(command_line() + disagreement(store))
                 store.clear()
                 store.catch_up()
                 place = store.place
@@ -216,6 +255,15 @@ def command_line() -> str:
     return f"{context.command_path} {given}".rstrip()
 
 
+def disagreement(store: Store) -> str:
+    """What the store knew otherwise than the journal: it is forgotten with the store, so the record must tell it."""
+    try:
+        store.catch_up()
+    except Damage as damage:
+        return f": {damage}"
+    return ""
+
+
 def one_session(store: Store, session: str) -> search.Found:
     found = search.sessions(store, {"session": session})
     if not found:
@@ -223,12 +271,22 @@ def one_session(store: Store, session: str) -> search.Found:
     return found[0]
 
 
-def examine(folder: Path, key: bytes) -> Report | str:
-    """The report on a sound record, or what is wrong with it. Raises OSError where it cannot be read."""
+def examine(folder: Path, known: Sequence[bytes], heads: Mapping[int, bytes], *, is_copy: bool) -> Report | str:
+    """The report on a sound record, or what is wrong with it. Of a copy, the store is not looked at.
+
+    For `known` and `heads` see `gatepost_audit.verify`.
+
+    Raises OSError where it cannot be read.
+    """
     try:
-        report = verify(folder, key)
+        report = verify(folder, known, heads)
     except Damage as damage:
         return f"The journal is not what was written: {damage}."
+    if is_copy:
+        return report
+    if not (folder / FILE).exists():
+        report.notes.append("There is no store that could tell whether the journal is shorter than it was.")
+        return report
     try:
         different = compare(folder)
     except (sqlite3.Error, Damage) as error:

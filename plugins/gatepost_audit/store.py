@@ -208,11 +208,13 @@ def entries(folder: Path, place: Place | None) -> Iterator[Entry]:
 
     What is dropped meanwhile is passed over.
 
-    Raises Damage where a segment does not follow the one before it.
+    Raises Damage where the journal does not go on from `place`, or a segment does not follow the one before it.
     """
     numbers = segments(folder)
     if place is not None and numbers and place.segment < numbers[0]:
         place = None
+    if place is not None and place.segment not in numbers:
+        raise Damage(f"the journal ends before entry {place.sequence - 1}", place.segment, place.offset)
     for number in numbers:
         if place is not None and number < place.segment:
             continue
@@ -225,6 +227,8 @@ def entries(folder: Path, place: Place | None) -> Iterator[Entry]:
                 if (segment.previous, segment.start.sequence) != (place.head, place.sequence):
                     raise Damage("the segment does not follow what was read before it", number, 0)
                 place = None
+            if place is not None and segment.head_before(place.offset) != place.head:
+                raise Damage(f"entry {place.sequence - 1} is not the one that was read", number, place.offset)
             place = place or segment.start
             last = None
             try:

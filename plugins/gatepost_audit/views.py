@@ -11,6 +11,7 @@ import msgspec
 from gatepost import Shown
 from gatepost_audit.render import put_fields, put_json, put_line, put_table, visible, when
 from gatepost_audit.search import Found
+from gatepost_audit.segment import Place
 from gatepost_audit.verify import Report
 
 
@@ -89,11 +90,12 @@ def shown_line(shown: Shown) -> str:
 
 
 def put_report(report: Report, as_json: bool) -> None:
-    head = report.end.head.hex() if report.end else ""
-    last = report.end.sequence - 1 if report.end else 0
+    assert report.end is not None
     if as_json:
         found: dict[str, Any] = msgspec.structs.asdict(report)
-        put_json({**found, "since": when(report.since), "end": None, "last": last, "head": head} | {"sound": True})
+        del found["end"]
+        last, digest = report.end.sequence - 1, report.end.head.hex()
+        put_json({**found, "since": when(report.since), "last": last, "head": digest, "sound": True})
         return
     for note in report.notes:
         put_line(f"Note: {note}")
@@ -101,7 +103,12 @@ def put_report(report: Report, as_json: bool) -> None:
         f"Sound: {report.entries} entries in {report.segments} segments since {when(report.since)}, "
         f"{report.checkpoints} signed checkpoints, {report.unsigned} entries after the last of them."
     )
-    put_line(f"Head of the chain at entry {last}: {head}")
+    put_line(f"Head: {head(report.end)}")
+
+
+def head(end: Place) -> str:
+    """The chain's head as a person keeps it: the number of the last entry, and the digest."""
+    return f"{end.sequence - 1}:{end.head.hex()}"
 
 
 def _shown(shown: Shown) -> dict[str, Any]:

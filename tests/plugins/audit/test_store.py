@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.plugins.audit.recording import details, open_journal, public_key, write
+from tests.plugins.audit.recording import details, open_journal, public_keys, write
 
 from gatepost_audit import records
 from gatepost_audit.journal import drop
@@ -55,7 +55,7 @@ def test_a_segment_that_is_missing_is_none_that_was_dropped(tmp_path: Path) -> N
 
 def test_searches_and_verification_while_segments_are_dropped(tmp_path: Path) -> None:
     record(tmp_path, 600)
-    key = public_key(tmp_path)
+    key = public_keys(tmp_path)
     last = segments(tmp_path)[-1]
     failures: list[BaseException] = []
     done = threading.Event()
