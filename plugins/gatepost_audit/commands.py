@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,19 @@ class Head(click.ParamType[tuple[int, bytes]]):
             self.fail("expected what `gatepost audit head` prints", param, ctx)
 
 
+class Table(click.ParamType[str]):
+    """A table, or a column of one, as `gatepost_audit.search.touches` understands it."""
+
+    name = "table"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return search.table_pattern(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_client = click.option("--client", help="From this address, with or without a port.")
 _since = click.option("--since", type=Moment(), help='From then on: "7d" ago, or an ISO date or time (UTC).')
 _until = click.option("--until", type=Moment(), help="Before then.")
 
@@ -98,7 +112,11 @@ def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
     @audit.command("search")
     @click.option("--session", help="Of this session.")
     @click.option("--identity", help="Of this agent, or on behalf of this person.")
+    @_client
     @click.option("--target", help="On this target.")
+    @click.option(
+        "--table", type=Table(), help='That touches it: "cards", "public.cards", "cards(pan)"; * is anything.'
+    )
     @_since
     @_until
     @click.option("--effect", type=click.Choice([effect.value for effect in Effect]), help="What it can do.")
@@ -115,19 +133,28 @@ def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
         for name, value in filters.items():
             if changes and value is not None and name not in search.CHANGE_FILTERS:
                 raise click.UsageError(f"--changes cannot be combined with --{name}.")
+        last = 0
+
+        def seen(found: Iterable[search.Found]) -> Iterator[search.Found]:
+            nonlocal last
+            for each in found:
+                last = each["sequence"]
+                yield each
+
         with opened() as store:
-            found = ask(store, filters, limit)
-            put(found, as_json)
+            answer = ask(store, filters, limit)
+            put(seen(answer.found), as_json)
+            tell_if_cut(answer, limit)
             while follow:
                 time.sleep(FOLLOW_EVERY)
                 store.catch_up()
-                last = found[-1]["sequence"] if found else 0
-                if new := ask(store, {**filters, "after": last}):
-                    put(new, as_json)
-                    found = new
+                new = ask(store, {**filters, "after": last}).found
+                if (first := next(new, None)) is not None:
+                    put(seen(chain((first,), new)), as_json)
 
     @audit.command()
     @click.option("--identity", help="Of this agent, or on behalf of this person.")
+    @_client
     @click.option("--target", help="On this target.")
     @_since
     @_until
@@ -136,11 +163,11 @@ def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
     @_as_json
     def sessions(limit: int, as_json: bool, **filters: Any) -> None:
         """List sessions and failed logins, the latest last."""
+        columns = ("id", "time", "identity", "user", "client", "target", "statements", "ending", "reason")
         with opened() as store:
-            found = search.sessions(store, filters, limit)
-        put_found(
-            found, ("id", "time", "identity", "user", "client", "target", "statements", "ending", "reason"), as_json
-        )
+            answer = search.sessions(store, filters, limit)
+            put_found(answer.found, columns, as_json)
+            tell_if_cut(answer, limit)
 
     @audit.command()
     @click.option("--kind", help='Such as "access", "start", "gap".')
@@ -151,8 +178,9 @@ def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
     def events(limit: int, as_json: bool, **filters: Any) -> None:
         """List what happened to the record itself: starts, stops, gaps, and who read it."""
         with opened() as store:
-            found = search.events(store, filters, limit)
-        put_found(found, ("time", "kind", "who", "detail"), as_json)
+            answer = search.events(store, filters, limit)
+            put_found(answer.found, ("time", "kind", "who", "detail"), as_json)
+            tell_if_cut(answer, limit)
 
     @audit.command()
     @click.argument("id_", metavar="ID")
@@ -163,13 +191,13 @@ def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
         with opened() as store:
             about = one_session(store, session)
             if not number:
-                put_session(about, search.statements(store, {"session": session}), as_json)
+                put_session(about, search.statements(store, {"session": session}).found, as_json)
                 return
-            found = search.statements(store, {"session": session, "number": number})
-            if not found:
+            found = next(search.statements(store, {"session": session, "number": number}).found, None)
+            if found is None:
                 raise click.ClickException(f"No statement {number} of session {session} is on record.")
             decode = gateway.adapter(about["protocol"]).shown
-            put_statement(found[0], list(answer(store, found[0], decode)), as_json)
+            put_statement(found, answer(store, found, decode), as_json)
 
     @audit.command("replay")
     @click.argument("session")
@@ -250,7 +278,7 @@ def command_line() -> str:
     """As the record knows it: the command, and what it was asked for."""
     context = click.get_current_context()
     given = " ".join(
-        f"{name.rstrip('_')}={value}" for name, value in context.params.items() if value not in (None, False)
+        f"{name.rstrip('_')}={value}" for name, value in context.params.items() if value not in (None, False, ())
     )
     return f"{context.command_path} {given}".rstrip()
 
@@ -265,10 +293,16 @@ def disagreement(store: Store) -> str:
 
 
 def one_session(store: Store, session: str) -> search.Found:
-    found = search.sessions(store, {"session": session})
-    if not found:
+    found = next(search.sessions(store, {"session": session}).found, None)
+    if found is None:
         raise click.ClickException(f"No session {session} is on record.")
-    return found[0]
+    return found
+
+
+def tell_if_cut(answer: search.Answer, limit: int) -> None:
+    """Nobody must take the latest for all."""
+    if answer.is_cut:
+        click.echo(f"These are the latest {limit}; there are more before them (--limit).", err=True)
 
 
 def examine(folder: Path, known: Sequence[bytes], heads: Mapping[int, bytes], *, is_copy: bool) -> Report | str:

@@ -21,16 +21,16 @@ def put_found(found: Iterable[Found], columns: Sequence[str], as_json: bool) -> 
         for each in found:
             put_json(each)
     else:
-        put_table(columns, [[_cell(each[column]) for column in columns] for each in found])
+        put_table(columns, ([_cell(each[column]) for column in columns] for each in found))
 
 
 def put_statements(found: Iterable[Found], as_json: bool) -> None:
-    rows = found if as_json else [{**each, "outcome": outcome(each)} for each in found]
+    rows = found if as_json else ({**each, "outcome": outcome(each)} for each in found)
     put_found(rows, ("time", "id", "identity", "target", "effect", "verdict", "outcome", "text"), as_json)
 
 
 def put_changes(found: Iterable[Found], as_json: bool) -> None:
-    rows = found if as_json else [{**each, "outcome": "" if each["done"] else "not done"} for each in found]
+    rows = found if as_json else ({**each, "outcome": "" if each["done"] else "not done"} for each in found)
     put_found(rows, ("time", "who", "action", "name", "detail", "outcome"), as_json)
 
 
@@ -47,16 +47,16 @@ def outcome(statement: Found) -> str:
     return f"{statement['rows']} rows" + ("" if statement["complete"] else ", cut off")
 
 
-def put_session(session: Found, statements: Sequence[Found], as_json: bool) -> None:
+def put_session(session: Found, statements: Iterable[Found], as_json: bool) -> None:
     if as_json:
-        put_json({**session, "statements": statements})
+        put_json({**session, "statements": list(statements)})
         return
     put_fields((name, _cell(value)) for name, value in session.items())
     put_line("")
     put_statements(statements, as_json)
 
 
-def put_statement(statement: Found, answer: Sequence[Shown], as_json: bool) -> None:
+def put_statement(statement: Found, answer: Iterable[Shown], as_json: bool) -> None:
     if as_json:
         put_json({**statement, "answer": [_shown(each) for each in answer]})
         return

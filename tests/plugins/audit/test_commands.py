@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import sqlite3
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -21,8 +22,9 @@ from tests.plugins.audit.recording import RecorderProcess, Teller, open_journal,
 
 from gatepost import Change, PluginFault, Shown
 from gatepost.testing import FakeGateway
-from gatepost_audit import Audit, indexer, records
+from gatepost_audit import Audit, indexer, records, search
 from gatepost_audit.journal import drop
+from gatepost_audit.search import table_pattern, touches
 from gatepost_audit.segment import PLAIN, ZSTD, Segment, older_than, segment_path, segments
 from gatepost_audit.store import FILE, TABLES, Store, entries, read
 from gatepost_audit.verify import compare, verify
@@ -163,6 +165,11 @@ def found(state: Path, *arguments: str) -> list[dict[str, Any]]:
         (["--risk", "41"], []),
         (["--text", "CARDS"], [2]),
         (["--text", "%"], []),
+        (["--table", "cards"], [1, 2, 3]),
+        (["--table", "customers"], []),
+        (["--client", "10.0.0.1"], [1, 2, 3]),
+        (["--client", "10.0.0.1:5"], [1, 2, 3]),
+        (["--client", "10.0.0"], []),
         (["--since", "1970-01-01T00:00:04"], [2, 3]),
         (["--until", "1970-01-01T00:00:04Z"], [1]),
         (["--since", "7d"], []),
@@ -171,6 +178,56 @@ def found(state: Path, *arguments: str) -> list[dict[str, Any]]:
 )
 def test_search_finds(state: Path, filters: list[str], numbers: list[int]) -> None:
     assert [each["number"] for each in found(state, "search", *filters)] == numbers
+
+
+@pytest.mark.parametrize(
+    ("table", "is_touched"),
+    [
+        ("cards", True),
+        ("Public.Cards", True),
+        ("shop.cards", False),
+        ("ards", False),
+        ("*.cards", True),
+        ("*", True),
+        ("cards(PAN)", True),
+        ("cards(p*)", True),
+        ("cards(name)", False),
+        ("orders(name)", True),
+        ("card[s]", False),
+    ],
+)
+def test_what_touches_a_table_or_a_column(table: str, is_touched: bool) -> None:
+    """Of `orders` it is not known which columns are touched."""
+    objects = (("select", "public.Cards", ("id", "pan")), ("insert", "orders", None))
+    encoded = records.encode(records.FactsRecord(("select",), objects, (), "f", ""))
+    assert touches(encoded, table_pattern(table)) == is_touched
+
+
+def test_that_there_is_more_is_told(state: Path) -> None:
+    told = "These are the latest 1; there are more before them (--limit).\n"
+    for command in ("search", "sessions"):
+        assert run(state, command, "--limit", "1").stderr == told
+        assert len(run(state, command, "--limit", "1", "--json").stdout.splitlines()) == 1
+        assert not run(state, command, "--limit", "3").stderr
+
+
+def test_a_large_answer_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    text = "x" * 10_000
+    for number in range(1, 1001):
+        journal.write([(PLAIN, records.encode(asked("a", number, f"{number} {text}")))], sync=False)
+    journal.close()
+    with Store(tmp_path) as store:
+        store.catch_up()
+        for limit in (None, 999):
+            tracemalloc.start()
+            answer = search.statements(store, {}, limit)
+            numbers = [each["number"] for each in answer.found]
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert numbers == list(range(1000 - len(numbers) + 1, 1001))
+            assert answer.is_cut == (limit is not None)
+            assert peak < 2_000_000
 
 
 def test_search_follows_what_is_new_and_matches_until_it_is_interrupted(
@@ -434,7 +491,10 @@ def test_a_rebuilt_store_equals_the_one_that_was_fed_bit_by_bit(state: Path) -> 
         assert slow.place == fast.place
 
 
-@pytest.mark.parametrize("arguments", [["search", "--since", "soon"], ["search", "--effect", "magic"], ["show"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["search", "--since", "soon"], ["search", "--effect", "magic"], ["search", "--table", "(x)"], ["show"]],
+)
 def test_wrong_usage_is_exit_status_2(state: Path, arguments: list[str]) -> None:
     assert run(state, *arguments).exit_code == 2
 
