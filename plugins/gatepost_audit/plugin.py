@@ -7,9 +7,11 @@ waits: a read that nobody saw is harmless, and the wait overlaps the database's 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 import click
@@ -131,7 +133,14 @@ class Audit:
     def add_services(self, gateway: Gateway) -> Iterable[Service]:
         config = self._config
         folder = make_folder(gateway)
-        record = partial(recorder.main, folder, config.key, config.segment_megabytes << 20, config.retention)
+        record = partial(
+            recorder.main,
+            folder,
+            config.key,
+            config.segment_megabytes << 20,
+            config.retention,
+            configuration=configured_by(gateway.config_file),
+        )
         return [Service(name="recorder", run=record), Service(name="indexer", run=partial(indexer.main, folder))]
 
     @gatepost.hookimpl
@@ -286,3 +295,8 @@ class Audit:
         for session, recorded in loose.items():
             if recorded.size:
                 self._hand_over(session, recorded)
+
+
+def configured_by(file: Path | None) -> str:
+    """The configuration file and its digest: another digest, and what the gate does was changed (PCI DSS 10.2.1.2)."""
+    return "" if file is None else f"{file} with SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()}"

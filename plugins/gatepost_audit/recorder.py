@@ -67,16 +67,24 @@ class Recorder:
         segment_bytes: the size of a segment.
         retention: seconds after which whole segments are dropped.
         grace: seconds that workers have to leave when it stops.
+        configuration: what the gate is configured by, for the record.
     """
 
     def __init__(
-        self, folder: Path, key: Ed25519PrivateKey, segment_bytes: int, retention: float, grace: float = GRACE
+        self,
+        folder: Path,
+        key: Ed25519PrivateKey,
+        segment_bytes: int,
+        retention: float,
+        grace: float = GRACE,
+        configuration: str = "",
     ) -> None:
         self._folder = folder
         self._key = key
         self._segment_bytes = segment_bytes
         self._retention = retention
         self._grace = grace
+        self._configuration = configuration
         self._journal: Journal | None = None
         self._error = errno.EAGAIN
         self._closed_since: int | None = None
@@ -216,7 +224,9 @@ class Recorder:
 
     def _tell_how_it_opened(self, journal: Journal) -> None:
         if self._listener is None:
-            self._note(journal, EventKind.START, f"process {os.getpid()}")
+            self._note(
+                journal, EventKind.START, ", ".join(filter(None, (f"process {os.getpid()}", self._configuration)))
+            )
         if journal.cut is not None:
             cut = journal.cut
             self._note(
@@ -367,7 +377,9 @@ def clock_offset() -> int:
     return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-def main(folder: Path, key: str, segment_bytes: int, retention: float, grace: float = GRACE) -> None:
+def main(
+    folder: Path, key: str, segment_bytes: int, retention: float, grace: float = GRACE, configuration: str = ""
+) -> None:
     """The recorder's process. For `key` see `gatepost_audit.keys`, for the rest `Recorder`.
 
     Raises ConfigFault or PluginFault where the key cannot be used.
@@ -383,7 +395,7 @@ def main(folder: Path, key: str, segment_bytes: int, retention: float, grace: fl
         ) from error
     if key and is_open(Path(key), stat.S_IROTH):
         log.warning("every user of this system can read %s, the key that signs the record", key)
-    recorder = Recorder(folder, signs, segment_bytes, retention, grace)
+    recorder = Recorder(folder, signs, segment_bytes, retention, grace, configuration)
     signal.signal(signal.SIGTERM, lambda *_: recorder.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor, who stops the workers first
     recorder.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -245,6 +246,22 @@ def test_changes_of_credentials_are_on_record_whether_the_gate_runs_or_not(gate:
     assert audit(own, "verify").returncode == 0
     written = b"".join(path.read_bytes() for path in (own.state / "audit").iterdir() if path.is_file())
     assert not any(password.encode() in written for password in passwords)
+
+
+def test_what_the_gate_is_configured_by_is_on_record_and_so_is_a_change(gate: MakeGate, postgres: Database) -> None:
+    own = gate(postgres)
+    digests = [hashlib.sha256(own.config.read_bytes()).hexdigest()]
+    with own.config.open("a") as file:
+        file.write("# changed\n")
+    digests.append(hashlib.sha256(own.config.read_bytes()).hexdigest())
+    own.process.send_signal(signal.SIGHUP)
+
+    def starts() -> list[dict[str, Any]]:
+        return own.audit("events", "--kind", "start")
+
+    eventually(lambda: len(starts()) == 2)
+    assert [each["detail"].rpartition(" ")[2] for each in starts()] == digests
+    assert audit(own, "verify").returncode == 0
 
 
 def test_credentials_are_not_changed_where_that_cannot_be_recorded(gate: MakeGate, postgres: Database) -> None:
