@@ -21,6 +21,7 @@ from msgspec.structs import replace
 import gatepost
 from gatepost import (
     Change,
+    ConfigFault,
     Deny,
     Effect,
     FaultCode,
@@ -298,5 +299,13 @@ class Audit:
 
 
 def configured_by(file: Path | None) -> str:
-    """The configuration file and its digest: another digest, and what the gate does was changed (PCI DSS 10.2.1.2)."""
-    return "" if file is None else f"{file} with SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
+    """The configuration file and its digest: with another one, what the gate does was changed (PCI DSS 10.2.1.2).
+
+    Raises ConfigFault where the file cannot be read.
+    """
+    if file is None:
+        return ""
+    try:
+        return f"{file} with SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
+    except OSError as error:
+        raise ConfigFault(f"{file} cannot be read: {error.strerror}") from error

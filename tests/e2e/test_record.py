@@ -304,6 +304,59 @@ def test_a_replay_shows_what_the_client_was_shown(gate: MakeGate, postgres: Data
     assert all(pan in raw for _, pan in shown)
 
 
+class Tap:
+    """A socket, and all that was received from it."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._socket = wire.socket
+        self.seen = b""
+        wire.socket = self  # type: ignore[assignment]
+
+    def recv(self, size: int) -> bytes:
+        data = self._socket.recv(size)
+        self.seen += data
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+def test_a_raw_replay_is_every_byte_that_the_client_was_sent(gate: MakeGate, postgres: Database) -> None:
+    """Masked rows in several parts, binary ones, a COPY, errors, denials among pipelined statements, notices."""
+    own = gate(postgres, scripts=[DENIES])
+    escape = "E'\\x1b]0;owned\\x07'"
+    with Wire(own.port) as wire:
+        tap = Tap(wire)
+        wire.log_in("agent", own.password)
+        before = len(tap.seen)
+        wire.query(f"SELECT n, pan, {escape} FROM cards, generate_series(1, 3000) n")
+        wire.send(
+            *(part for n in range(5) for part in (parse(f"SELECT {n} + $1::int"), bind(parameters=[b"1"], binary=1))),
+            execute(),
+            SYNC,
+            query("SELECT 'forbidden'"),
+            query("SELECT 1/0"),
+            parse("SELECT 'forbidden'"),
+            bind(),
+            execute(),
+            SYNC,
+            query("COPY (SELECT n, repeat('x', 100) FROM generate_series(1, 2000) n) TO STDOUT"),
+            query("SELECT 2; SELECT 3"),
+        )
+        for _ in range(6):
+            wire.read_until("Z")
+    (session,) = eventually(lambda: [each for each in own.audit("sessions") if each["ended"]])
+    command = [GATEPOST, "--config", own.config, "audit", "replay", session["id"]]
+    raw = subprocess.run([*command, "--raw"], capture_output=True, check=True).stdout
+    shown = tap.seen[before:]
+    assert len(shown) > 200_000
+    assert raw.endswith(shown)
+    assert tap.seen.endswith(raw)
+    text = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert text.count("owned") > 3000
+    assert all(character.isprintable() or character == "\n" for character in text)
+
+
 def test_thousands_of_small_statements_are_all_there(gate: MakeGate, postgres: Database) -> None:
     own = gate(postgres)
     with Wire(own.port).log_in("agent", own.password) as wire:
