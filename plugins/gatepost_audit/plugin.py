@@ -58,6 +58,9 @@ ROOM = 4 << 20
 LOOSE = 1.0
 """Seconds that output which belongs to no statement may wait for one that ends."""
 
+RESTATE = 86400.0
+"""Seconds after which it is told anew who the sessions are: what they ask outlasts the segment in which they began."""
+
 Durability = Literal["disk", "os"]
 
 
@@ -89,15 +92,17 @@ class Recorded:
 
     Attributes:
         output: chunks that were shown and are not handed over; `size` bytes, from `offset` of all that was shown.
+        about: who the session is, as it was recorded.
         start: where in all that was shown the next statement's answer begins.
         running: statements that were allowed and have not ended.
         pending: the record for which the session's output has to wait.
         may_rest: what the session is shown may be kept.
     """
 
-    __slots__ = ("may_rest", "offset", "output", "pending", "running", "size", "start")
+    __slots__ = ("about", "may_rest", "offset", "output", "pending", "running", "size", "start")
 
-    def __init__(self, may_rest: bool) -> None:
+    def __init__(self, about: bytes, may_rest: bool) -> None:
+        self.about = about
         self.may_rest = may_rest
         self.output: list[bytes] = []
         self.size = 0
@@ -183,6 +188,12 @@ class Audit:
         self._loop = asyncio.get_running_loop()
         await self._records.open(READY)
         await self._recordings.open(READY)
+        self._loop.call_later(RESTATE, self._restate)
+
+    def _restate(self) -> None:
+        for recorded in self._sessions.values():
+            self._records.send(recorded.about)
+        self._loop.call_later(RESTATE, self._restate)
 
     @gatepost.hookimpl
     async def on_stop(self, gateway: Gateway) -> None:
@@ -193,8 +204,9 @@ class Audit:
 
     @gatepost.hookimpl
     def on_connect(self, session: Session, target: Target) -> Awaitable[None]:
-        waiter = self._records.confirm(records.encode(self._describe.started(session)), self._write_flags)
-        self._sessions[session.id] = Recorded(self._may_rest(session))
+        about = records.encode(self._describe.started(session))
+        waiter = self._records.confirm(about, self._write_flags)
+        self._sessions[session.id] = Recorded(about, self._may_rest(session))
         return waiter
 
     @gatepost.hookimpl

@@ -175,11 +175,12 @@ class Recorder:
         """Drop what is older than the retention, unless it may be so only because the clock is wrong.
 
         A clock that was set to another year has no record of the days before. One that was wrong for days would have
-        been noticed; a gate that was off for so long has a day to notice it.
+        been noticed; a gate that was off for so long has a day to notice it. A day more is kept, in which each session
+        that goes on has told who it is (`records.SessionStart`).
         """
         now = time.time_ns()
         try:
-            dropped = older_than(self._folder, now - int(self._retention * 1e9))
+            dropped = older_than(self._folder, now - int(self._retention * 1e9) - DAY)
             if dropped is None:
                 return
             holds_back = not was_written(self._folder, now - 7 * DAY, now - DAY)

@@ -16,7 +16,10 @@ from msgspec import Raw, Struct
 
 
 class SessionStart(Struct, frozen=True, array_like=True, tag=1):
-    """A client is connected, or has failed to be (`identity` ""; PCI DSS 10.2.1.4)."""
+    """A client is connected, or has failed to be (`identity` ""; PCI DSS 10.2.1.4).
+
+    It is told again once a day while the session lasts, so that who it is outlasts the retention of where it began.
+    """
 
     time: int
     session: str
