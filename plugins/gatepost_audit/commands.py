@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,7 @@ from gatepost_audit import keys, search
 from gatepost_audit.noting import record_access
 from gatepost_audit.paths import make_folder
 from gatepost_audit.replay import answer, replay
-from gatepost_audit.segment import Damage, find_end, segments
+from gatepost_audit.segment import DIGEST, Damage, find_end, segments
 from gatepost_audit.store import FILE, Store
 from gatepost_audit.verify import Report, compare, verify
 from gatepost_audit.views import (
@@ -59,9 +59,12 @@ class Head(click.ParamType[tuple[int, bytes]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, bytes]:
         sequence, _, digest = str(value).strip().partition(":")
         try:
-            return int(sequence), bytes.fromhex(digest)
+            found = int(sequence), bytes.fromhex(digest)
         except ValueError:
+            found = 0, b""
+        if len(found[1]) != DIGEST:
             self.fail("expected what `gatepost audit head` prints", param, ctx)
+        return found
 
 
 class Table(click.ParamType[str]):
@@ -236,7 +239,7 @@ def group(gateway: Gateway, key: str, segment_bytes: int) -> click.Group:
         where = copy or folder()
         try:
             known = [keys.load_public(path) for path in public_keys or [where / keys.PUBLIC]]
-            found = examine(where, known, dict(heads), is_copy=copy is not None)
+            found = examine(where, known, heads, is_copy=copy is not None)
         except (OSError, ValueError) as error:
             raise click.ClickException(f"The record cannot be verified: {error}.") from error
         if copy is None:
@@ -305,7 +308,7 @@ def tell_if_cut(answer: search.Answer, limit: int) -> None:
         click.echo(f"These are the latest {limit}; there are more before them (--limit).", err=True)
 
 
-def examine(folder: Path, known: Sequence[bytes], heads: Mapping[int, bytes], *, is_copy: bool) -> Report | str:
+def examine(folder: Path, known: Sequence[bytes], heads: Sequence[tuple[int, bytes]], *, is_copy: bool) -> Report | str:
     """The report on a sound record, or what is wrong with it. Of a copy, the store is not looked at.
 
     For `known` and `heads` see `gatepost_audit.verify`.

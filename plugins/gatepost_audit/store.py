@@ -115,6 +115,12 @@ class Store:
         row = self.connection.execute("SELECT segment, offset, sequence, head FROM place").fetchone()
         return Place(*row) if row else None
 
+    @property
+    def first(self) -> int:
+        """The sequence number that the journal began with when it was read; 0 for not at all."""
+        row = self.connection.execute("SELECT first FROM place").fetchone()
+        return row[0] if row else 0
+
     def catch_up(self, until: int | None = None) -> None:
         """Read what the journal holds that the store does not, up to before the entry with sequence number `until`.
 
@@ -145,8 +151,7 @@ class Store:
 
     def _forget_before(self, first: int) -> None:
         """Forget the entries before `first`: they are older than the retention, and gone."""
-        known = self.connection.execute("SELECT first FROM place").fetchone()
-        if known is None or known[0] < first:
+        if self.first < first:
             for table in TABLES:
                 self.connection.execute(f"DELETE FROM {table} WHERE sequence < ?", (first,))  # noqa: S608
 

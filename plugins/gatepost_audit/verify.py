@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 
@@ -42,20 +42,20 @@ class Report(Struct, kw_only=True):
     notes: list[str] = []
 
 
-def verify(folder: Path, keys: Collection[bytes], heads: Mapping[int, bytes] | None = None) -> Report:
+def verify(folder: Path, keys: Collection[bytes], heads: Collection[tuple[int, bytes]] = ()) -> Report:
     """Read the whole journal.
 
     Args:
         folder: where it is.
         keys: the public keys, one of which each checkpoint must be signed with.
-        heads: what was the head of the chain at some entries, by their sequence numbers.
+        heads: sequence numbers of entries, and what was the head of the chain there.
 
     Raises Damage, which says where it is not what was written, or OSError where it cannot be read.
     """
     while True:
         oldest = segments(folder)[:1]
         try:
-            return _Verification(folder, keys, heads or {}).run()
+            return _Verification(folder, keys, heads).run()
         except FileNotFoundError:
             if segments(folder)[:1] == oldest:
                 raise
@@ -63,12 +63,11 @@ def verify(folder: Path, keys: Collection[bytes], heads: Mapping[int, bytes] | N
 
 
 class _Verification:
-    def __init__(self, folder: Path, keys: Collection[bytes], heads: Mapping[int, bytes]) -> None:
+    def __init__(self, folder: Path, keys: Collection[bytes], heads: Collection[tuple[int, bytes]]) -> None:
         self._folder = folder
         self._keys = keys
-        self._heads = heads
-        self._met: set[int] = set()
-        self._places: dict[int, tuple[int, int]] = {}
+        self._unmet = set(heads)
+        self._places: dict[int, tuple[int, int] | None] = dict.fromkeys(sequence for sequence, _ in heads)
         self._signed_at = 0
         self._report = Report()
         self._end = Place(0, 0, 1, bytes(DIGEST))
@@ -94,16 +93,15 @@ class _Verification:
 
     def _meet(self, sequence: int, *heads: bytes) -> None:
         """These are the heads of the chain at an entry: its own, and that with the header of a segment behind it."""
-        if self._heads.get(sequence) in heads:
-            self._met.add(sequence)
+        self._unmet.difference_update((sequence, head) for head in heads)
 
     def _look_for_heads(self) -> None:
-        end, first = self._end, self._end.sequence - self._report.entries
-        for sequence in sorted(self._heads.keys() - self._met):
+        end = self._end
+        for sequence, _ in sorted(self._unmet):
             if sequence >= end.sequence:
                 raise Damage(f"the journal ends before entry {sequence}, whose head was kept", end.segment, end.offset)
-            if sequence >= first:
-                raise Damage(f"entry {sequence} is not the one whose head was kept", *self._places[sequence])
+            if place := self._places[sequence]:
+                raise Damage(f"entry {sequence} is not the one whose head was kept", *place)
             self._report.notes.append(f"Entry {sequence}, whose head was kept, is one of those that were dropped.")
 
     def _follow(self, segment: Segment) -> None:
@@ -149,7 +147,7 @@ class _Verification:
         place = entry.place
         self._report.entries += 1
         self._report.unsigned += 1
-        if place.sequence in self._heads:
+        if place.sequence in self._places:
             self._places[place.sequence] = (place.segment, place.offset)
             self._meet(place.sequence, entry.head)
         match record:
@@ -208,13 +206,18 @@ def compare(folder: Path) -> str:
             fresh.catch_up(place.sequence)
             if fresh.place != place:
                 return f"it has read up to entry {place.sequence - 1}, where the journal has another one or none"
-            return next(filter(None, (_difference(store.connection, table) for table in TABLES)), "")
+            # What was dropped since the store has read is forgotten when it reads on.
+            since = fresh.first if store.first < fresh.first else 0
+            return next(filter(None, (_difference(store.connection, table, since) for table in TABLES)), "")
 
 
-def _difference(connection: sqlite3.Connection, table: str) -> str:
+def _difference(connection: sqlite3.Connection, table: str, since: int) -> str:
+    """Between the two stores' rows of a table, from the entry with sequence number `since` on; "" for none."""
     for one, other in (("main", "fresh"), ("fresh", "main")):
         row = connection.execute(
             f"SELECT min(sequence) FROM (SELECT * FROM {one}.{table} EXCEPT SELECT * FROM {other}.{table})"  # noqa: S608
+            " WHERE sequence >= ?",
+            (since,),
         ).fetchone()
         if row[0] is not None:
             return f"in its table {table}, the store differs from the journal's entry {row[0]}"

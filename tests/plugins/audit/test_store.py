@@ -90,6 +90,22 @@ def test_searches_and_verification_while_segments_are_dropped(tmp_path: Path) ->
     assert compare(tmp_path) == ""
 
 
+def test_a_store_that_has_not_read_on_since_segments_were_dropped_is_sound(tmp_path: Path) -> None:
+    """And yet no row may be changed, or put before what is left."""
+    record(tmp_path, 120)
+    with Store(tmp_path) as store:
+        store.catch_up()
+        retire(tmp_path, 2)
+        assert compare(tmp_path) == ""
+        store.connection.execute("UPDATE events SET detail = 'x' WHERE sequence = (SELECT max(sequence) FROM events)")
+        assert "the store differs" in compare(tmp_path)
+        store.clear()
+        store.catch_up()
+        assert compare(tmp_path) == ""
+        store.connection.execute("INSERT INTO events VALUES (1, 'gap', 'x', 'y', 1)")
+        assert "the store differs from the journal's entry 1" in compare(tmp_path)
+
+
 def test_a_record_that_was_handed_over_twice_counts_once(tmp_path: Path) -> None:
     """As a worker hands over anew what the recorder had no time to acknowledge."""
     part = records.Part(1, "session", 0, b"first ")

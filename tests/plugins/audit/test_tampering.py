@@ -12,8 +12,9 @@ from tests.plugins.audit.recording import SEGMENT, details, open_journal, public
 from tests.plugins.audit.test_commands import found, run
 
 from gatepost_audit import keys, records
+from gatepost_audit.journal import drop
 from gatepost_audit.keys import PRIVATE, PUBLIC, load_or_create
-from gatepost_audit.segment import PLAIN, SUFFIX, find_end, segment_path, segments
+from gatepost_audit.segment import PLAIN, SUFFIX, Segment, find_end, segment_path, segments
 from gatepost_audit.store import FILE, entries
 from gatepost_audit.verify import verify
 
@@ -187,7 +188,27 @@ def test_heads_of_any_entry_hold_while_the_record_goes_on(state: Path) -> None:
     journal.close()
     assert run(state, "verify", *(part for head in heads for part in ("--head", head))).exit_code == 0
     assert run(state, "verify", "--head", f"3:{heads[0].partition(':')[2]}").exit_code == 1
-    assert run(state, "verify", "--head", "nonsense").exit_code == 2
+    for wrong in ("nonsense", "3:5ca5", "3:", f"x:{heads[0].partition(':')[2]}"):
+        assert run(state, "verify", "--head", wrong).exit_code == 2
+
+
+def test_heads_of_what_was_dropped_are_told_and_those_after_it_hold(state: Path) -> None:
+    folder = state / "audit"
+    heads = [f"{entry.place.sequence}:{entry.head.hex()}" for entry in entries(folder, None)]
+    with Segment(folder, 3) as third:
+        first = third.start.sequence
+        dropped = records.Dropped(1, 1, 2, third.previous)
+    journal = open_journal(folder, 4096)
+    journal.write([(PLAIN, records.encode(dropped))], sync=True)
+    drop(folder, dropped)
+    journal.close()
+    kept = heads[first - 2 :]
+    result = run(state, "verify", *(part for head in kept for part in ("--head", head)))
+    assert (result.exit_code, "dropped" in result.stdout) == (0, False), result.output
+    assert (
+        "Entry 2, whose head was kept, is one of those that were dropped."
+        in run(state, "verify", "--head", heads[1]).stdout
+    )
 
 
 def test_a_store_that_knows_more_than_the_journal_is_told_by_each_search(state: Path) -> None:
