@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -324,6 +325,12 @@ def examine(folder: Path, known: Sequence[bytes], heads: Sequence[tuple[int, byt
     if not (folder / FILE).exists():
         report.notes.append("There is no store that could tell whether the journal is shorter than it was.")
         return report
+    needed = 2 * (folder / FILE).stat().st_size
+    if shutil.disk_usage(folder).free < needed:
+        return (
+            f"The journal is sound, but the store is not compared with it: that takes {needed >> 20} MB on the disk of "
+            "the record, which must not be full. A copy of the folder may be verified elsewhere."
+        )
     try:
         different = compare(folder)
     except (sqlite3.Error, Damage) as error:

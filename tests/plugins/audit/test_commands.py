@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import sqlite3
 import tracemalloc
 from collections.abc import Iterable, Iterator
@@ -441,6 +442,18 @@ def test_a_sound_record(state: Path) -> None:
     result = run(state, "verify")
     assert result.exit_code == 0
     assert "Sound: " in result.stdout
+
+
+def test_a_verification_takes_no_room_that_the_record_needs(state: Path) -> None:
+    """A store with a hole, larger than the disk, needs none itself."""
+    run(state, "search")
+    file = state / "audit" / FILE
+    free = shutil.disk_usage(state).free
+    with file.open("r+b") as store:
+        store.truncate(free)
+    result = run(state, "verify")
+    assert result.exit_code == 1
+    assert "the store is not compared with it" in result.stderr
 
 
 def test_a_changed_journal_is_told_with_its_place(state: Path) -> None:
