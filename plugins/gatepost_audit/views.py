@@ -44,7 +44,10 @@ def outcome(statement: Found) -> str:
         return "not run"
     if statement["error"]:
         return f"error {statement['error']}"
-    return f"{statement['rows']} rows" + ("" if statement["complete"] else ", cut off")
+    is_kept = statement["stop"] > statement["start"] or not statement["bytes"]
+    return (
+        f"{statement['rows']} rows" + ("" if statement["complete"] else ", cut off") + ("" if is_kept else ", not kept")
+    )
 
 
 def put_session(session: Found, statements: Iterable[Found], as_json: bool) -> None:

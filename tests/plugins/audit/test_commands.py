@@ -285,6 +285,17 @@ def test_a_statement_is_shown_with_its_answer(state: Path) -> None:
     assert statement["answer"] == [{"kind": "row", "cells": ["row 1", None]}, {"kind": "row", "cells": ["row 2", None]}]
 
 
+def test_that_an_answer_was_not_kept_is_told(tmp_path: Path) -> None:
+    """Of a role that sees card numbers in clear: what it saw is no empty answer."""
+    (tmp_path / "audit").mkdir()
+    journal = open_journal(tmp_path / "audit")
+    for record in (start("a"), asked("a", 1, "SELECT pan"), ended("a", 1, 0, b"", rows=3, size=90)):
+        journal.write([(PLAIN, records.encode(record))], sync=True)
+    journal.close()
+    assert "\t3 rows, not kept\t" in run(tmp_path, "search").stdout
+    assert "allow (3 rows, not kept): SELECT pan" in run(tmp_path, "replay", "a").stdout
+
+
 def test_a_session_is_shown_with_its_statements(state: Path) -> None:
     (session,) = found(state, "show", "a")
     assert session["ending"] == "client_left"
