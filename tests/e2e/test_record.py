@@ -17,6 +17,7 @@ import psutil
 import psycopg
 import pytest
 from tests.e2e.scripts import DENIES
+from tests.e2e.tap import Tap
 from tests.servers import GATEPOST, PATIENCE, Database, Gate, MakeGate, eventually
 from tests.wire import SYNC, Wire, bind, execute, parse, query
 
@@ -302,23 +303,6 @@ def test_a_replay_shows_what_the_client_was_shown(gate: MakeGate, postgres: Data
         [GATEPOST, "--config", own.config, "audit", "replay", session["id"], "--raw"], capture_output=True, check=True
     ).stdout
     assert all(pan in raw for _, pan in shown)
-
-
-class Tap:
-    """A socket, and all that was received from it."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._socket = wire.socket
-        self.seen = b""
-        wire.socket = self  # type: ignore[assignment]
-
-    def recv(self, size: int) -> bytes:
-        data = self._socket.recv(size)
-        self.seen += data
-        return data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._socket, name)
 
 
 def test_a_raw_replay_is_every_byte_that_the_client_was_sent(gate: MakeGate, postgres: Database) -> None:
