@@ -28,7 +28,12 @@ class _Line(logging.Formatter):
         level = record.levelname.lower()
         if self._as_json:
             return json.dumps({"time": at, "level": level, "logger": record.name, "message": text})
-        return f"{at} {level:<7} {record.name}: {text}".replace("\n", "\\n")
+        return f"{at} {level:<7} {record.name}: {_visible(text)}"
+
+
+def _visible(text: str) -> str:
+    """One line that drives no terminal: control, format and invisible characters as escapes."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def configure(form: str, redact: Callable[[str], str]) -> None:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from gatepost import ConfigFault
+from gatepost_audit.segment import segments
 
 PRIVATE = "checkpoint.key"
 PUBLIC = "checkpoint.pub"
@@ -17,11 +18,14 @@ PUBLIC = "checkpoint.pub"
 def load_or_create(folder: Path, file: str) -> Ed25519PrivateKey:
     """The private key in `file`, or if that is "" one in `folder`. Its public half goes into `folder`, in hexadecimal.
 
-    Raises ConfigFault where the file is no such key, OSError where it cannot be read.
+    A key is made where there is no journal yet. Behind one that is there, another key would sign what it has not seen
+    begin, and so it would in a copy of the record, which has no key.
+
+    Raises ConfigFault where the file is no such key, OSError where it cannot be read or is missing.
     """
     path = Path(file) if file else folder / PRIVATE
-    if not file and not path.exists():
-        _write(path, Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    if not file and not path.exists() and not segments(folder):
+        _create(path)
     try:
         key = load_pem_private_key(path.read_bytes(), None)
     except ValueError as error:
@@ -42,12 +46,29 @@ def load_public(path: Path) -> bytes:
     return key
 
 
+def _create(path: Path) -> None:
+    """Make a key, unless another process has made one meanwhile."""
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    new = _written(path, key)
+    try:
+        path.hardlink_to(new)
+    except FileExistsError:
+        pass
+    finally:
+        new.unlink()
+
+
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all, for this user alone."""
+    _written(path, data).rename(path)
+
+
+def _written(path: Path, data: bytes) -> Path:
+    """A file beside `path`, for this user alone."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(file, "wb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(file)
-    new.rename(path)
+    return new

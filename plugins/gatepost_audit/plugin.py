@@ -7,9 +7,11 @@ waits: a read that nobody saw is harmless, and the wait overlaps the database's 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 import click
@@ -19,6 +21,7 @@ from msgspec.structs import replace
 import gatepost
 from gatepost import (
     Change,
+    ConfigFault,
     Deny,
     Effect,
     FaultCode,
@@ -55,6 +58,9 @@ ROOM = 4 << 20
 LOOSE = 1.0
 """Seconds that output which belongs to no statement may wait for one that ends."""
 
+RESTATE = 86400.0
+"""Seconds after which it is told anew who the sessions are: what they ask outlasts the segment in which they began."""
+
 Durability = Literal["disk", "os"]
 
 
@@ -86,15 +92,17 @@ class Recorded:
 
     Attributes:
         output: chunks that were shown and are not handed over; `size` bytes, from `offset` of all that was shown.
+        about: who the session is, as it was recorded.
         start: where in all that was shown the next statement's answer begins.
         running: statements that were allowed and have not ended.
         pending: the record for which the session's output has to wait.
         may_rest: what the session is shown may be kept.
     """
 
-    __slots__ = ("may_rest", "offset", "output", "pending", "running", "size", "start")
+    __slots__ = ("about", "may_rest", "offset", "output", "pending", "running", "size", "start")
 
-    def __init__(self, may_rest: bool) -> None:
+    def __init__(self, about: bytes, may_rest: bool) -> None:
+        self.about = about
         self.may_rest = may_rest
         self.output: list[bytes] = []
         self.size = 0
@@ -131,7 +139,14 @@ class Audit:
     def add_services(self, gateway: Gateway) -> Iterable[Service]:
         config = self._config
         folder = make_folder(gateway)
-        record = partial(recorder.main, folder, config.key, config.segment_megabytes << 20, config.retention)
+        record = partial(
+            recorder.main,
+            folder,
+            config.key,
+            config.segment_megabytes << 20,
+            config.retention,
+            configuration=configured_by(gateway.config_file),
+        )
         return [Service(name="recorder", run=record), Service(name="indexer", run=partial(indexer.main, folder))]
 
     @gatepost.hookimpl
@@ -173,6 +188,12 @@ class Audit:
         self._loop = asyncio.get_running_loop()
         await self._records.open(READY)
         await self._recordings.open(READY)
+        self._loop.call_later(RESTATE, self._restate)
+
+    def _restate(self) -> None:
+        for recorded in self._sessions.values():
+            self._records.send(recorded.about)
+        self._loop.call_later(RESTATE, self._restate)
 
     @gatepost.hookimpl
     async def on_stop(self, gateway: Gateway) -> None:
@@ -183,8 +204,9 @@ class Audit:
 
     @gatepost.hookimpl
     def on_connect(self, session: Session, target: Target) -> Awaitable[None]:
-        waiter = self._records.confirm(records.encode(self._describe.started(session)), self._write_flags)
-        self._sessions[session.id] = Recorded(self._may_rest(session))
+        about = records.encode(self._describe.started(session))
+        waiter = self._records.confirm(about, self._write_flags)
+        self._sessions[session.id] = Recorded(about, self._may_rest(session))
         return waiter
 
     @gatepost.hookimpl
@@ -286,3 +308,16 @@ class Audit:
         for session, recorded in loose.items():
             if recorded.size:
                 self._hand_over(session, recorded)
+
+
+def configured_by(file: Path | None) -> str:
+    """The configuration file and its digest: with another one, what the gate does was changed (PCI DSS 10.2.1.2).
+
+    Raises ConfigFault where the file cannot be read.
+    """
+    if file is None:
+        return ""
+    try:
+        return f"{file} with SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
+    except OSError as error:
+        raise ConfigFault(f"{file} cannot be read: {error.strerror}") from error

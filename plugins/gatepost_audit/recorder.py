@@ -32,7 +32,7 @@ from gatepost_audit.connection import Connection
 from gatepost_audit.journal import Journal, Payload, drop
 from gatepost_audit.keys import load_or_create
 from gatepost_audit.records import EventKind
-from gatepost_audit.segment import PLAIN, ZSTD, older_than
+from gatepost_audit.segment import PLAIN, ZSTD, Damage, older_than, was_written
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,9 @@ LOOK = 1.0
 """Seconds between looks whether the supervisor is still there, and whether anything is due."""
 HOUSEKEEPING = 60.0
 """Seconds between checkpoints of a journal that grows slowly, and looks at what is older than the retention."""
+CLOCK_STEP = 10 * 10**9
+"""Nanoseconds by which the clock is set, rather than kept right."""
+DAY = 86400 * 10**9
 WHO = "recorder"
 
 
@@ -64,16 +67,24 @@ class Recorder:
         segment_bytes: the size of a segment.
         retention: seconds after which whole segments are dropped.
         grace: seconds that workers have to leave when it stops.
+        configuration: what the gate is configured by, for the record.
     """
 
     def __init__(
-        self, folder: Path, key: Ed25519PrivateKey, segment_bytes: int, retention: float, grace: float = GRACE
+        self,
+        folder: Path,
+        key: Ed25519PrivateKey,
+        segment_bytes: int,
+        retention: float,
+        grace: float = GRACE,
+        configuration: str = "",
     ) -> None:
         self._folder = folder
         self._key = key
         self._segment_bytes = segment_bytes
         self._retention = retention
         self._grace = grace
+        self._configuration = configuration
         self._journal: Journal | None = None
         self._error = errno.EAGAIN
         self._closed_since: int | None = None
@@ -82,6 +93,8 @@ class Recorder:
         self._unsynced_since: float | None = None
         self._housekeeping_at = 0.0
         self._due = 0.0
+        self._clock = clock_offset()
+        self._holds_back = False
         self._parent = os.getppid()
         self._listener: socket.socket | None = None
         self._connections: dict[int, Connection] = {}
@@ -141,6 +154,7 @@ class Recorder:
                     self._unsynced_since = None
                 else:
                     self._due = sync_at
+            self._watch_clock(self._journal)
             if now >= self._housekeeping_at:
                 self._housekeeping_at = now + HOUSEKEEPING
                 self._journal.checkpoint()
@@ -148,21 +162,50 @@ class Recorder:
         except OSError as error:
             self._fail(error)
 
+    def _watch_clock(self, journal: Journal) -> None:
+        """All times on record, and the retention, go by a clock that can be set (PCI DSS 10.6)."""
+        offset = clock_offset()
+        step, self._clock = offset - self._clock, offset
+        if abs(step) >= CLOCK_STEP:
+            detail = f"the clock was set {'forward' if step > 0 else 'back'} by {abs(step) / 1e9:.0f} seconds"
+            self._note(journal, EventKind.CLOCK, detail)
+            log.warning("%s", detail)
+
     def _retain(self, journal: Journal) -> None:
-        dropped = older_than(self._folder, time.time_ns() - int(self._retention * 1e9))
-        if dropped is not None:
+        """Drop what is older than the retention, unless it may be so only because the clock is wrong.
+
+        A clock that was set to another year has no record of the days before. One that was wrong for days would have
+        been noticed; a gate that was off for so long has a day to notice it. A day more is kept, in which each session
+        that goes on has told who it is (`records.SessionStart`).
+        """
+        now = time.time_ns()
+        try:
+            dropped = older_than(self._folder, now - int(self._retention * 1e9) - DAY)
+            if dropped is None:
+                return
+            holds_back = not was_written(self._folder, now - 7 * DAY, now - DAY)
+        except Damage as damage:
+            log.error("nothing is dropped from the record, for the journal is not what was written: %s", damage)
+            return
+        if not holds_back:
             journal.write([(PLAIN, records.encode(dropped))], sync=True)
             drop(self._folder, dropped)
+        elif not self._holds_back:
+            log.warning("nothing is dropped from the record for a day, as it has none of the last week: see the clock")
+        self._holds_back = holds_back
 
     def _open(self, now: float) -> None:
         try:
             journal = Journal(self._folder, self._key, self._segment_bytes)
-        except OSError as error:
+        except BlockingIOError:
             self._retry_at = now + RETRY
-            self._error = error.errno or errno.EIO
-            if self._closed_since is None and not isinstance(error, BlockingIOError):
-                self._closed_since = time.time_ns()
-                log.error("the journal cannot be opened: %s", error.strerror or error)
+            self._error = errno.EAGAIN
+            return
+        except OSError as error:
+            self._stay_closed(now, error.errno or errno.EIO, error.strerror or str(error))
+            return
+        except Damage as damage:
+            self._stay_closed(now, errno.EIO, f"it is not what was written: {damage}")
             return
         self._journal = journal
         try:
@@ -173,9 +216,18 @@ class Recorder:
         except OSError as error:
             self._fail(error)
 
+    def _stay_closed(self, now: float, error: int, problem: str) -> None:
+        self._retry_at = now + RETRY
+        self._error = error
+        if self._closed_since is None:
+            self._closed_since = time.time_ns()
+            log.error("the journal cannot be opened: %s", problem)
+
     def _tell_how_it_opened(self, journal: Journal) -> None:
         if self._listener is None:
-            self._note(journal, EventKind.START, f"process {os.getpid()}")
+            self._note(
+                journal, EventKind.START, ", ".join(filter(None, (f"process {os.getpid()}", self._configuration)))
+            )
         if journal.cut is not None:
             cut = journal.cut
             self._note(
@@ -321,7 +373,14 @@ class Recorder:
         self._wake.close()
 
 
-def main(folder: Path, key: str, segment_bytes: int, retention: float, grace: float = GRACE) -> None:
+def clock_offset() -> int:
+    """What the clock shows at the machine's start, in Unix nanoseconds; it changes when the clock is set."""
+    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def main(
+    folder: Path, key: str, segment_bytes: int, retention: float, grace: float = GRACE, configuration: str = ""
+) -> None:
     """The recorder's process. For `key` see `gatepost_audit.keys`, for the rest `Recorder`.
 
     Raises ConfigFault or PluginFault where the key cannot be used.
@@ -330,10 +389,14 @@ def main(folder: Path, key: str, segment_bytes: int, retention: float, grace: fl
     try:
         signs = load_or_create(folder, key)
     except OSError as error:
-        raise PluginFault(f"the key that signs the record cannot be used: {error}", code=FaultCode.RECORD) from error
+        raise PluginFault(
+            f"the key that signs the record cannot be used: {error}",
+            code=FaultCode.RECORD,
+            hint=f"Put it back. If it is lost, move {folder} elsewhere: a new record begins, with a new key.",
+        ) from error
     if key and is_open(Path(key), stat.S_IROTH):
         log.warning("every user of this system can read %s, the key that signs the record", key)
-    recorder = Recorder(folder, signs, segment_bytes, retention, grace)
+    recorder = Recorder(folder, signs, segment_bytes, retention, grace, configuration)
     signal.signal(signal.SIGTERM, lambda *_: recorder.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor, who stops the workers first
     recorder.run()

@@ -9,14 +9,17 @@ DSS 10.2.2 asks for: the user (`SessionStart`, by session), the type, the time, 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
 
 
 class SessionStart(Struct, frozen=True, array_like=True, tag=1):
-    """A client is connected, or has failed to be (`identity` ""; PCI DSS 10.2.1.4)."""
+    """A client is connected, or has failed to be (`identity` ""; PCI DSS 10.2.1.4).
+
+    It is told again once a day while the session lasts, so that who it is outlasts the retention of where it began.
+    """
 
     time: int
     session: str
@@ -140,6 +143,7 @@ class EventKind(StrEnum):
     FAILED = "failed"
     GAP = "gap"
     ACCESS = "access"
+    CLOCK = "clock"
 
 
 class Event(Struct, frozen=True, array_like=True, tag=6):
@@ -191,6 +195,10 @@ class Checkpoint(Struct, frozen=True, array_like=True, tag=8):
     time: int
     key: bytes
     signature: bytes
+
+
+CHECKPOINT: Final = b"\x94\x08"
+"""What an encoded `Checkpoint` begins with: an array of four, and the kind."""
 
 
 class AskedOutline(Struct, frozen=True, array_like=True, tag=3):

@@ -24,7 +24,7 @@ def replay(store: Store, session: str, decode: Decode) -> Iterator[search.Found 
     Raises Damage where the journal was changed.
     """
     position = 0
-    for statement in search.statements(store, {"session": session}):
+    for statement in search.statements(store, {"session": session}).found:
         if statement["ran"]:
             if statement["start"] > position:
                 yield from decode(store.output(session, position, statement["start"]))

@@ -125,22 +125,20 @@ def segment_path(folder: Path, number: int) -> Path:
 
 def segments(folder: Path) -> list[int]:
     """The numbers of the segments that are there, in order."""
-    return sorted(int(path.stem) for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
+    return sorted(int(path.stem) for path in folder.glob(f"*{SUFFIX}") if path.stem.isdecimal())
 
 
 def signed_bytes(sequence: int, head: bytes, when: int) -> bytes:
     return b"gatepost journal checkpoint 1\0" + sequence.to_bytes(8) + head + when.to_bytes(8)
 
 
-def check_signature(checkpoint: records.Checkpoint, sequence: int, head: bytes, key: bytes) -> bool:
-    """Whether `checkpoint` is `key`'s signature of the head before entry `sequence`."""
-    if checkpoint.key != key:
-        return False
+def check_signature(checkpoint: records.Checkpoint, sequence: int, head: bytes) -> bool:
+    """Whether `checkpoint` is a signature, by the key that it names, of the head before entry `sequence`."""
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(
+        Ed25519PublicKey.from_public_bytes(checkpoint.key).verify(
             checkpoint.signature, signed_bytes(sequence, head, checkpoint.time)
         )
-    except InvalidSignature:
+    except (InvalidSignature, ValueError):
         return False
     return True
 
@@ -207,10 +205,13 @@ class Segment:
             yield Entry(Place(number, offset, sequence, head), encoding, data[ENTRY.size :], digest)
             at, offset, sequence, head = at + whole, offset + whole, sequence + 1, digest
 
+    def head_before(self, offset: int) -> bytes:
+        """The head that stands before `offset`, where an entry begins."""
+        return os.pread(self._file, DIGEST, offset - DIGEST)
+
     def entry(self, offset: int, sequence: int) -> Entry | None:
         """The entry at `offset`, which the head before it precedes; None if there is none. Raises Damage."""
-        head = os.pread(self._file, DIGEST, offset - DIGEST)
-        return next(self.entries(Place(self.number, offset, sequence, head)), None)
+        return next(self.entries(Place(self.number, offset, sequence, self.head_before(offset))), None)
 
     def has_successor(self, place: Place) -> bool:
         """Whether the entry after the one at `place` stands where the length of that one says.
@@ -278,9 +279,39 @@ def older_than(folder: Path, time_ns: int) -> records.Dropped | None:
     return records.Dropped(time.time_ns(), numbers[0], last, head) if last else None
 
 
+def was_written(folder: Path, since: int, until: int) -> bool:
+    """Whether the latest that was written before `until` was written after `since`, in Unix nanoseconds.
+
+    Checkpoints tell it, and the beginnings of segments.
+
+    Raises Damage where a header is none.
+    """
+    for number in reversed(segments(folder)):
+        with Segment(folder, number) as segment:
+            if segment.created >= until:
+                continue
+            if segment.created >= since:
+                return True
+            return any(since <= when < until for when in _signings(segment))
+    return False
+
+
+def _signings(segment: Segment) -> Iterator[int]:
+    """When the checkpoints of a segment were signed, up to where it was damaged."""
+    try:
+        for entry in segment.entries(segment.start):
+            if entry.encoding == PLAIN and entry.payload.startswith(records.CHECKPOINT):
+                yield entry.outline().time
+    except Damage:
+        return
+
+
 def is_being_written(folder: Path) -> bool:
     """Whether a process has the journal open for writing."""
-    lock = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        lock = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -115,6 +115,12 @@ class Store:
         row = self.connection.execute("SELECT segment, offset, sequence, head FROM place").fetchone()
         return Place(*row) if row else None
 
+    @property
+    def first(self) -> int:
+        """The sequence number that the journal began with when it was read; 0 for not at all."""
+        row = self.connection.execute("SELECT first FROM place").fetchone()
+        return row[0] if row else 0
+
     def catch_up(self, until: int | None = None) -> None:
         """Read what the journal holds that the store does not, up to before the entry with sequence number `until`.
 
@@ -145,8 +151,7 @@ class Store:
 
     def _forget_before(self, first: int) -> None:
         """Forget the entries before `first`: they are older than the retention, and gone."""
-        known = self.connection.execute("SELECT first FROM place").fetchone()
-        if known is None or known[0] < first:
+        if self.first < first:
             for table in TABLES:
                 self.connection.execute(f"DELETE FROM {table} WHERE sequence < ?", (first,))  # noqa: S608
 
@@ -208,11 +213,13 @@ def entries(folder: Path, place: Place | None) -> Iterator[Entry]:
 
     What is dropped meanwhile is passed over.
 
-    Raises Damage where a segment does not follow the one before it.
+    Raises Damage where the journal does not go on from `place`, or a segment does not follow the one before it.
     """
     numbers = segments(folder)
     if place is not None and numbers and place.segment < numbers[0]:
         place = None
+    if place is not None and place.segment not in numbers:
+        raise Damage(f"the journal ends before entry {place.sequence - 1}", place.segment, place.offset)
     for number in numbers:
         if place is not None and number < place.segment:
             continue
@@ -225,6 +232,8 @@ def entries(folder: Path, place: Place | None) -> Iterator[Entry]:
                 if (segment.previous, segment.start.sequence) != (place.head, place.sequence):
                     raise Damage("the segment does not follow what was read before it", number, 0)
                 place = None
+            if place is not None and segment.head_before(place.offset) != place.head:
+                raise Damage(f"entry {place.sequence - 1} is not the one that was read", number, place.offset)
             place = place or segment.start
             last = None
             try:

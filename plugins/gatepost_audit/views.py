@@ -11,6 +11,7 @@ import msgspec
 from gatepost import Shown
 from gatepost_audit.render import put_fields, put_json, put_line, put_table, visible, when
 from gatepost_audit.search import Found
+from gatepost_audit.segment import Place
 from gatepost_audit.verify import Report
 
 
@@ -20,16 +21,16 @@ def put_found(found: Iterable[Found], columns: Sequence[str], as_json: bool) -> 
         for each in found:
             put_json(each)
     else:
-        put_table(columns, [[_cell(each[column]) for column in columns] for each in found])
+        put_table(columns, ([_cell(each[column]) for column in columns] for each in found))
 
 
 def put_statements(found: Iterable[Found], as_json: bool) -> None:
-    rows = found if as_json else [{**each, "outcome": outcome(each)} for each in found]
+    rows = found if as_json else ({**each, "outcome": outcome(each)} for each in found)
     put_found(rows, ("time", "id", "identity", "target", "effect", "verdict", "outcome", "text"), as_json)
 
 
 def put_changes(found: Iterable[Found], as_json: bool) -> None:
-    rows = found if as_json else [{**each, "outcome": "" if each["done"] else "not done"} for each in found]
+    rows = found if as_json else ({**each, "outcome": "" if each["done"] else "not done"} for each in found)
     put_found(rows, ("time", "who", "action", "name", "detail", "outcome"), as_json)
 
 
@@ -43,19 +44,22 @@ def outcome(statement: Found) -> str:
         return "not run"
     if statement["error"]:
         return f"error {statement['error']}"
-    return f"{statement['rows']} rows" + ("" if statement["complete"] else ", cut off")
+    is_kept = statement["stop"] > statement["start"] or not statement["bytes"]
+    return (
+        f"{statement['rows']} rows" + ("" if statement["complete"] else ", cut off") + ("" if is_kept else ", not kept")
+    )
 
 
-def put_session(session: Found, statements: Sequence[Found], as_json: bool) -> None:
+def put_session(session: Found, statements: Iterable[Found], as_json: bool) -> None:
     if as_json:
-        put_json({**session, "statements": statements})
+        put_json({**session, "statements": list(statements)})
         return
     put_fields((name, _cell(value)) for name, value in session.items())
     put_line("")
     put_statements(statements, as_json)
 
 
-def put_statement(statement: Found, answer: Sequence[Shown], as_json: bool) -> None:
+def put_statement(statement: Found, answer: Iterable[Shown], as_json: bool) -> None:
     if as_json:
         put_json({**statement, "answer": [_shown(each) for each in answer]})
         return
@@ -89,11 +93,12 @@ def shown_line(shown: Shown) -> str:
 
 
 def put_report(report: Report, as_json: bool) -> None:
-    head = report.end.head.hex() if report.end else ""
-    last = report.end.sequence - 1 if report.end else 0
+    assert report.end is not None
     if as_json:
         found: dict[str, Any] = msgspec.structs.asdict(report)
-        put_json({**found, "since": when(report.since), "end": None, "last": last, "head": head} | {"sound": True})
+        del found["end"]
+        last, digest = report.end.sequence - 1, report.end.head.hex()
+        put_json({**found, "since": when(report.since), "last": last, "head": digest, "sound": True})
         return
     for note in report.notes:
         put_line(f"Note: {note}")
@@ -101,7 +106,12 @@ def put_report(report: Report, as_json: bool) -> None:
         f"Sound: {report.entries} entries in {report.segments} segments since {when(report.since)}, "
         f"{report.checkpoints} signed checkpoints, {report.unsigned} entries after the last of them."
     )
-    put_line(f"Head of the chain at entry {last}: {head}")
+    put_line(f"Head: {head(report.end)}")
+
+
+def head(end: Place) -> str:
+    """The chain's head as a person keeps it: the number of the last entry, and the digest."""
+    return f"{end.sequence - 1}:{end.head.hex()}"
 
 
 def _shown(shown: Shown) -> dict[str, Any]:

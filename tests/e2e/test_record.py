@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -16,6 +17,7 @@ import psutil
 import psycopg
 import pytest
 from tests.e2e.scripts import DENIES
+from tests.e2e.tap import Tap
 from tests.servers import GATEPOST, PATIENCE, Database, Gate, MakeGate, eventually
 from tests.wire import SYNC, Wire, bind, execute, parse, query
 
@@ -247,6 +249,22 @@ def test_changes_of_credentials_are_on_record_whether_the_gate_runs_or_not(gate:
     assert not any(password.encode() in written for password in passwords)
 
 
+def test_what_the_gate_is_configured_by_is_on_record_and_so_is_a_change(gate: MakeGate, postgres: Database) -> None:
+    own = gate(postgres)
+    digests = [hashlib.sha256(own.config.read_bytes()).hexdigest()]
+    with own.config.open("a") as file:
+        file.write("# changed\n")
+    digests.append(hashlib.sha256(own.config.read_bytes()).hexdigest())
+    own.process.send_signal(signal.SIGHUP)
+
+    def starts() -> list[dict[str, Any]]:
+        return own.audit("events", "--kind", "start")
+
+    eventually(lambda: len(starts()) == 2)
+    assert [each["detail"].rpartition(" ")[2] for each in starts()] == digests
+    assert audit(own, "verify").returncode == 0
+
+
 def test_credentials_are_not_changed_where_that_cannot_be_recorded(gate: MakeGate, postgres: Database) -> None:
     own = gate(postgres)
     assert own.stop() == 0
@@ -285,6 +303,42 @@ def test_a_replay_shows_what_the_client_was_shown(gate: MakeGate, postgres: Data
         [GATEPOST, "--config", own.config, "audit", "replay", session["id"], "--raw"], capture_output=True, check=True
     ).stdout
     assert all(pan in raw for _, pan in shown)
+
+
+def test_a_raw_replay_is_every_byte_that_the_client_was_sent(gate: MakeGate, postgres: Database) -> None:
+    """Masked rows in several parts, binary ones, a COPY, errors, denials among pipelined statements, notices."""
+    own = gate(postgres, scripts=[DENIES])
+    escape = "E'\\x1b]0;owned\\x07'"
+    with Wire(own.port) as wire:
+        tap = Tap(wire)
+        wire.log_in("agent", own.password)
+        before = len(tap.seen)
+        wire.query(f"SELECT n, pan, {escape} FROM cards, generate_series(1, 3000) n")
+        wire.send(
+            *(part for n in range(5) for part in (parse(f"SELECT {n} + $1::int"), bind(parameters=[b"1"], binary=1))),
+            execute(),
+            SYNC,
+            query("SELECT 'forbidden'"),
+            query("SELECT 1/0"),
+            parse("SELECT 'forbidden'"),
+            bind(),
+            execute(),
+            SYNC,
+            query("COPY (SELECT n, repeat('x', 100) FROM generate_series(1, 2000) n) TO STDOUT"),
+            query("SELECT 2; SELECT 3"),
+        )
+        for _ in range(6):
+            wire.read_until("Z")
+    (session,) = eventually(lambda: [each for each in own.audit("sessions") if each["ended"]])
+    command = [GATEPOST, "--config", own.config, "audit", "replay", session["id"]]
+    raw = subprocess.run([*command, "--raw"], capture_output=True, check=True).stdout
+    shown = tap.seen[before:]
+    assert len(shown) > 200_000
+    assert raw.endswith(shown)
+    assert tap.seen.endswith(raw)
+    text = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert text.count("owned") > 3000
+    assert all(character.isprintable() or character == "\n" for character in text)
 
 
 def test_thousands_of_small_statements_are_all_there(gate: MakeGate, postgres: Database) -> None:

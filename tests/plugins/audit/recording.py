@@ -47,8 +47,8 @@ def write(journal: Journal, *texts: str) -> None:
     journal.write([(PLAIN, payload(text)) for text in texts], sync=True)
 
 
-def public_key(folder: Path) -> bytes:
-    return load_or_create(folder, "").public_key().public_bytes_raw()
+def public_keys(folder: Path) -> list[bytes]:
+    return [load_or_create(folder, "").public_key().public_bytes_raw()]
 
 
 class RecorderProcess:

@@ -6,7 +6,9 @@ import json
 import os
 import pwd
 import re
+import shutil
 import sqlite3
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -17,12 +19,13 @@ import click
 import pytest
 import zstandard
 from click.testing import CliRunner, Result
-from tests.plugins.audit.recording import RecorderProcess, Teller, open_journal, public_key
+from tests.plugins.audit.recording import RecorderProcess, Teller, open_journal, public_keys
 
 from gatepost import Change, PluginFault, Shown
 from gatepost.testing import FakeGateway
-from gatepost_audit import Audit, indexer, records
+from gatepost_audit import Audit, indexer, records, search
 from gatepost_audit.journal import drop
+from gatepost_audit.search import table_pattern, touches
 from gatepost_audit.segment import PLAIN, ZSTD, Segment, older_than, segment_path, segments
 from gatepost_audit.store import FILE, TABLES, Store, entries, read
 from gatepost_audit.verify import compare, verify
@@ -163,6 +166,11 @@ def found(state: Path, *arguments: str) -> list[dict[str, Any]]:
         (["--risk", "41"], []),
         (["--text", "CARDS"], [2]),
         (["--text", "%"], []),
+        (["--table", "cards"], [1, 2, 3]),
+        (["--table", "customers"], []),
+        (["--client", "10.0.0.1"], [1, 2, 3]),
+        (["--client", "10.0.0.1:5"], [1, 2, 3]),
+        (["--client", "10.0.0"], []),
         (["--since", "1970-01-01T00:00:04"], [2, 3]),
         (["--until", "1970-01-01T00:00:04Z"], [1]),
         (["--since", "7d"], []),
@@ -171,6 +179,56 @@ def found(state: Path, *arguments: str) -> list[dict[str, Any]]:
 )
 def test_search_finds(state: Path, filters: list[str], numbers: list[int]) -> None:
     assert [each["number"] for each in found(state, "search", *filters)] == numbers
+
+
+@pytest.mark.parametrize(
+    ("table", "is_touched"),
+    [
+        ("cards", True),
+        ("Public.Cards", True),
+        ("shop.cards", False),
+        ("ards", False),
+        ("*.cards", True),
+        ("*", True),
+        ("cards(PAN)", True),
+        ("cards(p*)", True),
+        ("cards(name)", False),
+        ("orders(name)", True),
+        ("card[s]", False),
+    ],
+)
+def test_what_touches_a_table_or_a_column(table: str, is_touched: bool) -> None:
+    """Of `orders` it is not known which columns are touched."""
+    objects = (("select", "public.Cards", ("id", "pan")), ("insert", "orders", None))
+    encoded = records.encode(records.FactsRecord(("select",), objects, (), "f", ""))
+    assert touches(encoded, table_pattern(table)) == is_touched
+
+
+def test_that_there_is_more_is_told(state: Path) -> None:
+    told = "These are the latest 1; there are more before them (--limit).\n"
+    for command in ("search", "sessions"):
+        assert run(state, command, "--limit", "1").stderr == told
+        assert len(run(state, command, "--limit", "1", "--json").stdout.splitlines()) == 1
+        assert not run(state, command, "--limit", "3").stderr
+
+
+def test_a_large_answer_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    text = "x" * 10_000
+    for number in range(1, 1001):
+        journal.write([(PLAIN, records.encode(asked("a", number, f"{number} {text}")))], sync=False)
+    journal.close()
+    with Store(tmp_path) as store:
+        store.catch_up()
+        for limit in (None, 999):
+            tracemalloc.start()
+            answer = search.statements(store, {}, limit)
+            numbers = [each["number"] for each in answer.found]
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert numbers == list(range(1000 - len(numbers) + 1, 1001))
+            assert answer.is_cut == (limit is not None)
+            assert peak < 2_000_000
 
 
 def test_search_follows_what_is_new_and_matches_until_it_is_interrupted(
@@ -225,6 +283,17 @@ def test_a_statement_is_shown_with_its_answer(state: Path) -> None:
     assert statement["attributes"] == [["purpose", ["month's end"]], ["none", None]]
     assert statement["masked"] == 1
     assert statement["answer"] == [{"kind": "row", "cells": ["row 1", None]}, {"kind": "row", "cells": ["row 2", None]}]
+
+
+def test_that_an_answer_was_not_kept_is_told(tmp_path: Path) -> None:
+    """Of a role that sees card numbers in clear: what it saw is no empty answer."""
+    (tmp_path / "audit").mkdir()
+    journal = open_journal(tmp_path / "audit")
+    for record in (start("a"), asked("a", 1, "SELECT pan"), ended("a", 1, 0, b"", rows=3, size=90)):
+        journal.write([(PLAIN, records.encode(record))], sync=True)
+    journal.close()
+    assert "\t3 rows, not kept\t" in run(tmp_path, "search").stdout
+    assert "allow (3 rows, not kept): SELECT pan" in run(tmp_path, "replay", "a").stdout
 
 
 def test_a_session_is_shown_with_its_statements(state: Path) -> None:
@@ -383,7 +452,19 @@ def test_a_sound_record(state: Path) -> None:
     assert report["entries"] == len(RECORDS) + 2
     result = run(state, "verify")
     assert result.exit_code == 0
-    assert result.stdout.startswith("Sound: ")
+    assert "Sound: " in result.stdout
+
+
+def test_a_verification_takes_no_room_that_the_record_needs(state: Path) -> None:
+    """A store with a hole, larger than the disk, needs none itself."""
+    run(state, "search")
+    file = state / "audit" / FILE
+    free = shutil.disk_usage(state).free
+    with file.open("r+b") as store:
+        store.truncate(free)
+    result = run(state, "verify")
+    assert result.exit_code == 1
+    assert "the store is not compared with it" in result.stderr
 
 
 def test_a_changed_journal_is_told_with_its_place(state: Path) -> None:
@@ -434,7 +515,10 @@ def test_a_rebuilt_store_equals_the_one_that_was_fed_bit_by_bit(state: Path) -> 
         assert slow.place == fast.place
 
 
-@pytest.mark.parametrize("arguments", [["search", "--since", "soon"], ["search", "--effect", "magic"], ["show"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["search", "--since", "soon"], ["search", "--effect", "magic"], ["search", "--table", "(x)"], ["show"]],
+)
 def test_wrong_usage_is_exit_status_2(state: Path, arguments: list[str]) -> None:
     assert run(state, *arguments).exit_code == 2
 
@@ -453,7 +537,7 @@ def test_a_truncated_journal_is_told_by_the_store(state: Path) -> None:
     data = path.read_bytes()
     offset = [entry.place.offset for entry in entries(folder, None)][5]
     path.write_bytes(data[:offset] + bytes(len(data) - offset))
-    assert verify(folder, public_key(folder)).entries == 5
+    assert verify(folder, public_keys(folder)).entries == 5
     result = run(state, "verify")
     assert result.exit_code == 1
     assert "the journal has another one or none" in result.stderr

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.plugins.audit.recording import RecorderProcess, written
+from tests.servers import eventually
 
 from gatepost import (
     ALLOW,
@@ -27,7 +28,9 @@ from gatepost import (
     Target,
 )
 from gatepost.testing import FakeGateway, make_session, make_statement
-from gatepost_audit import Audit, records, wire
+from gatepost_audit import Audit, records, search, wire
+from gatepost_audit.store import Store
+from gatepost_audit.verify import compare
 
 TARGET = Target(name="shop", protocol="postgres", host="127.0.0.1", port=5432)
 LEFT = Reason(code=EndCode.CLIENT_LEFT)
@@ -87,6 +90,31 @@ def play(
 async def started(waiting: Awaitable[None] | None) -> None:
     assert waiting is not None
     await waiting
+
+
+def test_who_a_session_is_is_told_again_while_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it asks then can be kept without where it began."""
+    monkeypatch.setattr("gatepost_audit.plugin.RESTATE", 0.001)
+
+    async def scene(worker: Worker) -> None:
+        lasting, brief = await worker.connect(id="lasting"), await worker.connect(id="brief")
+        worker.audit.on_session_end(brief, LEFT)
+        await asyncio.to_thread(eventually, lambda: len(of(worker.folder, "lasting")) >= 3)
+        worker.audit.on_session_end(lasting, LEFT)
+
+    def of(folder: Path, session: str) -> list[records.Record]:
+        return [each for each in written(folder) if getattr(each, "session", "") == session]
+
+    play(tmp_path, scene)
+    *told, end = of(tmp_path / "audit", "lasting")
+    assert isinstance(end, records.SessionEnd)
+    assert isinstance(told[0], records.SessionStart)
+    assert told == [told[0]] * len(told)
+    with Store(tmp_path / "audit") as store:
+        store.catch_up()
+        assert [each["id"] for each in search.sessions(store, {"identity": "agent"}).found].count("lasting") == 1
+        assert store.connection.execute("SELECT sequence FROM sessions WHERE session = 'lasting'").fetchone() > (2,)
+    assert compare(tmp_path / "audit") == ""
 
 
 def test_a_session_from_its_start_to_its_end(tmp_path: Path) -> None:

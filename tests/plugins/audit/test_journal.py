@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.plugins.audit.recording import SEGMENT, details, open_journal, payload, public_key, write, written
+from tests.plugins.audit.recording import SEGMENT, details, open_journal, payload, public_keys, write, written
 
 from gatepost_audit import records
 from gatepost_audit.journal import JournalFull, drop
@@ -34,7 +34,7 @@ from gatepost_audit.verify import verify
 
 def is_sound(folder: Path) -> bool:
     try:
-        verify(folder, public_key(folder))
+        verify(folder, public_keys(folder))
     except Damage:
         return False
     return True
@@ -46,7 +46,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     write(journal, "three")
     journal.close()
     assert details(tmp_path) == ["one", "two", "three"]
-    report = verify(tmp_path, public_key(tmp_path))
+    report = verify(tmp_path, public_keys(tmp_path))
     assert (report.entries, report.checkpoints, report.unsigned) == (4, 1, 0)
 
 
@@ -68,7 +68,7 @@ def test_segments_follow_each_other_and_a_large_record_has_one_of_its_own_size(t
     write(journal, *texts[150:])
     journal.close()
     assert details(tmp_path) == [*texts[:150], "y" * (3 * SEGMENT), *texts[150:]]
-    report = verify(tmp_path, public_key(tmp_path))
+    report = verify(tmp_path, public_keys(tmp_path))
     assert report.segments == len(segments(tmp_path)) > 4
     assert report.checkpoints >= report.segments - 1
 
@@ -117,7 +117,7 @@ def test_a_tail_torn_at_any_byte_loses_nothing_before_it(tmp_path: Path) -> None
         journal.close()
         found = details(torn)
         assert found in (["one", "two", "five"], ["one", "two", "three", "five"])
-        report = verify(torn, public_key(torn))
+        report = verify(torn, public_keys(torn))
         assert len(report.notes) == (segments(torn) == [1, 2]), "a cut is told, and only where bytes are left behind"
         shutil.rmtree(torn)
 
@@ -167,7 +167,7 @@ def test_one_changed_bit_anywhere_is_found(sealed: Path, data: st.DataObject) ->
     try:
         path.write_bytes(changed)
         with pytest.raises(Damage) as found:
-            verify(sealed, public_key(sealed))
+            verify(sealed, public_keys(sealed))
     finally:
         path.write_bytes(original)
     assert found.value.segment in (number, number + 1)
@@ -189,7 +189,7 @@ def test_a_record_taken_out_is_found_even_if_the_chain_is_forged(sealed: Path, t
             journal.write([(PLAIN, records.encode(record))], sync=True)
     journal.close()
     with pytest.raises(Damage, match="not signed"):
-        verify(folder, public_key(sealed))
+        verify(folder, public_keys(sealed))
 
 
 @pytest.mark.parametrize("missing", [1, 2])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.plugins.audit.recording import details, open_journal, public_key, write
+from tests.plugins.audit.recording import details, open_journal, public_keys, write
 
 from gatepost_audit import records
 from gatepost_audit.journal import drop
@@ -55,7 +55,7 @@ def test_a_segment_that_is_missing_is_none_that_was_dropped(tmp_path: Path) -> N
 
 def test_searches_and_verification_while_segments_are_dropped(tmp_path: Path) -> None:
     record(tmp_path, 600)
-    key = public_key(tmp_path)
+    key = public_keys(tmp_path)
     last = segments(tmp_path)[-1]
     failures: list[BaseException] = []
     done = threading.Event()
@@ -88,6 +88,22 @@ def test_searches_and_verification_while_segments_are_dropped(tmp_path: Path) ->
         found = store.connection.execute("SELECT detail FROM events WHERE who = 'test' ORDER BY sequence").fetchall()
     assert [detail for (detail,) in found] == details(tmp_path)
     assert compare(tmp_path) == ""
+
+
+def test_a_store_that_has_not_read_on_since_segments_were_dropped_is_sound(tmp_path: Path) -> None:
+    """And yet no row may be changed, or put before what is left."""
+    record(tmp_path, 120)
+    with Store(tmp_path) as store:
+        store.catch_up()
+        retire(tmp_path, 2)
+        assert compare(tmp_path) == ""
+        store.connection.execute("UPDATE events SET detail = 'x' WHERE sequence = (SELECT max(sequence) FROM events)")
+        assert "the store differs" in compare(tmp_path)
+        store.clear()
+        store.catch_up()
+        assert compare(tmp_path) == ""
+        store.connection.execute("INSERT INTO events VALUES (1, 'gap', 'x', 'y', 1)")
+        assert "the store differs from the journal's entry 1" in compare(tmp_path)
 
 
 def test_a_record_that_was_handed_over_twice_counts_once(tmp_path: Path) -> None:
