@@ -1,12 +1,14 @@
-"""What the callers of hooks have in common: an implementation, a chain of them, and the fault of one that raised."""
+"""What the callers of hooks have in common: an implementation, a chain of them, and what one that raised comes to."""
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from gatepost.errors import PluginFault, describe
+from gatepost.errors import Fault, PluginFault, describe
+from gatepost.values import Deny, DenyCode
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[Awaitable[Any], Any, T]
@@ -39,6 +41,17 @@ def failure(plugin: str, hook: str, error: BaseException) -> PluginFault:
     return PluginFault(
         f"plugin {plugin} failed in {hook}: {describe(error)}",
         hint="This is an error on the gateway's side; ask its operator to look at the log.",
+    )
+
+
+def denial(plugin: str, hook: str, error: BaseException) -> Deny:
+    """The denial that `error`, or a cancellation, of a plugin comes to."""
+    if isinstance(error, asyncio.CancelledError):
+        reason = "the statement was cancelled before it ran"
+        return Deny(reason=reason, rule="cancel", code=DenyCode.CANCELLED, plugin=plugin)
+    fault = error if isinstance(error, Fault) else failure(plugin, hook, error)
+    return Deny(
+        reason=fault.message, rule=f"{plugin}: closed", hint=fault.hint, code=DenyCode.UNAVAILABLE, plugin=plugin
     )
 
 

@@ -1,4 +1,4 @@
-"""Order and calling of plugins: the one place where a hook is awaited.
+"""Order and calling of plugins: here and in `deciding` alone is a hook awaited.
 
 pluggy registers, validates and lists the implementations; it does not call them. Its results are not threaded from one
 plugin to the next, a coroutine counts as an answer for it, and it costs eight times this loop.
@@ -12,38 +12,31 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import msgspec
 import pluggy
 
 from gatepost import hookspecs
-from gatepost.calling import Hook, Steps, calls, failure, with_all_parameters
+from gatepost.calling import Hook, Steps, calls, denial, failure, with_all_parameters
+from gatepost.deciding import Deciding
 from gatepost.errors import ConfigFault, Fault, PluginFault
 from gatepost.hookspecs import Gateway, Service
 from gatepost.session_hooks import SessionHooks
 from gatepost.values import (
-    ALLOW,
-    Allow,
     Change,
     CredentialKind,
     Credentials,
     Deny,
-    DenyCode,
     Identity,
-    Limit,
     Outcome,
     PastStatement,
     Reason,
     Restriction,
-    Rewrite,
-    Risk,
     Session,
     Statement,
     Target,
     UpstreamCredentials,
-    Verdict,
     Verifier,
 )
 
@@ -62,28 +55,14 @@ class Access(NamedTuple):
     restriction: Restriction = Restriction()
 
 
-class Decision(NamedTuple):
-    """The statement that was judged at last, and the verdict on it."""
-
-    statement: Statement
-    verdict: Verdict
-
-
-def _denial(plugin: str, hook: str, error: BaseException) -> Deny:
-    if isinstance(error, asyncio.CancelledError):
-        reason = "the statement was cancelled before it ran"
-        return Deny(reason=reason, rule="cancel", code=DenyCode.CANCELLED, plugin=plugin)
-    fault = error if isinstance(error, Fault) else failure(plugin, hook, error)
-    return Deny(
-        reason=fault.message, rule=f"{plugin}: closed", hint=fault.hint, code=DenyCode.UNAVAILABLE, plugin=plugin
-    )
-
-
 class Plugins:
     """The enabled plugins, in order.
 
     Args:
         enabled: (name, object) in the order in which hooks are called.
+
+    Attributes:
+        decide: `Deciding.decide`, of these plugins.
 
     Raises:
         ConfigFault: an implementation does not fit its hook, or no hook has its name.
@@ -106,20 +85,18 @@ class Plugins:
         self._auth = self.implementations("on_auth")
         self._connect = self.implementations("on_connect")
         self._inspect = self.implementations("on_inspect")
-        self._statement = self.implementations("on_statement")
-        self._verdict = self.implementations("on_verdict")
+        statement, verdict = self.implementations("on_statement"), self.implementations("on_verdict")
+        self.decide: Final = Deciding(statement, verdict).decide
         self._columns = {hook.plugin: hook.call for hook in self.implementations("on_columns")}
         by_plugin = {hook.plugin: (kind, hook) for kind in ROW_HOOKS for hook in self.implementations(kind)}
         self._rows = [by_plugin[name] for name in self.names if name in by_plugin]
         self._notice = self.implementations("on_notice")
         self._output = self.implementations("on_output")
         self._statement_end = self.implementations("on_statement_end")
-        self._wants_statements = bool(self._statement or self._verdict or self._statement_end)
+        self._wants_statements = bool(statement or verdict or self._statement_end)
         self._session_end = self.implementations("on_session_end")
         self._store = self.implementations("on_store")
         # The same without names, for the data path.
-        self._statement_calls = calls(self._statement)
-        self._verdict_calls = calls(self._verdict)
         self._statement_end_calls = calls(self._statement_end)
 
     @property
@@ -162,11 +139,11 @@ class Plugins:
                 if inspect.isawaitable(answer):
                     answer = yield answer
             except (Exception, asyncio.CancelledError) as error:
-                return _denial(plugin, "on_auth", error)
+                return denial(plugin, "on_auth", error)
             if isinstance(answer, Identity | Verifier | Deny):
                 return answer
             if answer is not None:
-                return _denial(plugin, "on_auth", TypeError())
+                return denial(plugin, "on_auth", TypeError())
         return None
 
     def connect(self, session: Session, target: Target) -> Steps[Access]:
@@ -213,118 +190,6 @@ class Plugins:
             if answer is not None:
                 return answer
         return None
-
-    def decide(
-        self,
-        session: Session,
-        statement: Statement,
-        restate: Callable[[Statement, str], Statement],
-        settle: Callable[[Statement], Steps[Statement]],
-    ) -> Steps[Decision] | None:
-        """Judge a statement, and put the verdict on record. Never raises: a fault is a denial.
-
-        Args:
-            settle: waits for the catalogue, and tells the statement by it; the very same where there is nothing to
-                wait for.
-
-        None: every plugin allows it at once, which is what most statements come to.
-        """
-        hooks, index = self._statement, -1
-        try:
-            for index, call in enumerate(self._statement_calls):
-                answer = call(session, statement)
-                if answer is not None and answer is not ALLOW:
-                    return self._deliberate(session, statement, restate, settle, index, answer)
-            hooks = self._verdict
-            for index, call in enumerate(self._verdict_calls):
-                waiting = call(session, statement, ALLOW)
-                if waiting is not None:
-                    return self._record(session, Decision(statement, ALLOW), index, waiting)
-        except Exception as error:
-            hook = "on_statement" if hooks is self._statement else "on_verdict"
-            decision = Decision(statement, _denial(hooks[index].plugin, hook, error))
-            return self._record(session, decision, 0 if hook == "on_statement" else len(self._verdict))
-        return None
-
-    def _deliberate(
-        self,
-        session: Session,
-        statement: Statement,
-        restate: Callable[[Statement, str], Statement],
-        settle: Callable[[Statement], Steps[Statement]],
-        index: int,
-        answer: object,
-    ) -> Steps[Decision]:
-        """Go on where the plugin at `index` has given an answer that is more than consent.
-
-        What is denied while the catalogue is being read is asked about again when it is known.
-        """
-        decision = yield from self._judge(session, statement, restate, index, answer)
-        statement, verdict = decision
-        if isinstance(verdict, Deny) and statement.facts.may_hide:
-            try:
-                settled = yield from settle(statement)
-            except (Exception, asyncio.CancelledError) as error:
-                decision = Decision(statement, _denial(verdict.plugin, "on_statement", error))
-            else:
-                if settled is not statement:
-                    decision = yield from self._judge(session, settled, restate, 0, None)
-        return (yield from self._record(session, decision))
-
-    def _judge(
-        self,
-        session: Session,
-        statement: Statement,
-        restate: Callable[[Statement, str], Statement],
-        index: int,
-        answer: Any,
-    ) -> Steps[Decision]:
-        rewrote: set[str] = set()
-        verdict: Verdict = ALLOW
-        while index < len(self._statement):
-            plugin, call = self._statement[index]
-            index += 1
-            try:
-                if answer is None:
-                    answer = call(session, statement)
-                if inspect.isawaitable(answer):
-                    answer = yield answer
-                if answer is None or isinstance(answer, Allow):
-                    answer = None
-                    continue
-                if isinstance(answer, Risk | Limit | tuple):
-                    statement = _with_notes(statement, answer if isinstance(answer, tuple) else (answer,), plugin)
-                    answer = None
-                    continue
-                if isinstance(answer, Deny):
-                    return Decision(statement, msgspec.structs.replace(answer, plugin=plugin))
-                if not isinstance(answer, Rewrite):
-                    raise TypeError
-                if plugin in rewrote:
-                    raise PluginFault(f"plugin {plugin} rewrote its own output")
-                statement = restate(statement, answer.text)
-            except (Exception, asyncio.CancelledError) as error:
-                return Decision(statement, _denial(plugin, "on_statement", error))
-            verdict = msgspec.structs.replace(answer, plugin=plugin)
-            rewrote.add(plugin)
-            index, answer = 0, None
-        return Decision(statement, verdict)
-
-    def _record(
-        self, session: Session, decision: Decision, index: int = 0, waiting: Awaitable[Any] | None = None
-    ) -> Steps[Decision]:
-        """Tell the verdict to the plugins from `index` on, the first of which may have said to wait already."""
-        statement, verdict = decision
-        for plugin, call in self._verdict[index:]:
-            try:
-                if waiting is None:
-                    waiting = call(session, statement, verdict)
-                if waiting is not None:
-                    yield waiting
-            except (Exception, asyncio.CancelledError) as error:
-                return Decision(statement, _denial(plugin, "on_verdict", error))
-            waiting = None
-        return decision
 
     def statement_end(self, session: Session, statement: Statement, outcome: Outcome) -> Steps[None] | None:
         """Tell that a statement has ended. None: nobody waits for anything. Raises: PluginFault."""
@@ -453,15 +318,3 @@ class Plugins:
 
     def for_session(self, session: Session) -> SessionHooks:
         return SessionHooks(session, self._rows, self._columns, self._notice, self._wants_statements)
-
-
-def _with_notes(statement: Statement, notes: tuple[Risk | Limit, ...], plugin: str) -> Statement:
-    """The statement with what a plugin has found, or set, without an objection. Raises TypeError for anything else."""
-    for note in notes:
-        if isinstance(note, Risk):
-            statement = msgspec.structs.replace(statement, risk=note)
-        elif not isinstance(note, Limit):
-            raise TypeError
-        elif statement.limit is None or note.rows < statement.limit.rows:
-            statement = msgspec.structs.replace(statement, limit=msgspec.structs.replace(note, plugin=plugin))
-    return statement

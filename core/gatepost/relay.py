@@ -37,10 +37,11 @@ from gatepost.adapter import (
 from gatepost.calling import Steps, failure, finish
 from gatepost.canceller import Canceller
 from gatepost.catalogue import Keeper
+from gatepost.deciding import Decision
 from gatepost.errors import ClientFault, Fault, FaultCode, PluginFault, UpstreamFault
 from gatepost.link import Link
 from gatepost.listener import Listener, dial
-from gatepost.plugins import Access, Decision, Plugins
+from gatepost.plugins import Access, Plugins
 from gatepost.values import (
     ALLOW,
     Deny,

@@ -176,7 +176,7 @@ class Understanding:
     def _forget_definitions(self) -> None:
         """Let go of what was defined in a transaction that is over."""
         ledger = self._ledger
-        if ledger.is_idle and not (ledger.is_redefining or ledger.portals.settled):
+        if ledger.is_idle and not ledger.is_redefining:
             self._definitions = Definitions()
 
     def _forget(self) -> None:

@@ -40,8 +40,9 @@ from gatepost import (
 )
 from gatepost.calling import Steps, finish
 from gatepost.config import Config, TargetConfig
+from gatepost.deciding import Decision
 from gatepost.loading import load
-from gatepost.plugins import Access, Decision, Plugins
+from gatepost.plugins import Access, Plugins
 from gatepost.testing import make_batch
 
 SESSION = Session(id="1", number=1, protocol="line", target="shop", client="", started_at=0)

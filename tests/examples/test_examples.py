@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import msgspec
@@ -50,6 +51,7 @@ def test_no_example_is_left_out() -> None:
         "no_delete.py",
         "policy.toml",
         "policy_cases.toml",
+        "query.py",
     }
 
 
@@ -115,8 +117,26 @@ def test_hide_addresses_hides_them_wherever_they_are(postgres: Database, gate: M
             assert row == ("to (address)", ["x", "(address)"], {"by": "(address)"}, None, 7)
 
 
-def test_the_readme_shows_the_script_that_is_tested() -> None:
-    assert source("no_delete.py") in README.read_text()
+def test_query_tells_a_model_what_came_of_a_statement(
+    postgres: Database, gate: MakeGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = gate(postgres, plugins="", scripts=[source("no_delete.py")])
+    monkeypatch.setenv("GATEPOST_URL", running.address)
+    names = runpy.run_path(str(EXAMPLES / "query.py"))
+    query = names["query"]
+
+    with names["connection"]:
+        refused = query("DELETE FROM orders").splitlines()
+        assert "rows are not deleted here" in refused[0]
+        assert refused[-1] == "Set deleted_at to now() instead."
+        assert query("SELECT 1") == "[(1,)]"
+        assert query("UPDATE orders SET amount = amount WHERE false") == "UPDATE 0"
+    assert query("SELECT 1") == "the connection is closed"
+
+
+@pytest.mark.parametrize("name", ["no_delete.py", "query.py"])
+def test_the_readme_shows_the_script_that_is_tested(name: str) -> None:
+    assert source(name) in README.read_text()
 
 
 def test_the_readme_tells_every_key_of_the_configuration_and_no_other() -> None:

@@ -7,16 +7,15 @@ GATEPOST_FUZZ_EXAMPLES says how many others to try.
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TypeAlias
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests import mysql_wire as wire
+from tests.fuzz.examples import fuzz, patience
 from tests.fuzz.mysql_server import FORBIDDEN, Server
 from tests.protocols.mysql.exchange import serving
 
@@ -27,15 +26,7 @@ from gatepost.testing import Player, RecordingHooks, Step, play
 # A client's command, by the capabilities that it has agreed on.
 Request: TypeAlias = Callable[[int], bytes]
 
-EXAMPLES = os.environ.get("GATEPOST_FUZZ_EXAMPLES")
-fuzz = settings(
-    max_examples=int(EXAMPLES or "200"),
-    derandomize=EXAMPLES is None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-# As many examples as one asks for take as long as they take.
-pytestmark = pytest.mark.timeout(0) if EXAMPLES else []
+pytestmark = patience
 
 TEXTS = (
     "select 1",

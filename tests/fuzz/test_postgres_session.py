@@ -7,14 +7,13 @@ cases each time, unless GATEPOST_FUZZ_EXAMPLES says how many others to try.
 
 from __future__ import annotations
 
-import os
 import struct
 from collections import Counter
 from itertools import pairwise
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.fuzz.examples import fuzz, patience
 from tests.fuzz.postgres_server import Server
 from tests.protocols.postgres.handshake import make_player as new_player
 from tests.protocols.postgres.handshake import serve, startup
@@ -25,15 +24,7 @@ from gatepost.adapter import CLIENT, UPSTREAM, Close, SendUpstream, Serving, Sid
 from gatepost.testing import Player, RecordingHooks, Step, play, said
 from gatepost_postgres import ADAPTER
 
-EXAMPLES = os.environ.get("GATEPOST_FUZZ_EXAMPLES")
-fuzz = settings(
-    max_examples=int(EXAMPLES or "200"),
-    derandomize=EXAMPLES is None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-# As many examples as one asks for take as long as they take.
-pytestmark = pytest.mark.timeout(0) if EXAMPLES else []
+pytestmark = patience
 
 FORBIDDEN = "forbidden"
 HELD = "held"

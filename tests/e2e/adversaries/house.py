@@ -7,23 +7,19 @@ besides write notes and holders. All of them see card numbers masked, and securi
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import psycopg
 from tests.cards import of_every_brand
+from tests.e2e.adversaries.kept import MASK, ROLES, assert_kept
 from tests.servers import Database, Gate, MakeGate
 from tests.wire import ARRAY_ELEMENTS, SYNC, Message, Wire, bind, describe, execute, parse, texts
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-ROLES: Final = ("reader", "analyst", "writer")
 
 SCHEMA: Final = """
 CREATE SCHEMA house;
@@ -125,16 +121,6 @@ allow = [
   { do = "update", on = "public.cards(holder, pan)" },
 ]
 """
-MASK: Final = """
-[plugins.mask]
-[[plugins.mask.columns]]
-match = "cards.pan"
-tag = "pan"
-[[plugins.mask.columns]]
-match = "cards.cvv"
-tag = "sad"
-[plugins.audit]
-"""
 
 
 class House(NamedTuple):
@@ -161,15 +147,7 @@ class House(NamedTuple):
 
     def assert_kept(self, answers: Iterable[Message]) -> None:
         """No card number and no security code can be read out of what a client was sent."""
-        shown = list(decoded(answers))
-        everything = "\n".join(shown)
-        for pan in self.pans:
-            for clue in clues(pan):
-                assert clue not in everything, f"a clue to a card number in {everything[:2000]}"
-        # As one text too: a card number may come in pieces, row by row.
-        run = re.sub(r"\D", "", everything)
-        assert not [pan for pan in self.pans if pan in run]
-        assert not [code for code in self.codes if code in everything]
+        assert_kept(decoded(answers), self.pans, self.codes)
 
 
 def build(direct: psycopg.Connection) -> tuple[Sequence[str], Sequence[str]]:
@@ -214,22 +192,6 @@ def rego(folder: Path, data: Mapping[str, Any] = REGO_DATA) -> str:
 def policy(folder: Path) -> str:
     """`[plugins.policy]` with the same rights."""
     return POLICY
-
-
-@cache
-def clues(pan: str) -> list[str]:
-    """What tells a card number, or most of it: more than the first six and the last four digits together."""
-    # A masked number has zeros before its last four digits.
-    tail = [] if pan[-8:-4] == "0000" else [pan[-8:]]
-    return [
-        *tail,
-        pan,
-        pan[::-1],
-        pan[:8],
-        pan.encode().hex(),
-        base64.b64encode(pan.encode()).decode(),
-        hashlib.md5(pan.encode()).hexdigest(),
-    ]
 
 
 def decoded(answers: Iterable[Message]) -> Iterator[str]:

@@ -558,6 +558,17 @@ def test_a_portal_that_waits_to_define_is_not_forgotten() -> None:
     assert scene.facts.may_hide
 
 
+def test_a_portal_that_waits_to_define_in_a_block_is_not_forgotten() -> None:
+    scene = kept()
+    scene.run("BEGIN", status=READY_IN_BLOCK)
+    replaces = parse("CREATE OR REPLACE VIEW orders AS SELECT pan AS id FROM cards", "v") + bind("v", "v")
+    scene.player.client(replaces + SYNC).upstream(PARSED + BOUND + READY_IN_BLOCK)
+    scene.player.client(parse("LISTEN x") + SYNC).upstream(PARSED + READY_IN_BLOCK)
+    scene.player.client(bind() + SYNC).upstream(BOUND + READY_IN_BLOCK)
+    scene.player.client(execute("v") + parse("SELECT id FROM orders", "s"))
+    assert scene.facts.may_hide
+
+
 def test_a_prepared_statement_may_hide_something_from_a_definition_on() -> None:
     scene = kept()
     scene.player.client(parse("SELECT id FROM orders", "s") + SYNC).upstream(PARSED + READY)

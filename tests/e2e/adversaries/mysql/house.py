@@ -6,22 +6,18 @@ gate refuses. The three agents are those of PostgreSQL's shop.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, Final, NamedTuple
 
 import pymysql
 from tests.cards import of_every_brand
+from tests.e2e.adversaries.kept import MASK, ROLES, assert_kept
 from tests.mysql_client import MySqlWire, Prepared, Result, texts
 from tests.mysql_servers import MySqlDatabase, mysql_front
 from tests.servers import Gate, MakeGate
 
-ROLES: Final = ("reader", "analyst", "writer")
 DATABASE: Final = "house"
 DENIED: Final = (1142, "42000")
 
@@ -165,16 +161,6 @@ allow = [
   { do = "update", on = "house.cards(holder, pan)" },
 ]
 """
-MASK: Final = """
-[plugins.mask]
-[[plugins.mask.columns]]
-match = "cards.pan"
-tag = "pan"
-[[plugins.mask.columns]]
-match = "cards.cvv"
-tag = "sad"
-[plugins.audit]
-"""
 
 
 class House(NamedTuple):
@@ -204,14 +190,7 @@ class House(NamedTuple):
 
     def assert_kept(self, results: Iterable[Result]) -> None:
         """No card number and no security code can be read out of what a client was sent."""
-        everything = "\n".join(decoded(results))
-        for pan in self.pans:
-            for clue in clues(pan):
-                assert clue not in everything, f"a clue to a card number in {everything[:2000]}"
-        # As one text too: a card number may come in pieces, row by row.
-        run = re.sub(r"\D", "", everything)
-        assert not [pan for pan in self.pans if pan in run]
-        assert not [code for code in self.codes if code in everything]
+        assert_kept(decoded(results), self.pans, self.codes)
 
 
 def asked(direct: pymysql.Connection[Any], query: str, values: Sequence[Any] = ()) -> Sequence[Any]:
@@ -258,23 +237,6 @@ password = "file:upstream.password"
         gate = mysql_front(make, keeper, plugins=inspector + plugins + MASK, target=f'database = "{DATABASE}"')
         passwords = {role: gate.add_agent(role, role) for role in ROLES}
         yield House(gate, direct, passwords, pans, codes)
-
-
-@cache
-def clues(pan: str) -> list[str]:
-    """What tells a card number, or most of it: more than the first six and the last four digits together."""
-    # A masked number has zeros before its last four digits.
-    tail = [] if pan[-8:-4] == "0000" else [pan[-8:]]
-    return [
-        *tail,
-        pan,
-        pan[::-1],
-        pan[:8],
-        pan.encode().hex(),
-        pan.encode().hex().upper(),
-        base64.b64encode(pan.encode()).decode(),
-        hashlib.md5(pan.encode()).hexdigest(),
-    ]
 
 
 def decoded(results: Iterable[Result]) -> Iterator[str]:
