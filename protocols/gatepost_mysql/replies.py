@@ -12,7 +12,7 @@ from gatepost.adapter import Action, Ended, Environment, Redefined, SendClient, 
 from gatepost.errors import ClientFault, UpstreamFault
 from gatepost.partial import Partial
 from gatepost.values import Effect, Facts
-from gatepost_mysql import messages, settings
+from gatepost_mysql import codes, messages, settings
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, header
 from gatepost_mysql.preparation import Preparation
@@ -424,6 +424,10 @@ class Replies:
         if self._has_progress and message.startswith(messages.PROGRESS):
             raise UpstreamFault("the server sent a message that it does not owe")
         number, text, encoded = self._texts.error(message)
+        if number == codes.MALFORMED:
+            raise UpstreamFault("the server does not read the client's command as it was judged")
+        if self._executed is not None:
+            self._executed.is_told = False  # it may have failed before the server took its types
         if self._stream.run is not None and not self._stream.is_muted:
             self._stream.run.error, self._stream.run.message = number, text
         self._finish()
