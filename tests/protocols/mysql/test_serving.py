@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 import pytest
@@ -996,10 +997,17 @@ def test_a_client_that_breaks_the_protocol(data: bytes) -> None:
 )
 def test_a_server_that_breaks_the_protocol(answer: bytes) -> None:
     for show in (None, lambda batch: batch.offsets(0)):
-        made = serving(RecordingHooks(Interest.EVERYTHING, change_batch=show)).client(wire.query("SELECT x"))
-        made.upstream(answer)
-        assert made.closed is not None, show
-        assert made.closed.code is EndCode.UPSTREAM_FAULT
+        for at in {0, *itertools.accumulate(4 + len(packet) for _, packet in wire.split(answer))}:
+            made = serving(RecordingHooks(Interest.EVERYTHING, change_batch=show)).client(wire.query("SELECT x"))
+            made.sent()
+            made.upstream(answer[:at]).upstream(answer[at:])
+            assert made.closed is not None, show
+            assert made.closed.code is EndCode.UPSTREAM_FAULT
+            packets = wire.split(made.sent()[0])
+            assert packets[-1][1][0] == 0xFF
+            ended = [number for number, (_, packet) in enumerate(packets) if packet == wire.ok()]
+            first = ended[-1] + 1 if ended else 0
+            assert [number for number, _ in packets[first:]] == list(range(1, len(packets) + 1 - first))
 
 
 def test_a_plugin_that_fails_on_a_name() -> None:
