@@ -180,6 +180,12 @@ class MySqlWire:
         self.send(wire.EXECUTE, body)
         return self.results(prepared)
 
+    def bind(self, prepared: Prepared, types: bytes, values: bytes = b"") -> list[Result]:
+        """All results of an execution with values, none of them NULL, in whatever form: types behind a flag."""
+        nulls = bytes((prepared.parameters + 7) // 8)
+        self.send(wire.EXECUTE, struct.pack("<IBI", prepared.number, 0, 1) + nulls + types + values)
+        return self.results(prepared)
+
     def fetch(self, prepared: Prepared, columns: Sequence[Column], rows: int) -> Result:
         """The next rows of an open cursor."""
         self.send(wire.FETCH, struct.pack("<II", prepared.number, rows))

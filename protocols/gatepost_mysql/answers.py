@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from msgspec.structs import replace
+
 from gatepost.adapter import Action, Environment, SendUpstream
 from gatepost.errors import UpstreamFault
 from gatepost.values import Facts
@@ -17,6 +19,7 @@ from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import frame, packets_of
 from gatepost_mysql.guarding import Guard
 from gatepost_mysql.replies import Replies, Said, State
+from gatepost_mysql.results import alike
 from gatepost_mysql.runs import Prepared, Run
 from gatepost_mysql.understanding import Understanding
 
@@ -92,8 +95,9 @@ class Answers(Replies):
             return self._failed(message)
         if not then.take(message, has_eof=self._has_eof):
             return ()
-        if not then.fits:
-            deny = beside.OTHER_PARAMETERS
+        fits = not self._may_skip or alike(then.definitions, executed.definitions, self._capabilities)
+        if not (then.fits and fits):
+            deny = beside.OTHER_COLUMNS if then.fits else beside.OTHER_PARAMETERS
             run.error, run.message = str(codes.OF_DENIAL[deny.code][0]), deny.reason
             self._next.append(lambda: SendUpstream(frame(then.close(), 0)))
             self._finish()
@@ -104,7 +108,8 @@ class Answers(Replies):
 
     def _execute_beside(self, run: Run, then: Beside, executed: Prepared) -> Action:
         commands = then.commands()
-        self.query(run, len(commands[-1]), executed)
+        # What the server tells of it is not of what the client has prepared.
+        self.query(run, len(commands[-1]), replace(executed, definitions=then.definitions))
         self._stream.out = packets_of(len(then.execution))
         return SendUpstream(b"".join(frame(command, 0) for command in (*commands, then.close())))
 

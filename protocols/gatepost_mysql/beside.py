@@ -25,6 +25,11 @@ OTHER_PARAMETERS: Final = Deny(
     rule="gatepost: prepared statements",
     hint="Send the statement as a text, with its values in it.",
 )
+OTHER_COLUMNS: Final = Deny(
+    reason="a plugin has other words for this statement, which have other columns than those that were prepared",
+    rule="gatepost: prepared statements",
+    hint="Send the statement as a text, with its values in it.",
+)
 
 
 class Beside:
@@ -35,6 +40,9 @@ class Beside:
         types: of its parameters, as `gatepost_mysql.parameters` gives them.
         long_data: the messages that came ahead of it.
         is_named: as that of `with_types`.
+
+    Attributes:
+        definitions: of its columns.
     """
 
     def __init__(
@@ -46,6 +54,7 @@ class Beside:
         self._long_data = tuple(long_data)
         self._prepared: Head | None = None
         self._left = 0
+        self.definitions: tuple[bytes, ...] = ()
 
     def take(self, message: bytes, *, has_eof: bool) -> bool:
         """One more message of the server's answer, which is no error; true with the last. Raises UpstreamFault."""
@@ -54,6 +63,9 @@ class Beside:
             self._left = sum(count + has_eof for count in (self._prepared.parameters, self._prepared.columns) if count)
         else:
             self._left -= 1
+            # Columns come last, and behind them an EOF.
+            if has_eof <= self._left < self._prepared.columns + has_eof:
+                self.definitions += (message,)
         return not self._left
 
     @property

@@ -17,6 +17,8 @@ UNKNOWN_SESSION: Final = (1094, "HY000")
 NOT_SUPPORTED: Final = (1235, "42000")
 UNKNOWN_STATEMENT: Final = (1243, "HY000")
 INTERRUPTED: Final = (1317, "70100")
+# As servers' errors are told: a command is malformed.
+MALFORMED: Final = "1835"
 
 OF_FAULT: Final[Mapping[FaultCode, tuple[int, str]]] = {
     FaultCode.PROTOCOL: (1835, "HY000"),

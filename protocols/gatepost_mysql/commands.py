@@ -286,8 +286,9 @@ class Commands:
         if flags & ~allowed or iterations != 1:
             raise ClientFault("the client executes a statement in a way that was not agreed on")
         is_named = self._has_attributes and bool(prepared.parameters or flags & _IS_COUNTED)
+        ahead = prepared.long_data() if prepared.held else {}
         values, types, attributes = parameters.decode(
-            reader, prepared.parameters, prepared.types, prepared.long_data, is_named=is_named
+            reader, prepared.parameters, prepared.types, ahead, is_named=is_named
         )
         prepared.cursor = None
         return self._question(
@@ -342,11 +343,9 @@ class Commands:
         prepared, index = self._prepared(reader.number(4)), reader.number(2)
         if prepared is None or index >= prepared.parameters:
             return []  # as the server does: no answer is expected, and the execution will fail
-        prepared.held_bytes += len(message)
-        if prepared.held_bytes > self._limits.message_bytes:
-            raise ClientFault("a parameter is too long", code=FaultCode.TOO_LARGE)
-        prepared.held.append(message)
-        prepared.long_data.setdefault(index, bytearray()).extend(reader.rest())
+        prepared.hold(message)
+        if sum(each.held_bytes for each in self._answers.prepared.values()) > self._limits.message_bytes:
+            raise ClientFault("the values that came ahead of executions are too long", code=FaultCode.TOO_LARGE)
         return []
 
     def _fetch(self, message: bytes) -> Step:

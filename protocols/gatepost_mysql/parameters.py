@@ -22,6 +22,7 @@ MAX_ATTRIBUTES: Final = 256
 
 _NULL: Final = 6
 _UNSIGNED: Final = 0x8000
+_CODE: Final = 0x7FFF
 # Of integers, by code and flag in one: how long they are, and whether they have a sign.
 _INTEGERS: Final = {
     code | flag: (type_.width, not flag)
@@ -30,7 +31,8 @@ _INTEGERS: Final = {
     if (type_ := types.of(code, 0, UTF8MB4)) is not None
 }
 # A client's BLOB is what drivers send text as, too.
-_STRINGS: Final = frozenset((15, 247, 248, 249, 250, 251, 252, 253, 254))
+_LONG: Final = frozenset((249, 250, 251, 252, 253, 254))
+_STRINGS: Final = frozenset((15, 247, 248)) | _LONG
 
 
 def decode(
@@ -107,8 +109,11 @@ def _values(
     values: list[tuple[Scalar, ...] | None] = []
     for index, code in enumerate(known):
         if index in long_data:
+            if code & _CODE not in _LONG:
+                # MySQL refuses that without taking what came ahead, which would be the next execution's.
+                raise ClientFault("a parameter's value came ahead, and has a type that only others have")
             values.append((_string(bytes(long_data[index])),))
-        elif nulls >> index & 1 or code & 0xFF == _NULL:
+        elif nulls >> index & 1 or code & _CODE == _NULL:
             values.append(None)
         else:
             values.append((_value(reader, code),))
@@ -127,11 +132,11 @@ def _value(reader: Reader, code: int) -> Scalar:
     if integer is not None:
         width, has_sign = integer
         return Scalar(Kind.INTEGER, str(int.from_bytes(reader.take(width), "little", signed=has_sign)), width)
-    type_ = types.of(code & 0xFF, types.UNSIGNED if code & _UNSIGNED else 0, UTF8MB4)
+    type_ = types.of(code & _CODE, types.UNSIGNED if code & _UNSIGNED else 0, UTF8MB4)
     if type_ is None or type_.is_bits:
         raise ClientFault("a parameter has a type that does not exist")
     data = _bytes(reader, type_)
-    if code & 0xFF in _STRINGS:
+    if code & _CODE in _STRINGS:
         return _string(data)
     try:
         return types.scalar(type_, data, is_binary=True)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeAlias
 
 from gatepost.adapter import Action, Ended, Environment, Redefined, SendClient, SendUpstream
-from gatepost.errors import ClientFault, UpstreamFault
+from gatepost.errors import ClientFault, Fault, UpstreamFault
 from gatepost.partial import Partial
 from gatepost.values import Effect, Facts
-from gatepost_mysql import messages, settings
+from gatepost_mysql import codes, messages, settings
 from gatepost_mysql.capabilities import Capability
 from gatepost_mysql.frames import HEADER_BYTES, LONGEST, Inbox, header
 from gatepost_mysql.preparation import Preparation
@@ -176,9 +176,21 @@ class Replies:
         if self._state == State.FIRST and (usual := self._usual_answer(data)) is not None:
             ended, self.ended = self.ended, []
             return [SendClient(usual), *ended]
-        position, end = 0, len(data)
         pieces: list[bytes] = []
         actions: list[Action] = []
+        place = self._state, self._stream.place
+        try:
+            self._read(data, pieces, actions)
+        except Fault:
+            self._state, self._stream.place = place  # none of the pieces leaves
+            raise
+        said: list[Action] = [SendClient(b"".join(pieces) if len(pieces) > 1 else pieces[0])] if pieces else []
+        ended, self.ended = self.ended, []
+        return [*said, *ended, *actions]
+
+    def _read(self, data: bytes, pieces: list[bytes], actions: list[Action]) -> None:
+        """Take the messages that are whole. What leaves of them, and what goes to the server by itself, is added."""
+        position, end = 0, len(data)
         while end - position >= HEADER_BYTES:
             (word,) = header(data, position)
             if not self.is_busy:
@@ -208,9 +220,6 @@ class Replies:
         else:
             if position < end:
                 self._partial.keep(data[position:], HEADER_BYTES)
-        said: list[Action] = [SendClient(b"".join(pieces) if len(pieces) > 1 else pieces[0])] if pieces else []
-        ended, self.ended = self.ended, []
-        return [*said, *ended, *actions]
 
     def _usual_answer(self, data: bytes) -> bytes | None:
         """Take a whole answer at once, as the handlers would, if one like it was seen before: what leaves of it."""
@@ -424,6 +433,10 @@ class Replies:
         if self._has_progress and message.startswith(messages.PROGRESS):
             raise UpstreamFault("the server sent a message that it does not owe")
         number, text, encoded = self._texts.error(message)
+        if number == codes.MALFORMED:
+            raise UpstreamFault("the server does not read the client's command as it was judged")
+        if self._executed is not None:
+            self._executed.is_told = False  # it may have failed before the server took its types
         if self._stream.run is not None and not self._stream.is_muted:
             self._stream.run.error, self._stream.run.message = number, text
         self._finish()

@@ -39,6 +39,17 @@ def head(message: bytes, *, may_skip: bool) -> tuple[int, bool]:
     return columns, bool(follow)
 
 
+def alike(some: Sequence[bytes], others: Sequence[bytes], capabilities: Capability) -> bool:
+    """Whether column definitions say the same, but for how long values may be. Raises UpstreamFault."""
+    is_extended = bool(capabilities & Capability.EXTENDED_METADATA)
+    one, other = ([define(each, is_extended=is_extended) for each in messages] for messages in (some, others))
+    return [_meaning(each) for each in one] == [_meaning(each) for each in other]
+
+
+def _meaning(definition: Definition) -> tuple[object, ...]:
+    return definition.names, definition.extension, definition.type, definition.collation
+
+
 class Plan(Struct, frozen=True):
     """What to do with a result's rows.
 

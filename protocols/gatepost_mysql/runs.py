@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from gatepost.values import Deny, Facts, Limit, Outcome, Statement
 from gatepost_mysql.results import Plan
 from gatepost_sql import Context
+
+# What it takes to keep a message besides its own bytes.
+_OBJECT_BYTES: Final = 64
+# Of a COM_STMT_SEND_LONG_DATA: where the parameter's number and its value begin.
+_PARAMETER: Final = 5
+_DATA: Final = 7
 
 
 class Run(Struct, gc=False):
@@ -68,9 +75,8 @@ class Prepared(Struct):
         parameters: how many it takes.
         types: of its parameters, code and flags in one, as they were last bound; None before they were.
         is_told: the server knows these types, too.
-        long_data: of parameters, what came ahead of the execution; it is held until that is allowed.
-        held: the messages that it came in.
-        held_bytes: how long those are.
+        held: messages with values of parameters that came ahead of the execution; it is held until that is allowed.
+        held_bytes: roughly how many bytes those take.
         cursor: what its open cursor gives the rows of.
         plan: what to do with them.
         limit, fetched: how many rows that cursor may show, and has shown.
@@ -86,7 +92,6 @@ class Prepared(Struct):
     parameters: int
     types: tuple[int, ...] | None = None
     is_told: bool = True
-    long_data: dict[int, bytearray] = {}
     held: list[bytes] = []
     held_bytes: int = 0
     cursor: Statement | None = None
@@ -111,7 +116,19 @@ class Prepared(Struct):
         self.definitions = told
         self.size = len(self.text) + sum(map(len, definitions))
 
+    def hold(self, message: bytes) -> None:
+        """Keep a COM_STMT_SEND_LONG_DATA."""
+        self.held.append(message)
+        self.held_bytes += len(message) + _OBJECT_BYTES
+
+    def long_data(self) -> dict[int, bytearray]:
+        """What has come ahead, by parameters."""
+        found: dict[int, bytearray] = {}
+        for message in self.held:
+            parameter = int.from_bytes(message[_PARAMETER:_DATA], "little")
+            found.setdefault(parameter, bytearray()).extend(message[_DATA:])
+        return found
+
     def forget_long_data(self) -> None:
-        self.long_data = {}
         self.held = []
         self.held_bytes = 0

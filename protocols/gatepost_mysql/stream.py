@@ -50,6 +50,15 @@ class Stream:
         self.is_muted = False
 
     @property
+    def place(self) -> tuple[int, bool, bool]:
+        """How far the client has got."""
+        return self.out, self.is_muted, self._is_amid_row
+
+    @place.setter
+    def place(self, place: tuple[int, bool, bool]) -> None:
+        self.out, self.is_muted, self._is_amid_row = place
+
+    @property
     def is_amid_row(self) -> bool:
         """A part of a row has left for the client."""
         return self._is_amid_row and not self.is_muted

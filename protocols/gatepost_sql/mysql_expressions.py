@@ -13,7 +13,7 @@ from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_words import FUNCTIONS, LAST_INSERT_ID
 from gatepost_sql.ranges import NOTHING, Level, Origins, Rows, Source, union
 
-# What following one text may cost, in columns and rows that are looked at.
+# What following one text may cost, in columns, rows and names that are looked at.
 _MAX_STEPS: Final = 200_000
 
 # What names in them are, no column is.
@@ -36,7 +36,20 @@ class QueryLevel(Level):
         self.is_merged = False
 
 
-class Expressions(ABC):
+class Steps:
+    """What one text has cost so far."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+
+    def spend(self, steps: int) -> None:
+        """Raises NotUnderstood where it is too much."""
+        self._steps += steps
+        if self._steps > _MAX_STEPS:
+            raise NotUnderstood("the statement takes too long to follow")
+
+
+class Expressions(Steps, ABC):
     """Follows expressions to base columns. What it meets on the way it keeps: columns that decide, and doubts.
 
     Attributes:
@@ -45,11 +58,11 @@ class Expressions(ABC):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.effect = Effect.READ
         self.reason = ""
         self._decided: dict[Origin, None] = {}
         self._is_decided = True
-        self._steps = 0
 
     @property
     def predicates(self) -> tuple[Origin, ...] | None:
@@ -118,7 +131,7 @@ class Expressions(ABC):
             sources = self.qualified(qualifier, database, here) if qualifier else here.visible
             found = [(source, source.columns[name]) for source in sources if name in source.columns]
             opened = [source for source in sources if source.rows.is_open]
-            self.spend(1 + len(found) + len(opened))
+            self.spend(1 + len(here.visible) + len(opened))
             origins = [column.origins for _, column in found]
             shown = here.outputs if isinstance(here, QueryLevel) and (here.shows_outputs or here is not level) else {}
             if not qualifier:
@@ -170,16 +183,12 @@ class Expressions(ABC):
         if origins is None:
             self._is_decided = False
         else:
+            self.spend(len(origins))
             self._decided.update(dict.fromkeys(origins))
 
     def doubt(self, effect: Effect, reason: str) -> None:
         if self.effect is not Effect.UNKNOWN:
             self.effect, self.reason = effect, reason
-
-    def spend(self, steps: int) -> None:
-        self._steps += steps
-        if self._steps > _MAX_STEPS:
-            raise NotUnderstood("the statement takes too long to follow")
 
 
 def _parts(node: exp.Expr, without: set[int]) -> Iterator[exp.Expr]:

@@ -88,6 +88,7 @@ class Items(Expressions):
     def _table_or_cte(self, node: exp.Table, level: Level, *, is_bounded: bool) -> Source:
         if not node.db and node.name in level.ctes:
             return source_of(node.alias_or_name, renamed(level.ctes[node.name], column_names(node)))
+        self.spend(len(level.ctes))
         if not node.db and node.name.lower() in map(str.lower, level.ctes):
             raise NotUnderstood("a table's name differs from a query's in the case of letters alone")
         if not node.db and node.name.lower() == "dual":

@@ -77,6 +77,7 @@ class Lineage(Items):
         if clause is None:
             return ctes
         found = dict(ctes)
+        self.spend(len(found))
         for part in clause.expressions:
             names = [name.name for name in part.args["alias"].columns]
             recurs = clause.args.get("recursive") and isinstance(part.this, exp.SetOperation)
@@ -109,6 +110,7 @@ class Lineage(Items):
 
     def _key(self, key: exp.Expr, rows: Rows, level: QueryLevel) -> None:
         """One of ORDER BY or GROUP BY: an expression, or an output by its name or number."""
+        self.spend(len(rows.columns))
         inner = key.this if isinstance(key, exp.Ordered) else key
         while isinstance(inner, exp.Paren):
             inner = inner.this
@@ -222,6 +224,7 @@ class Lineage(Items):
         """The tables that a column of an UPDATE can be of."""
         name, qualifier = column.name.lower(), column.text("table").lower()
         changed = []
+        self.spend(len(tables))
         for table in tables:
             if qualifier and table.alias_or_name.lower() != qualifier:
                 continue

@@ -6,7 +6,7 @@ that is not understood.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from sqlglot import Dialect, exp
@@ -16,6 +16,7 @@ from gatepost.values import Effect, Origin, Output, Use
 from gatepost_sql.effects import STRENGTH
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_bounds import is_bounded, joins
+from gatepost_sql.mysql_expressions import Steps
 from gatepost_sql.mysql_lineage import Lineage
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_outputs import outputs, predicates
@@ -82,7 +83,7 @@ _NAMED: Final = (exp.Identifier, exp.Var, exp.Anonymous)
 _ACTING: Final = frozenset((Effect.CONTROL, Effect.ADMINISTER))
 
 
-class Query:
+class Query(Steps):
     """What a statement that reads or changes rows does.
 
     Attributes:
@@ -94,6 +95,7 @@ class Query:
     """
 
     def __init__(self, tokens: Sequence[Token], names: Names) -> None:
+        super().__init__()
         self._names = names
         self.effect = self.apart = Effect.READ
         self.reason = ""
@@ -218,9 +220,10 @@ class Query:
         with_ = node.args.get("with_")
         if with_ is None:
             return tables
-        later = [part.alias.lower() for part in with_.expressions]
+        later = {part.alias.lower() for part in with_.expressions}
         for part in with_.expressions:
-            later.pop(0)
+            self.spend(len(tables))
+            later.discard(part.alias.lower())
             if with_.args.get("recursive") and any(_is_named(table, later) for table in part.this.find_all(exp.Table)):
                 raise NotUnderstood("a query of a WITH RECURSIVE reads a later one")
             inner = tables | {part.alias} if with_.args.get("recursive") else tables
@@ -234,6 +237,7 @@ class Query:
             return  # JSON_TABLE, or a variable that INTO names
         if node.args.get("catalog"):
             raise NotUnderstood("a table's name has too many parts")
+        self.spend(len(tables))
         if not node.db and node.name not in tables and node.name.lower() in map(str.lower, tables):
             raise NotUnderstood("a table's name differs from a query's in the case of letters alone")
         if (node.db or not (node.name in tables or node.name.lower() == "dual")) and id(node) not in self._changed:
@@ -270,22 +274,25 @@ class Query:
         assignments = tree.expressions
         qualifiers = {assignment.this.table.lower() for assignment in assignments}
         sources = [tree.this, *_joined(tree.this)]
+        bounded = is_bounded(tree)
         for table in sources:
+            self.spend(len(assignments))
             if not isinstance(table, exp.Table):
                 continue
             if len(sources) == 1 or "" in qualifiers or table.alias_or_name.lower() in qualifiers:
-                self._write("update", table, _assigned(assignments), is_bounded=is_bounded(tree))
+                self._write("update", table, _assigned(assignments), is_bounded=bounded)
 
     def _delete(self, tree: exp.Delete) -> None:
         tables = tree.args.get("tables") or ()
         self._changed.update(map(id, tables))  # they name the sources' tables again
         named = {table.name.lower() for table in tables}
         sources = [tree.this, *_joined(tree.this)]
+        bounded = is_bounded(tree)
         for table in sources:
             if isinstance(table, exp.Table) and (
                 not named or {table.alias_or_name.lower(), table.name.lower()} & named
             ):
-                self._write("delete", table, None, is_bounded=is_bounded(tree))
+                self._write("delete", table, None, is_bounded=bounded)
 
     def _write(self, verb: str, table: Any, columns: tuple[str, ...] | None, *, is_bounded: bool) -> None:
         if not isinstance(table, exp.Table):
@@ -375,7 +382,7 @@ def _check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
         raise NotUnderstood("the grammar takes the text for less than it says")
 
 
-def _is_named(table: exp.Table, names: Sequence[str]) -> bool:
+def _is_named(table: exp.Table, names: Set[str]) -> bool:
     return not table.db and table.name.lower() in names
 
 

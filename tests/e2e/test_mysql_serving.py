@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -191,6 +192,32 @@ def test_prepared_statements(gate: Gate) -> None:
     second.execute("SELECT pan FROM cards WHERE id IN (%s, %s)", (1, 2))
     assert all(pan.startswith("********") for (pan,) in second.fetchall())
     connection.close()
+
+
+def test_types_that_a_server_did_not_take_are_not_those_of_the_next_execution(gate: Gate) -> None:
+    """MariaDB forgets what it has refused, and would read the next text as the integer that came before."""
+    value = wire.counted(b"1234567")
+    with MySqlWire(gate.port).log_in("agent", gate.password) as client:
+        statement = client.prepare("SELECT HEX(?)")
+        assert isinstance(statement, Prepared)
+        first, refused, untold = b"\x01\x08\0", b"\x01\xff\0", b"\0"
+        assert client.bind(statement, first, value)[0].error is None
+        for types in (b"\x01\xf5\0", refused):
+            if client.bind(statement, types, value)[0].error is not None:
+                assert client.bind(statement, untold, value)[0].error is not None
+            assert client.bind(statement, first, value)[0].rows == [[b"3736353433323107"]]
+
+
+def test_what_came_ahead_of_a_malformed_execution_is_not_the_next_ones(gate: Gate) -> None:
+    with MySqlWire(gate.port).log_in("agent", gate.password) as client:
+        statement = client.prepare("SELECT HEX(?)")
+        assert isinstance(statement, Prepared)
+        client.send(wire.LONG_DATA, struct.pack("<IH", statement.number, 0) + b"x")
+        (result,) = client.bind(statement, b"\x01\x03\0")
+        assert result.error is not None
+        assert "came ahead" in result.error[2]
+        with pytest.raises((EOFError, ConnectionError)):
+            client.bind(statement, b"\0", struct.pack("<I", 7))
 
 
 def test_what_is_prepared_runs_in_other_words(gate: Gate) -> None:

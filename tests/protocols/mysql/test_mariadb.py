@@ -9,7 +9,7 @@ import pytest
 from tests import mysql_wire as wire
 from tests.protocols.mysql.exchange import said, serving
 
-from gatepost import EndCode, Interest, Limit, Notice, Row
+from gatepost import ALLOW, EndCode, Interest, Limit, Notice, Rewrite, Row, Statement
 from gatepost.adapter import Limits
 from gatepost.testing import Player, RecordingHooks, Step, every_split, from_client, from_upstream, play
 
@@ -136,6 +136,43 @@ def test_columns_are_those_of_the_last_execution() -> None:
         assert made.sent()[0] == answer
     seen = [struct.pack("<i", 1), struct.pack("<q", 1 << 40), struct.pack("<q", 1 << 40)]
     assert [cells[0] for cells in hooks.rows_seen] == seen
+    assert made.session.is_idle
+
+
+@pytest.mark.parametrize("has_eof", [False, True])
+@pytest.mark.parametrize("kind", [INT, LONGLONG])
+def test_columns_of_other_words_are_those_that_the_client_knows(kind: int, has_eof: bool) -> None:
+    """The server leaves them out as it has told them at the preparation of the other words, which no client sees."""
+
+    def rewriting(statement: Statement) -> Rewrite | object:
+        is_first = statement.number == 2
+        return Rewrite(text="SELECT 7 AS id, name FROM t") if is_first and statement.original is None else ALLOW
+
+    hooks = watching()
+    made = talking(CACHE & ~wire.DEPRECATE_EOF if has_eof else CACHE, hooks, judge=rewriting)
+    play(made, preparation(*PLAIN, has_eof=has_eof))
+    made.client(execute())
+    made.sent()
+    between = [wire.eof()] if has_eof else []
+    others = [wire.definition("id", kind, collation=63), PLAIN[1]]
+    head = struct.pack("<BIHHBH", 0, 7, 2, 0, 0, 0)
+    made.upstream(wire.packets(1, head, *others, *between))
+    client, upstream = made.sent()
+    closed = wire.command(wire.CLOSE, struct.pack("<I", 7))
+    if kind == LONGLONG:
+        assert b"other columns" in said(client)[0]
+        assert upstream == closed
+        assert made.ended[-1][1].error == "1142"
+    else:
+        assert upstream == execute(7) + closed
+    end = wire.eof() if has_eof else wire.ok(head=0xFE)
+    answer = wire.packets(1, b"\2\0", *between, row(7, "ada"), end)
+    if kind == INT:
+        made.upstream(answer)
+        assert made.sent()[0] == answer
+    made.client(execute()).upstream(answer)
+    assert made.sent()[0] == answer
+    assert set(hooks.rows_seen) == {(struct.pack("<i", 7), b"ada")}
     assert made.session.is_idle
 
 

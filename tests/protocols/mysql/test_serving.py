@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 import pytest
@@ -24,6 +25,7 @@ from gatepost import (
     PluginFault,
     Rewrite,
     Row,
+    Scalar,
     Statement,
 )
 from gatepost.adapter import CLIENT, UPSTREAM, Authenticate, Cancel, Limits
@@ -227,6 +229,60 @@ def test_long_data_is_bounded() -> None:
         made.client(wire.command(wire.LONG_DATA, struct.pack("<IH", 1, 0) + b"x" * 600))
     assert made.closed is not None
     assert made.closed.code is EndCode.CLIENT_FAULT
+
+
+def test_long_data_is_bounded_over_all_that_is_prepared_and_however_it_comes() -> None:
+    several = serving(environment={"limits": Limits(message_bytes=1000)})
+    for number in (1, 2, 3):
+        several.client(wire.command(wire.PREPARE, b"INSERT INTO t VALUES (?)"))
+        several.upstream(wire.packets(1, prepared(number, 0, 1), wire.definition("?", BLOB)))
+    in_pieces = prepare(
+        serving(environment={"limits": Limits(message_bytes=1000)}), "SELECT ?", columns=[], parameters=1
+    )
+    for number in (1, 2, 3):
+        assert several.closed is None
+        several.client(wire.command(wire.LONG_DATA, struct.pack("<IH", number, 0) + b"x" * 300))
+    for _ in range(20):
+        in_pieces.client(wire.command(wire.LONG_DATA, struct.pack("<IH", 1, 0)))
+    for made in (several, in_pieces):
+        assert made.closed is not None
+        assert made.closed.code is EndCode.CLIENT_FAULT
+
+
+@pytest.mark.parametrize("code", [INT, BIGINT, VARCHAR + 0x100, VARCHAR + 0x4000, 15])
+def test_long_data_of_a_type_that_no_server_takes_it_for_ends_the_session(code: int) -> None:
+    made = prepare(serving(), "INSERT INTO t VALUES (?)", columns=[], parameters=1)
+    made.sent()
+    made.client(wire.command(wire.LONG_DATA, struct.pack("<IH", 1, 0) + b"data")).client(execute((code, b"")))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.CLIENT_FAULT
+    assert made.sent()[1] == b""
+
+
+def test_a_type_with_bits_that_mean_nothing_ends_the_session() -> None:
+    made = prepare(serving(), "SELECT ?", columns=[], parameters=1).client(execute((BIGINT + 0x100, b"12345678")))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.CLIENT_FAULT
+
+
+def test_the_server_is_told_types_again_behind_an_execution_that_has_failed() -> None:
+    """It may have failed before the server took them, and those of an earlier one would hold."""
+    made = prepare(serving(), "SELECT ?", columns=COLUMNS, parameters=1)
+    made.client(execute((VARCHAR, wire.counted(b"1234567")))).upstream(wire.packets(1, wire.err(1210, "wrong")))
+    told = execute((VARCHAR, wire.counted(b"7654321")))
+    for sent in (told, execute((VARCHAR, wire.counted(b"7654321")), types=False)):
+        made.sent()
+        made.client(execute((VARCHAR, wire.counted(b"7654321")), types=False))
+        assert made.asked[-1].parameters[0] == (Scalar(Kind.TEXT, "7654321"),)
+        assert made.sent()[1] == sent
+        made.upstream(wire.result(COLUMNS, []))
+
+
+def test_a_server_that_takes_a_command_for_malformed_has_read_it_otherwise_than_it_was_judged() -> None:
+    made = prepare(serving(), "SELECT ?", columns=COLUMNS, parameters=1)
+    made.client(execute((VARCHAR, wire.counted(b"x")))).upstream(wire.packets(1, wire.err(1835, "Malformed packet.")))
+    assert made.closed is not None
+    assert made.closed.code is EndCode.UPSTREAM_FAULT
 
 
 @pytest.mark.parametrize("capabilities", [wire.CAPABILITIES, wire.CAPABILITIES & ~wire.DEPRECATE_EOF])
@@ -941,10 +997,17 @@ def test_a_client_that_breaks_the_protocol(data: bytes) -> None:
 )
 def test_a_server_that_breaks_the_protocol(answer: bytes) -> None:
     for show in (None, lambda batch: batch.offsets(0)):
-        made = serving(RecordingHooks(Interest.EVERYTHING, change_batch=show)).client(wire.query("SELECT x"))
-        made.upstream(answer)
-        assert made.closed is not None, show
-        assert made.closed.code is EndCode.UPSTREAM_FAULT
+        for at in {0, *itertools.accumulate(4 + len(packet) for _, packet in wire.split(answer))}:
+            made = serving(RecordingHooks(Interest.EVERYTHING, change_batch=show)).client(wire.query("SELECT x"))
+            made.sent()
+            made.upstream(answer[:at]).upstream(answer[at:])
+            assert made.closed is not None, show
+            assert made.closed.code is EndCode.UPSTREAM_FAULT
+            packets = wire.split(made.sent()[0])
+            assert packets[-1][1][0] == 0xFF
+            ended = [number for number, (_, packet) in enumerate(packets) if packet == wire.ok()]
+            first = ended[-1] + 1 if ended else 0
+            assert [number for number, _ in packets[first:]] == list(range(1, len(packets) + 1 - first))
 
 
 def test_a_plugin_that_fails_on_a_name() -> None:

@@ -205,6 +205,38 @@ def test_what_cannot_be_told_is_unknown(text: str) -> None:
     assert of(text).effect is Effect.UNKNOWN
 
 
+_MANY = range(1000)
+
+
+@pytest.mark.parametrize("context", [Context(), CONTEXT])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"UPDATE {', '.join(f'cards t{n}' for n in _MANY)} SET {', '.join(f't{n}.id = 1' for n in _MANY)}",
+        f"UPDATE {', '.join(f'cards t{n}' for n in _MANY)} SET {', '.join(f'a{n} = 1' for n in _MANY)}",
+        f"WITH {', '.join(f'c{n} AS (SELECT id FROM cards)' for n in _MANY)} SELECT 1",
+        f"WITH RECURSIVE {', '.join(f'c{n} AS (SELECT id FROM cards)' for n in _MANY)} SELECT 1",
+    ],
+)
+def test_what_takes_long_to_follow_is_unknown(text: str, context: Context) -> None:
+    """A text that costs as its square would keep a worker from others for minutes."""
+    found = of(text, context)
+    assert (found.effect, found.reason) == (Effect.UNKNOWN, "the statement takes too long to follow")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"SELECT {', '.join(f't{n % 60}.id' for n in range(500))} FROM {', '.join(f'cards t{n}' for n in range(60))}",
+        f"UPDATE cards SET {', '.join('pan = 1' for _ in _MANY)} WHERE id = 1",
+        f"WITH {', '.join(f'c{n} AS (SELECT id FROM cards)' for n in range(200))} SELECT 1",
+        f"INSERT INTO cards (id, pan) VALUES {', '.join('(1, 2)' for _ in range(5000))}",
+    ],
+)
+def test_what_is_long_can_be_followed(text: str) -> None:
+    assert of(text).effect is not Effect.UNKNOWN
+
+
 def test_a_hidden_column_is_read_by_its_name_alone() -> None:
     assert "shop.orders.secret" not in outputs(of("SELECT * FROM orders"))
     assert outputs(of("SELECT secret FROM orders")) == ["shop.orders.secret"]
