@@ -6,7 +6,7 @@ that is not understood.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from sqlglot import Dialect, exp
@@ -16,12 +16,13 @@ from gatepost.values import Effect, Origin, Output, Use
 from gatepost_sql.effects import STRENGTH
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.mysql_bounds import is_bounded, joins
+from gatepost_sql.mysql_calls import calls, keeps_id
 from gatepost_sql.mysql_expressions import Steps
 from gatepost_sql.mysql_lineage import Lineage
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_outputs import outputs, predicates
 from gatepost_sql.mysql_tokens import STRING, Kind, Token, plain_text, routine
-from gatepost_sql.mysql_words import FUNCTIONS, KEYWORDS, LAST_INSERT_ID, NO_CALLS, TYPES
+from gatepost_sql.mysql_words import FUNCTIONS, KEYWORDS, TYPES
 
 # Nodes besides conditions and queries that mean nothing by themselves.
 _PLAIN: Final = (
@@ -77,7 +78,6 @@ _ASSIGNS: Final = Token(Kind.OPERATOR, ":=")
 
 _Read: TypeAlias = Callable[[Any, Any], None]
 
-_TABLE_FOLLOWS: Final = frozenset(("into", "insert", "replace", "ignore", "low_priority", "delayed", "high_priority"))
 _NAMED: Final = (exp.Identifier, exp.Var, exp.Anonymous)
 # Effects of functions of which it shows that they were called.
 _ACTING: Final = frozenset((Effect.CONTROL, Effect.ADMINISTER))
@@ -113,7 +113,7 @@ class Query(Steps):
         tree = _parse(tokens)
         _check(tree, tokens)
         # An INSERT ... ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id) only tells which row there is.
-        self.keeps |= isinstance(tree, exp.Query) and any(map(_keeps_id, tokens, tokens[1:], tokens[2:]))
+        self.keeps |= isinstance(tree, exp.Query) and any(map(keeps_id, tokens, tokens[1:], tokens[2:]))
         hides = self.keeps
         self._changed: set[int] = set()
         self._change(tree)
@@ -149,7 +149,7 @@ class Query(Steps):
     # Calls.
 
     def _call(self, tokens: Sequence[Token]) -> None:
-        for called, is_quoted in _calls(tokens):
+        for called, is_quoted in calls(tokens):
             name = routine(called)
             effect = FUNCTIONS.get(name)
             # Of the built-in functions, some are found by a quoted name; of the others, a stored function may be meant.
@@ -384,52 +384,6 @@ def _check(tree: exp.Expr, tokens: Sequence[Token]) -> None:
 
 def _is_named(table: exp.Table, names: Set[str]) -> bool:
     return not table.db and table.name.lower() in names
-
-
-def _keeps_id(name: Token, opening: Token, argument: Token) -> bool:
-    """Whether a number is given to LAST_INSERT_ID, which tells it again without one."""
-    is_called = name.text.lower() == LAST_INSERT_ID and opening.is_operator("(")
-    return is_called and not argument.is_operator(")")
-
-
-def _calls(tokens: Sequence[Token]) -> Iterator[tuple[str, bool]]:
-    """The names of the functions that are called, and whether they are written in quotes."""
-    for opening, closing in _brackets(tokens):
-        index = start = opening - 1
-        token = tokens[index]
-        if index < 0 or token.kind not in (Kind.WORD, Kind.QUOTED):
-            continue
-        while start >= 2 and tokens[start - 1].is_operator("."):
-            start -= 2
-        before = tokens[start - 1].word if start else ""
-        if before in _TABLE_FOLLOWS or before == "as" or _are_columns(tokens, closing):
-            continue
-        if start < index or token.kind is Kind.QUOTED:
-            name = ".".join(part.text for part in tokens[start : index + 1] if not part.is_operator("."))
-            yield name, token.kind is Kind.QUOTED
-        elif token.word not in NO_CALLS and token.word not in TYPES:
-            yield token.word, False
-
-
-def _brackets(tokens: Sequence[Token]) -> Iterable[tuple[int, int]]:
-    """Where each bracket opens and where it closes (behind the last word if it does not), in order."""
-    found: dict[int, int] = {}
-    opened: list[int] = []
-    for index, token in enumerate(tokens):
-        if token.kind is not Kind.OPERATOR:
-            continue
-        if token.text == "(":
-            opened.append(index)
-            found[index] = len(tokens)
-        elif token.text == ")" and opened:
-            found[opened.pop()] = index
-    return found.items()
-
-
-def _are_columns(tokens: Sequence[Token], closing: int) -> bool:
-    """The bracket that closes there holds the columns of a WITH's query: `name (…) AS (`."""
-    follows = tokens[closing + 1 : closing + 3]
-    return len(follows) == 2 and follows[0].word == "as" and follows[1].is_operator("(")
 
 
 def _joined(source: exp.Expr) -> list[exp.Expr]:
