@@ -12,9 +12,10 @@ from gatepost_sql.catalogue import Catalogue
 from gatepost_sql.context import Context
 from gatepost_sql.mysql_names import Names as MySqlNames
 from gatepost_sql.names import Names
+from gatepost_sql.remembered import Remembered
 
-# Texts up to this many characters are kept by the thousand, longer ones by the dozen, the longest not at all.
-_SHORT: Final = 4096
+# Texts up to this many characters are kept by the thousand, longer ones as far as there is room, the longest never.
+_SHORT: Final = 256
 _LONG: Final = 65536
 
 # For how many catalogues and search paths texts are kept.
@@ -27,12 +28,17 @@ class _Memory:
     def __init__(self, judge: Callable[[str], Facts]) -> None:
         self._judge = judge
         self._short = lru_cache(maxsize=4096)(judge)
-        self._long = lru_cache(maxsize=64)(judge)
+        self._long = Remembered()
 
     def facts(self, text: str) -> Facts:
         if len(text) <= _SHORT:
             return self._short(text)
-        return self._long(text) if len(text) <= _LONG else self._judge(text)
+        known = self._long.get(text)
+        if known is None:
+            known = self._judge(text)
+            if len(text) <= _LONG:
+                self._long.put(text, known)
+        return known
 
 
 class _PostgresMemory(_Memory):

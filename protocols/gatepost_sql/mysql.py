@@ -8,7 +8,6 @@ Source: MySQL 9 manual, "SQL Statements"; MariaDB Knowledge Base, "SQL Statement
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
@@ -26,8 +25,8 @@ from gatepost_sql.mysql_load import load
 from gatepost_sql.mysql_names import Names
 from gatepost_sql.mysql_shown import describe, show
 from gatepost_sql.mysql_tokens import Kind, Token, form, routine, scan, statements
+from gatepost_sql.remembered import Remembered
 
-_FORMS: Final = 4096
 _FORM_CHARACTERS: Final = 4096
 
 
@@ -41,14 +40,12 @@ def judge(text: str, names: Names) -> Facts:
     glance = at_a_glance(text)
     known = forms.get(glance)
     if known is not None:
-        forms.move_to_end(glance)
         return known
     try:
         tokens = scan(text)
         key = form(tokens)
         known = forms.get(key)
         if known is not None:
-            forms.move_to_end(key)
             _remember(forms, glance, known)
             return known
         parts = list(statements(tokens))
@@ -68,11 +65,9 @@ def judge(text: str, names: Names) -> Facts:
     return facts
 
 
-def _remember(forms: OrderedDict[str, Facts], key: str, facts: Facts) -> None:
+def _remember(forms: Remembered, key: str, facts: Facts) -> None:
     if 0 < len(key) <= _FORM_CHARACTERS:
-        forms[key] = facts
-        if len(forms) > _FORMS:
-            forms.popitem(last=False)
+        forms.put(key, facts)
 
 
 def names_of(catalogue: Catalogue | None, search_path: tuple[str, ...] | None, has_temporary: bool) -> Names:

@@ -6,7 +6,6 @@ the server says so (`Catalogue.folds_names`).
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -14,6 +13,7 @@ from gatepost.values import Effect, Facts, Origin
 from gatepost_sql.catalogue import Catalogue, Relation, RelationKind
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.names import Column
+from gatepost_sql.remembered import Remembered
 
 # Databases of the server's own, whose tables are the same in any case of letters.
 _SYSTEM: Final = frozenset({"information_schema", "performance_schema"})
@@ -42,7 +42,7 @@ class Names:
         has_temporary: bool,
         judge: Callable[[str, Names], Facts],
     ) -> None:
-        self.forms: OrderedDict[str, Facts] = OrderedDict()
+        self.forms = Remembered()
         self._catalogue = catalogue
         self._database = database
         self._has_temporary = has_temporary

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -15,6 +14,7 @@ from gatepost_sql.effects import STRENGTH
 from gatepost_sql.errors import NotUnderstood
 from gatepost_sql.functions import BUILT_IN, FUNCTIONS, OPERATORS, SETS
 from gatepost_sql.meanings import HARMLESS, Meaning, Words, readings
+from gatepost_sql.remembered import Remembered
 from gatepost_sql.tree import Node
 
 _T = TypeVar("_T")
@@ -73,7 +73,7 @@ class Names(Words):
         self._calls: dict[tuple[tuple[str, ...], int], Meaning] = {}
         self._columns: dict[int, dict[str, Column]] = {}
         self._following: set[int] = set()
-        self.forms: OrderedDict[str | bytes, Facts] = OrderedDict()
+        self.forms = Remembered()
 
     def relation(self, node: Node) -> Relation:
         """The table that a RangeVar means. Raises NotUnderstood where that is not certain."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import re
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -21,13 +20,13 @@ from gatepost_sql.catalogue import Catalogue
 from gatepost_sql.errors import NotAccepted, NotUnderstood
 from gatepost_sql.glance import at_a_glance, has_integers
 from gatepost_sql.names import Names
+from gatepost_sql.remembered import Remembered
 from gatepost_sql.tree import Node
 from gatepost_sql.walk import Walk
 
 # Of texts that are longer, or have more brackets, the normal form costs more than it saves.
 _FORM_BYTES: Final = 4096
 _FORM_BRACKETS: Final = 100
-_FORMS: Final = 4096
 
 # Trees of texts up to this length have few objects.
 _FEW_OBJECTS: Final = 512
@@ -38,7 +37,7 @@ _may_not_limit = re.compile(rb"null|all|\$").search
 
 # Facts by the text with its constants replaced by parameters, for statements whose constants do not matter; and by what
 # such a text is at a glance, if all of its integers are constants.
-_forms: OrderedDict[str | bytes, Facts] = OrderedDict()
+_forms: Final = Remembered()
 
 
 def judge(text: str, names: Names | None = None, prepared: Mapping[str, Facts] = _NOTHING) -> Facts:
@@ -78,14 +77,12 @@ def _judge(text: str, names: Names | None, prepared: Mapping[str, Facts]) -> Fac
     glance = at_a_glance(text)
     known = forms.get(glance)
     if known is not None:
-        forms.move_to_end(glance)
         return known
     try:
         data = bounds.encode(text)
         form = _normal_form(data)
         known = forms.get(form)
         if known is not None:
-            forms.move_to_end(form)
             _remember(forms, glance, form, known)
             return known
         statements = tree.parse(data)
@@ -109,13 +106,11 @@ def _judge(text: str, names: Names | None, prepared: Mapping[str, Facts]) -> Fac
     return facts
 
 
-def _remember(forms: OrderedDict[str | bytes, Facts], glance: str, form: bytes, facts: Facts) -> None:
+def _remember(forms: Remembered, glance: str, form: bytes, facts: Facts) -> None:
     """Keep the facts by a text's normal form; by what it is at a glance where others like it have the same form."""
-    forms[form] = facts
+    forms.put(form, facts)
     if glance and not has_integers(form.decode()):
-        forms[glance] = facts
-    while len(forms) > _FORMS:
-        forms.popitem(last=False)
+        forms.put(glance, facts)
 
 
 def _normal_form(data: bytes) -> bytes:

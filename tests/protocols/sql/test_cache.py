@@ -12,6 +12,7 @@ from tests.protocols.sql.shop import of
 from gatepost.values import Origin
 from gatepost_sql import facts, postgres, tree
 from gatepost_sql.bounds import encode
+from gatepost_sql.remembered import Remembered
 from gatepost_sql.tree import parse
 from gatepost_sql.walk import Walk
 
@@ -103,8 +104,26 @@ def test_an_output_s_number_is_no_literal(first: str) -> None:
 
 
 def test_the_memory_for_forms_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "_FORMS", 8)
-    monkeypatch.setattr(postgres, "_forms", type(postgres._forms)())
-    for number in range(20):
+    kept = Remembered(room=1000)
+    monkeypatch.setattr(postgres, "_forms", kept)
+    for number in range(100):
         facts(f"select bounded_{number}")
-    assert len(postgres._forms) == 8
+    assert 10 < len(kept) < 100
+
+
+def test_what_was_wanted_last_is_kept() -> None:
+    kept = Remembered(room=30)
+    for text in ("first_text", "second_one", "third_text"):
+        kept.put(text, facts(f"select {text}"))
+    first = kept.get("first_text")
+    kept.put("fourth_one", facts("select fourth_one"))
+    assert kept.get("second_one") is None
+    assert kept.get("first_text") is first is not None
+    kept.put("first_text", facts("select first_text"))
+    assert len(kept) == 3
+
+
+def test_no_one_text_has_all_the_room() -> None:
+    kept = Remembered(room=30)
+    kept.put("x" * 31, facts("select x"))
+    assert len(kept) == 0

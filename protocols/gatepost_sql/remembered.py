@@ -1,0 +1,40 @@
+"""Facts that were found out before, as many as have room."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from gatepost.values import Facts
+
+ROOM: Final = 512 << 10
+"""Characters of all texts together. What is understood of a text may take some sixty times its length."""
+
+
+class Remembered:
+    """Facts by texts, or by what several texts have in common; those that were wanted last.
+
+    Args:
+        room: characters of what they are kept by, together.
+    """
+
+    def __init__(self, room: int = ROOM) -> None:
+        self._facts: OrderedDict[str | bytes, Facts] = OrderedDict()
+        self._left = room
+
+    def get(self, key: str | bytes) -> Facts | None:
+        found = self._facts.get(key)
+        if found is not None:
+            self._facts.move_to_end(key)
+        return found
+
+    def put(self, key: str | bytes, facts: Facts) -> None:
+        if key not in self._facts:
+            self._left -= len(key)
+        self._facts[key] = facts
+        while self._left < 0:
+            oldest, _ = self._facts.popitem(last=False)
+            self._left += len(oldest)
+
+    def __len__(self) -> int:
+        return len(self._facts)
