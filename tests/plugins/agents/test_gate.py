@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from tests.servers import Database, Gate, MakeGate, eventually
+from tests.wire import Wire, query
 
 
 def connect(gate: Gate, password: str) -> psycopg.Connection:
@@ -40,22 +41,18 @@ def test_wrong_passwords_lock_an_agent_out_until_it_is_unlocked(postgres: Databa
 
 def test_rotation_and_revocation_reach_the_running_gate(postgres: Database, gate: MakeGate) -> None:
     running = gate(postgres, plugins="")
-    with connect(running, running.password) as session:
+    with Wire(running.port).log_in("agent", running.password) as session:
         running.command("agents", "rotate", "agent")
         with pytest.raises(psycopg.OperationalError):
             connect(running, running.password)
-        assert session.execute("SELECT 1").fetchone() == (1,)
+        session.send(query("SELECT 1"))
+        assert [answer.kind for answer in session.read_until()] == list("TDCZ")
 
         running.command("agents", "revoke", "agent")
-
-        def refused() -> psycopg.Error | None:
-            try:
-                session.execute("SELECT 1")
-            except psycopg.OperationalError as error:
-                return error
-            return None
-
-        assert "revoked" in str(eventually(refused))
+        farewell = session.read()
+        assert farewell.kind == "E"
+        assert "revoked" in farewell.fields["M"]
+        assert session.rest() == b""
 
 
 @pytest.mark.parametrize("end", ["revoked", "expired"])
