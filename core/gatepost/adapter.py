@@ -215,7 +215,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     Attributes:
         startup_bytes: one message of a client that is not yet proven.
-        message_bytes: one message of a proven client, or a row that a plugin wants to see.
+        message_bytes: one message of a proven client, or a row that a plugin wants to see. A session's prepared
+            statements take no more together, nor do its portals, but for the largest.
         prepared: prepared statements and portals, each, that a session may hold.
         pipeline: messages that may be under way to the server without an answer.
     """

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gatepost.values import Deny, Facts, Limit, Outcome, Statement
 from gatepost_mysql.results import Plan
-from gatepost_sql import Context
+from gatepost_sql import Context, weight
 
 # What it takes to keep a message besides its own bytes.
 _OBJECT_BYTES: Final = 64
@@ -104,7 +104,7 @@ class Prepared(Struct):
     size: int = 0
 
     def __post_init__(self) -> None:
-        self.size = len(self.text)
+        self.size = weight(self.text)
 
     def __repr__(self) -> str:
         return f"Prepared({len(self.text)} characters)"
@@ -114,7 +114,7 @@ class Prepared(Struct):
         if self.definitions == (told := tuple(definitions)):
             return
         self.definitions = told
-        self.size = len(self.text) + sum(map(len, definitions))
+        self.size = weight(self.text) + sum(map(len, definitions))
 
     def hold(self, message: bytes) -> None:
         """Keep a COM_STMT_SEND_LONG_DATA."""

@@ -18,11 +18,11 @@ from gatepost.values import Deny, DenyCode, Effect, Facts, Scalar, Statement, Ve
 from gatepost_postgres import asking, denial, messages, parameters, requests, settings
 from gatepost_postgres.ledger import TURNING, Ledger, Mode
 from gatepost_postgres.limits import limit_fetch, note_cursors
-from gatepost_postgres.names import Unsettled
+from gatepost_postgres.names import Names, Unsettled
 from gatepost_postgres.owed import NAMES, SYNC_OWED, UNNAMED_COLUMNS_OWED, Owed, Portal, Prepared, Run, State
 from gatepost_postgres.settings import Demands
 from gatepost_postgres.understanding import EXECUTE, REVERTING, Understanding
-from gatepost_sql import Context, fetched
+from gatepost_sql import Context, fetched, weight
 
 # What most drivers send behind a Bind in one go.
 RUN_UNNAMED: Final = requests.describe_portal(b"") + requests.Execute(b"", bytes(4)).encode() + denial.SYNC
@@ -185,9 +185,12 @@ class Judging:
         request = requests.parse(body)
         if request.name == denial.PRIVATE_NAME:
             return self._deny(request, _limit("this name is reserved", "give the prepared statement another name"))
-        if len(self._ledger.prepared) >= self._limits.prepared:
+        if not self._has_room(self._ledger.prepared, request.name, weight(request.text)):
             return self._deny(request, _limit("too many prepared statements", "close those that are not needed"))
         return self._judge(request, self._allow_parse, request.text, is_preparation=True)
+
+    def _has_room(self, names: Names[Any], name: bytes, size: int) -> bool:
+        return names.has_room(name, size, self._limits.prepared, self._limits.message_bytes)
 
     def _judge(
         self, request: requests.Query | requests.Parse, allow: Allow, text: bytes, *, is_preparation: bool = False
@@ -230,7 +233,8 @@ class Judging:
         except Unsettled:
             return Pause.STALL
         if request.portal:
-            if max(len(ledger.portals), len(ledger.bound)) >= self._limits.prepared:
+            is_full = len(ledger.bound) >= self._limits.prepared
+            if is_full or not self._has_room(ledger.portals, request.portal, len(request.rest)):
                 return self._deny(request, _limit("too many portals", "close those that are not needed"))
             ledger.bound[requests.bounded(request.portal)] = ledger.batch
             ledger.turns += 1
@@ -394,7 +398,7 @@ class Judging:
             ledger.owed.append(Owed(State.PARSE, denial.PRIVATE_NAME, is_own=True))
         if run.unsettles:
             ledger.sent(run)
-        portal = Portal(run)
+        portal = Portal(run, size=len(request.rest))
         owed = Owed(State.BIND, request.portal, portal, True)
         ledger.portals.begin(request.portal, owed, portal, ledger.batch)
         ledger.owed.append(owed)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
 
-T = TypeVar("T")
+
+class Sized(Protocol):
+    """What can be known by a name."""
+
+    @property
+    def size(self) -> int:
+        """Roughly how many bytes it takes to know it."""
+
+
+T = TypeVar("T", bound=Sized)
 
 
 class Unsettled(Exception):
@@ -26,6 +36,24 @@ class Names(Generic[T]):
 
     def __len__(self) -> int:
         return len(self.settled) + len(self._moving)
+
+    def has_room(self, name: bytes, size: int, most: int, room: int) -> bool:
+        """Whether `name` may come to mean a thing of this size, where `most` may be known, and in `room` bytes.
+
+        What takes no more than its share of the room is bounded by how many there are, and larger things by what the
+        others take together.
+        """
+        if len(self) >= most:
+            return False
+        return size <= room // most or sum(each.size for each in self._others(name)) <= room
+
+    def _others(self, name: bytes) -> Iterator[T]:
+        for other, thing in self.settled.items():
+            if other != name:
+                yield thing
+        for other, (_, _, moving) in self._moving.items():
+            if other != name and moving is not None:
+                yield moving
 
     @property
     def is_moving(self) -> bool:

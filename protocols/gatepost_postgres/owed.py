@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gatepost.values import Deny, Facts, Limit, Outcome, Statement
 from gatepost_postgres.results import Plan
-from gatepost_sql import Context
+from gatepost_sql import Context, weight
 
 # What a statement may change besides rows, in a way that its text does not tell for sure: flags of `Run.unsettles`.
 SETTINGS: Final = 1
@@ -101,6 +101,10 @@ class Prepared(Struct):
     context: Context | None = None
     preparation: str = ""
 
+    @property
+    def size(self) -> int:
+        return weight(self.preparation or self.text)
+
     def __repr__(self) -> str:
         return f"Prepared({len(self.text)} characters)"
 
@@ -112,11 +116,13 @@ class Portal(Struct, gc=False):
         run: the statement that it executes.
         plan: what to do with its rows; None until the server has described them.
         is_described: its description was asked for since it was bound.
+        size: roughly how many bytes its parameters take.
     """
 
     run: Run
     plan: Plan | None = None
     is_described: bool = False
+    size: int = 0
 
 
 class State:

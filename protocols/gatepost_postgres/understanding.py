@@ -53,7 +53,7 @@ class Understanding:
         self._catalogue = environment.catalogue
         self._has_catalogue = environment.has_catalogue
         self._ledger = ledger
-        self._most_prepared = environment.limits.prepared
+        self._limits = environment.limits
         self._database = login.database
         self._user: str | None = login.user
         self._reported = login.search_path
@@ -146,12 +146,14 @@ class Understanding:
         if "do" in verbs and run.forgets is None:
             # Its code may prepare other statements under the names that are known.
             run.forgets = b""
-        has_room = len(self._ledger.prepared) < self._most_prepared
-        if "prepare" in verbs and has_room and (found := preparation(text, self.context())) is not None:
+        if "prepare" in verbs and (found := preparation(text, self.context())) is not None:
             name = found[0]
             quoted = name.replace('"', '""')
             prepared = Prepared(f'EXECUTE "{quoted}"', found[1], None, (), self.context(), text)
-            run.prepares = (name.encode(), prepared)
+            if self._ledger.prepared.has_room(
+                name.encode(), prepared.size, self._limits.prepared, self._limits.message_bytes
+            ):
+                run.prepares = (name.encode(), prepared)
 
     def _doubted(self, known: Facts, text: str) -> Facts:
         """Facts, with whether the text may hide something now."""

@@ -6,9 +6,17 @@ from collections import OrderedDict
 from typing import Final
 
 from gatepost.values import Facts
+from gatepost_sql.bounds import MAX_BYTES
 
 ROOM: Final = 512 << 10
 """Characters of all texts together. What is understood of a text may take some sixty times its length."""
+
+_UNDERSTOOD: Final = 16
+
+
+def weight(text: str | bytes) -> int:
+    """How many bytes to reckon for a text and its facts, of which there are few if it is too long to be understood."""
+    return len(text) + _UNDERSTOOD * min(len(text), MAX_BYTES)
 
 
 class Remembered:

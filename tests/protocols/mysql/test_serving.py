@@ -328,6 +328,18 @@ def test_what_is_closed_is_not_known() -> None:
     assert said(client)[0][1:3] == struct.pack("<H", 1243)
 
 
+def test_large_prepared_statements_are_bounded_by_what_they_take_together() -> None:
+    made = serving(environment={"limits": Limits(prepared=100, message_bytes=64_000)})
+    long = "SELECT " + "x" * 2000
+    prepare(made, long, columns=[], parameters=0)
+    prepare(made, long, number=2, columns=[], parameters=0)
+    made.sent()
+    made.client(wire.command(wire.PREPARE, long.encode()))
+    client, upstream = made.sent()
+    assert not upstream
+    assert b"too many prepared statements" in client
+
+
 def test_prepared_statements_are_bounded() -> None:
     made = serving(environment={"limits": Limits(prepared=1)})
     prepare(made, "SELECT 1", columns=[], parameters=0)

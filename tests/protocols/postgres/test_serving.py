@@ -491,6 +491,25 @@ def test_statements_and_portals_are_bounded() -> None:
     assert "close" in split(out)[-2][1].decode()
 
 
+def test_large_statements_are_bounded_by_what_they_take_together() -> None:
+    player, backend = serving(limits=Limits(prepared=100, message_bytes=64_000)), Backend()
+    long = "SELECT " + "x" * 2000
+    named = [parse(long, f"s{index}") + SYNC for index in range(4)]
+    assert kinds(converse(player, backend, *named)) == "1Z" * 2 + "EZ" * 2
+    # Small ones are bounded by their number.
+    assert kinds(converse(player, backend, parse("SELECT 1", "small") + SYNC)) == "1Z"
+    assert kinds(converse(player, backend, parse(long) + SYNC)) == "EZ"
+    # What is replaced takes no room.
+    assert kinds(converse(player, backend, message("C", b"Ss1\0") + SYNC, *[parse(long) + SYNC] * 3)) == "3Z" + "1Z" * 3
+
+
+def test_large_portals_are_bounded_by_what_they_take_together() -> None:
+    player, backend = serving(limits=Limits(prepared=100, message_bytes=64_000)), Backend()
+    converse(player, backend, parse("SELECT $1", "s") + SYNC)
+    large = b"".join(bind(f"p{index}", "s", [b"x" * 30_000]) for index in range(4))
+    assert kinds(converse(player, backend, large + SYNC)) == "222EZ"
+
+
 def test_answers_that_are_owed_are_bounded_and_nothing_is_lost() -> None:
     player, backend = serving(limits=Limits(pipeline=10)), Backend()
     many = parse("SELECT 1", "s") + b"".join(bind("", "s") + execute() for _ in range(50)) + SYNC
