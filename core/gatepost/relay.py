@@ -409,6 +409,8 @@ class Relay:
                 waiting = steps.throw(asyncio.CancelledError())
             elif error := future.exception():
                 waiting = steps.throw(error)
+            elif self._closing is not None:
+                waiting = steps.throw(asyncio.CancelledError())  # it was answered too late to be cancelled
             else:
                 waiting = steps.send(future.result())
         except StopIteration as end:

@@ -27,7 +27,7 @@ from gatepost import (
     Verdict,
     hookimpl,
 )
-from gatepost.adapter import Limits, TlsPolicy
+from gatepost.adapter import CLIENT, Limits, TlsPolicy
 from gatepost.calling import Steps
 from gatepost.catalogue import Keeper
 from gatepost.listener import Listener
@@ -305,6 +305,45 @@ async def test_a_client_that_leaves_while_held_ends_the_session_once_and_nothing
         assert held.answer.cancelled()
         assert at.asked == []
         assert at.door.events == [("verdict", "hold 1", "Deny"), ("over", EndCode.CLIENT_LEFT)]
+
+
+async def test_what_a_client_does_not_stay_to_hear_the_answer_of_does_not_run() -> None:
+    held = Held()
+    async with scene(held) as at:
+        at.client.say("hold 1")
+        await held.asked.wait()
+        held.answer.set_result(None)
+        at.gate.relays[0].lost(CLIENT)
+        await at.door.ended.wait()
+        assert at.door.events == [("verdict", "hold 1", "Deny"), ("over", EndCode.CLIENT_LEFT)]
+        assert at.asked == []
+
+
+class Slow:
+    """Takes its time before a session gets its database."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @hookimpl
+    def on_connect(self) -> Any:
+        self.asked.set()
+        return self.ready
+
+
+async def test_no_database_is_reached_for_a_client_that_has_left() -> None:
+    slow = Slow()
+    with socket.create_server(("127.0.0.1", 0)) as database:
+        database.settimeout(0)
+        async with scene(slow, login="LOGIN carol", port=database.getsockname()[1]) as at:
+            await slow.asked.wait()
+            slow.ready.set_result(None)
+            at.gate.relays[0].lost(CLIENT)
+            await at.door.ended.wait()
+            assert at.door.events == [("over", EndCode.CLIENT_LEFT)]
+            with pytest.raises(BlockingIOError):
+                database.accept()
 
 
 async def test_a_client_that_leaves_while_nothing_is_read_from_it_is_noticed() -> None:
