@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from gatepost.adapter import Ended, Environment
 from gatepost.errors import ClientFault
-from gatepost.values import Deny, DenyCode, Effect, Facts, Scalar, Statement, Verdict
-from gatepost_postgres import asking, denial, messages, parameters, requests, settings
+from gatepost.values import Deny, Effect, Facts, Scalar, Statement, Verdict
+from gatepost_postgres import asking, denial, messages, parameters, refusals, requests, settings
 from gatepost_postgres.ledger import TURNING, Ledger, Mode
 from gatepost_postgres.limits import limit_fetch, note_cursors
 from gatepost_postgres.names import Names, Unsettled
@@ -44,28 +44,6 @@ _LATE: Final = frozenset(
     )
 )
 _NOTED: Final = _BY_NAME | _LATE | REVERTING | {"commit_prepared"}
-
-
-_UNSETTLED: Final = Deny(
-    reason="a statement before this one may have changed how it is read",
-    rule="gatepost: session state",
-    hint="send a Sync first, or prepare the statement earlier",
-)
-
-
-_REDEFINED: Final = Deny(
-    reason="what the statement's names stand for may have changed while it waited",
-    rule="gatepost: catalogue",
-    hint="send it again",
-)
-
-
-# What is fetched is not what was asked about: its columns, its limit and its place on record are another statement's.
-_BOUND: Final = Deny(
-    reason="rows of what a Bind message has made are not fetched by name in SQL",
-    rule="gatepost: session state",
-    hint="run it by an Execute message, or DECLARE a cursor",
-)
 
 
 class Pause(Enum):
@@ -127,12 +105,12 @@ class Judging:
         if (known.settings or known.effect is Effect.UNKNOWN) and (deny := self._refusal(known)) is not None:
             return self._deny(request, self._never(statement, deny))
         if known.is_resolved and not self._holds(statement):
-            return self._deny(request, self._never(statement, _REDEFINED))
+            return self._deny(request, self._never(statement, refusals.REDEFINED))
         run = Run(statement)
         if not statement.is_preparation:
             if not _NOTED.isdisjoint(known.verbs):
                 if _FETCH in known.verbs and self._ledger.has_bound(fetched(statement.text)):
-                    return self._deny(request, self._never(statement, _BOUND))
+                    return self._deny(request, self._never(statement, refusals.BOUND))
                 _note_forgetting(run)
                 note_cursors(run, self._ledger)
                 self._understanding.note(run)
@@ -184,9 +162,9 @@ class Judging:
     def _parse(self, body: bytes) -> Step:
         request = requests.parse(body)
         if request.name == denial.PRIVATE_NAME:
-            return self._deny(request, _limit("this name is reserved", "give the prepared statement another name"))
+            return self._deny(request, refusals.RESERVED)
         if not self._has_room(self._ledger.prepared, request.name, weight(request.text)):
-            return self._deny(request, _limit("too many prepared statements", "close those that are not needed"))
+            return self._deny(request, refusals.TOO_MANY_STATEMENTS)
         return self._judge(request, self._allow_parse, request.text, is_preparation=True)
 
     def _has_room(self, names: Names[Any], name: bytes, size: int) -> bool:
@@ -200,14 +178,13 @@ class Judging:
         try:
             decoded = text.decode()
         except UnicodeDecodeError:
-            deny = Deny(reason="the statement is not valid UTF-8", hint="send it in UTF-8", code=DenyCode.SYNTAX)
-            return self._deny(request, deny)
+            return self._deny(request, refusals.NO_TEXT)
         if ledger.changing >= ledger.answered:
             # Settings are reported with ReadyForQuery, and no sooner.
             if ledger.changing < ledger.batch:
                 return Pause.STALL
             if not settings.is_read_alike(decoded):
-                return self._deny(request, _UNSETTLED)
+                return self._deny(request, refusals.UNSETTLED)
         context = self._context = self._understanding.context()
         known = self._understanding.facts(decoded, context)
         if known.effect is Effect.UNKNOWN and EXECUTE in known.verbs and ledger.owed and ledger.names_are_moving:
@@ -235,7 +212,7 @@ class Judging:
         if request.portal:
             is_full = len(ledger.bound) >= self._limits.prepared
             if is_full or not self._has_room(ledger.portals, request.portal, len(request.rest)):
-                return self._deny(request, _limit("too many portals", "close those that are not needed"))
+                return self._deny(request, refusals.TOO_MANY_PORTALS)
             ledger.bound[requests.bounded(request.portal)] = ledger.batch
             ledger.turns += 1
         if prepared is None:
@@ -264,8 +241,8 @@ class Judging:
             statement = Statement(number=self._number + 1, text=prepared.text, facts=prepared.facts)
             return self._ask(request, self._allow_execute, statement)
         if portal.run.turn not in (-1, self._ledger.turns):
-            portal.run.error, portal.run.message = denial.INSUFFICIENT_PRIVILEGE, _REDEFINED.reason
-            return self._deny(request, _REDEFINED)
+            portal.run.error, portal.run.message = denial.INSUFFICIENT_PRIVILEGE, refusals.REDEFINED.reason
+            return self._deny(request, refusals.REDEFINED)
         if portal.run.is_over:
             return self._ask(request, self._allow_execute, replace(portal.run.statement, number=self._number + 1))
         return self._run_portal(request, portal, None)
@@ -324,8 +301,7 @@ class Judging:
     def _function_call(self, body: bytes) -> Step:
         if self._ledger.batch_is_open:
             return Pause.STALL
-        deny = Deny(reason="function calls by message are not supported", hint="call the function in a SELECT")
-        return self._deny(requests.Query(b""), deny, denial.FEATURE_NOT_SUPPORTED)
+        return self._deny(requests.Query(b""), refusals.FUNCTION_CALL, denial.FEATURE_NOT_SUPPORTED)
 
     def copy_data(self, length: int) -> bytes | None:
         """COPY data of this length, which may pass before the rest of it is there."""
@@ -434,10 +410,6 @@ def _empty(body: bytes) -> Step:
     if body:
         raise ClientFault("the client sent a malformed message")
     return None
-
-
-def _limit(reason: str, hint: str) -> Deny:
-    return Deny(reason=reason, rule="gatepost: session limits", hint=hint)
 
 
 def _unknown(command: str, name: bytes) -> Prepared:
