@@ -73,7 +73,8 @@ class Service(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: for `ps` and the log.
-        run: its main function. It runs in a process of its own, and returns after SIGTERM.
+        run: its main function. It runs in a process of its own, and returns after SIGTERM; and after SIGHUP, which ends
+            it by itself where it is not handled, for then the same with the new configuration takes its place.
     """
 
     name: str

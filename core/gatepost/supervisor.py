@@ -204,10 +204,11 @@ class Supervisor:
             service = services.pop(child.name, None)
             if service is None:
                 child.retiring = True
+                self._send(child, signal.SIGTERM)
             else:
                 child.main = service.run
                 child.replaced = True
-            self._send(child, signal.SIGTERM)
+                self._send(child, signal.SIGHUP)
         for service in services.values():
             self._start(Child(name=service.name, main=service.run))
 

@@ -116,6 +116,11 @@ class Recorder:
             self._stop_at = time.monotonic() + self._grace
             self._rouse()
 
+    def make_way(self) -> None:
+        """Return from `run` at once: the next recorder begins. A signal handler may call it."""
+        self._stop_at = time.monotonic()
+        self._rouse()
+
     def _rouse(self) -> None:
         try:
             self._wake.send(b"\0")
@@ -398,5 +403,6 @@ def main(
         log.warning("every user of this system can read %s, the key that signs the record", key)
     recorder = Recorder(folder, signs, segment_bytes, retention, grace, configuration)
     signal.signal(signal.SIGTERM, lambda *_: recorder.stop())
+    signal.signal(signal.SIGHUP, lambda *_: recorder.make_way())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor, who stops the workers first
     recorder.run()
