@@ -28,11 +28,13 @@ class _Line(logging.Formatter):
         level = record.levelname.lower()
         if self._as_json:
             return json.dumps({"time": at, "level": level, "logger": record.name, "message": text})
-        return f"{at} {level:<7} {record.name}: {_visible(text)}"
+        return f"{at} {level:<7} {record.name}: {visible(text)}"
 
 
-def _visible(text: str) -> str:
-    """One line that drives no terminal: control, format and invisible characters as escapes."""
+def visible(text: str) -> str:
+    """The text with control, format and invisible characters as escapes: one line that drives no terminal."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 

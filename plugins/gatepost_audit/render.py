@@ -13,14 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-
-def visible(text: str) -> str:
-    """The text with control, format and invisible characters as escapes, so that it is one harmless line."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
+from gatepost.log import visible
 
 
 def when(time_ns: int | None) -> str:

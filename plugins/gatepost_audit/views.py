@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from gatepost import Shown
-from gatepost_audit.render import put_fields, put_json, put_line, put_table, visible, when
+from gatepost.log import visible
+from gatepost_audit.render import put_fields, put_json, put_line, put_table, when
 from gatepost_audit.search import Found
 from gatepost_audit.segment import Place
 from gatepost_audit.verify import Report

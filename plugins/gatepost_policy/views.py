@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from gatepost import Use
+from gatepost.log import visible
 from gatepost_policy.advice import Advice
 from gatepost_policy.backtest import Comparison
 from gatepost_policy.cases import Outcome
@@ -44,7 +45,7 @@ def put_advice(advice: Advice, as_json: bool) -> None:
 def put_outcome(outcome: Outcome) -> None:
     """What is wrong with a case."""
     case, advice = outcome.case, outcome.advice
-    click.secho(f"Case {outcome.number} ({case.role}): {_visible(case.sql)}", bold=True)
+    click.secho(f"Case {outcome.number} ({case.role}): {visible(case.sql)}", bold=True)
     click.secho(f"- {case.expect}" + (f" by {case.rule}" if case.rule else ""), fg="red")
     click.secho(f"+ {advice.verdict}" + (f" by {', '.join(advice.rules)}" if advice.rules else ""), fg="green")
 
@@ -70,13 +71,13 @@ def put_comparison(comparison: Comparison, as_json: bool) -> None:
         click.echo(json.dumps(line))
         return
     head = f"{when} {past.session.id}/{past.statement.number} {identity} {past.session.target}: "
-    click.secho(head + _visible(past.statement.text), bold=True)
+    click.secho(head + visible(past.statement.text), bold=True)
     click.secho(f"- {past.verdict} {past.rule}".rstrip(), fg="red")
     click.secho(f"+ {now} {comparison.rule}".rstrip(), fg="green")
 
 
 def _put(name: str, value: str, colour: str | None = None) -> None:
-    click.echo(f"{name:<9}" + click.style(_visible(value), fg=colour))
+    click.echo(f"{name:<9}" + click.style(visible(value), fg=colour))
 
 
 def _advice(advice: Advice) -> dict[str, Any]:
@@ -112,8 +113,3 @@ def _allowed(advice: Advice) -> Iterator[tuple[str, list[str]]]:
         patterns = list(dict.fromkeys(advice.standings.allowances(verb)))
         if patterns:
             yield verb.value, patterns
-
-
-def _visible(text: str) -> str:
-    """One harmless line: what is not printable, as escapes."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
