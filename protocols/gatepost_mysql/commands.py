@@ -32,6 +32,8 @@ _execution: Final = struct.Struct("<BIBI").unpack
 _EXECUTION_BYTES: Final = 10
 _CURSOR_FLAGS: Final = 0x07
 _IS_COUNTED: Final = 0x08
+# How often what came ahead of executions is counted while it grows to its bound: not at each of thousands of pieces.
+_COUNTED_TIMES: Final = 64
 
 Step: TypeAlias = "Statement | list[Action]"
 Allow: TypeAlias = "Callable[[Statement], list[Action]]"
@@ -74,6 +76,8 @@ class Commands:
         self._executing: Prepared | None = None
         self._is_seeking = False
         self._killing: Statement | None = None
+        # How much has come ahead of executions since what is held of that was counted.
+        self._ahead = 0
 
     @property
     def is_asking(self) -> bool:
@@ -343,9 +347,11 @@ class Commands:
         prepared, index = self._prepared(reader.number(4)), reader.number(2)
         if prepared is None or index >= prepared.parameters:
             return []  # as the server does: no answer is expected, and the execution will fail
-        prepared.hold(message)
-        if sum(each.held_bytes for each in self._answers.prepared.values()) > self._limits.message_bytes:
-            raise ClientFault("the values that came ahead of executions are too long", code=FaultCode.TOO_LARGE)
+        self._ahead += prepared.hold(message)
+        if self._ahead > self._limits.message_bytes // _COUNTED_TIMES:
+            self._ahead = 0
+            if sum(each.held_bytes for each in self._answers.prepared.values()) > self._limits.message_bytes:
+                raise ClientFault("the values that came ahead of executions are too long", code=FaultCode.TOO_LARGE)
         return []
 
     def _fetch(self, message: bytes) -> Step:

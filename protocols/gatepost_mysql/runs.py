@@ -116,10 +116,12 @@ class Prepared(Struct):
         self.definitions = told
         self.size = weight(self.text) + sum(map(len, definitions))
 
-    def hold(self, message: bytes) -> None:
-        """Keep a COM_STMT_SEND_LONG_DATA."""
+    def hold(self, message: bytes) -> int:
+        """Keep a COM_STMT_SEND_LONG_DATA. Returns roughly how many bytes that takes."""
+        size = len(message) + _OBJECT_BYTES
         self.held.append(message)
-        self.held_bytes += len(message) + _OBJECT_BYTES
+        self.held_bytes += size
+        return size
 
     def long_data(self) -> dict[int, bytearray]:
         """What has come ahead, by parameters."""
